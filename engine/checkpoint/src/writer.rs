@@ -1,7 +1,7 @@
 //! A model back to disk, as a Hugging Face folder: one file a layer, written as layers come.
 //!
 //! Everything goes into a folder beside the target and becomes the target by one rename at the end, so a reader never sees
-//! half a model. Beside each finished layer stands a key; a run that was stopped finds the layers that are done and keeps them.
+//! half a model. Beside each finished layer stands a note; a run that was stopped finds the layers that are done and keeps them.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
@@ -93,9 +93,9 @@ impl<'a> FolderWriter<'a> {
         })
     }
 
-    /// Whether a layer was finished by an earlier run with the same key.
-    pub fn has_layer(&self, layer: usize, key: &str) -> bool {
-        fs::read_to_string(self.partial.join(key_file(layer))).is_ok_and(|found| found == key)
+    /// What was noted beside a layer when it was finished; none if it is not.
+    pub fn layer_note(&self, layer: usize) -> Option<Vec<u8>> {
+        fs::read(self.partial.join(note_file(layer))).ok()
     }
 
     /// The weights of a finished layer, as they will be read from the written model.
@@ -133,18 +133,18 @@ impl<'a> FolderWriter<'a> {
         Ok(weights)
     }
 
-    /// Writes a layer, whole or not at all; `key` says from what it was made.
+    /// Writes a layer, whole or not at all, with a note of the caller's, such as from what it was made.
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn write_layer(&self, layer: usize, weights: &mut LayerWeights, key: &str) -> Result<(), CheckpointError> {
+    pub fn write_layer(&self, layer: usize, weights: &mut LayerWeights, note: &[u8]) -> Result<(), CheckpointError> {
         let arrays: BTreeMap<String, (Vec<usize>, Vec<u8>)> = named(layer, weights)
             .into_iter()
             .map(|(name, (shape, values))| (name, (shape, self.stored_as.bytes(values))))
             .collect();
-        // The key comes last: where it is, the layer is whole.
+        // The note comes last: where it is, the layer is whole.
         self.write_arrays(&layer_file(layer), &arrays)?;
-        self.write(&key_file(layer), key.as_bytes())
+        self.write(&note_file(layer), note)
     }
 
     /// Writes what stands outside the layers, the configuration, the tokenizer and `extra` files, and makes the folder the
@@ -189,7 +189,7 @@ impl<'a> FolderWriter<'a> {
             self.write(name, bytes)?;
         }
         for layer in 0..config.layers {
-            let path = self.partial.join(key_file(layer));
+            let path = self.partial.join(note_file(layer));
             fs::remove_file(&path).map_err(io(&path))?;
         }
         fs::rename(&self.partial, &self.target).map_err(io(&self.target))
@@ -278,8 +278,8 @@ fn layer_file(layer: usize) -> String {
     format!("model-layer-{:05}.safetensors", layer + 1)
 }
 
-fn key_file(layer: usize) -> String {
-    format!("model-layer-{:05}.key", layer + 1)
+fn note_file(layer: usize) -> String {
+    format!("model-layer-{:05}.note", layer + 1)
 }
 
 fn io(path: &Path) -> impl Fn(std::io::Error) -> CheckpointError {

@@ -82,13 +82,7 @@ pub fn interpret<K: Kernels>(decoder: &Decoder<K>, batch: &[Work], definition: D
                 instance.inputs.push(kernels.gather(hidden, &instance.packed.positions));
             }
             let (next, mut cache) = block::forward(decoder, &*layer, hidden, rotation, |site, first, x| {
-                let columns = decoder.config().dimensions(match site {
-                    block::Site::Attention => block::place::QUERY,
-                    block::Site::Output => block::place::OUTPUT,
-                    block::Site::FeedForward => block::place::GATE,
-                    block::Site::Down => block::place::DOWN,
-                });
-                capture.see(kernels, site, first, columns.1, x)
+                capture.see(kernels, site, first, decoder.width(site), x)
             })?;
             *hidden = next;
             capture.finish_layer(decoder, &*layer, index, &layout, &mut instance.means)?;

@@ -45,6 +45,16 @@ impl Site {
     /// All four, in the order in which a layer reaches them.
     pub const ALL: [Self; 4] = [Self::Attention, Self::Output, Self::FeedForward, Self::Down];
 
+    /// One of the weights of [`place`] that read their input here.
+    pub const fn reader(self) -> usize {
+        match self {
+            Self::Attention => place::QUERY,
+            Self::Output => place::OUTPUT,
+            Self::FeedForward => place::GATE,
+            Self::Down => place::DOWN,
+        }
+    }
+
     /// The site at which a weight of [`place`] reads its input.
     pub const fn of(weight: usize) -> Self {
         match weight {

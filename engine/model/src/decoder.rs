@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use cruxscope_checkpoint::{Checkpoint, LayerWeights, Matrix, ModelConfig};
 
 use crate::ModelError;
+use crate::block::Site;
 use crate::kernels::{Heads, Kernels};
 
 /// Rows of the vocabulary head that are brought to the device as one matrix, so that no single array grows past what
@@ -91,6 +92,11 @@ impl<K: Kernels> Decoder<K> {
             keys: config.key_value_heads,
             width: config.head_dim,
         }
+    }
+
+    /// Features of the inputs that are seen at a site.
+    pub fn width(&self, site: Site) -> usize {
+        self.config().dimensions(site.reader()).1
     }
 
     /// The weight of the norm before the head, `[1, hidden]`.
