@@ -117,9 +117,9 @@ impl Checkpoint {
         files.into_iter().collect()
     }
 
-    /// How each tensor is stored, by Hugging Face's name: "BF16", "Q4_1".
+    /// How each tensor is stored, by Hugging Face's name: "BF16", "Q4_1"; a packed weight by its layout, "AWQ 4 bits".
     pub fn tensor_types(&self) -> BTreeMap<String, String> {
-        self.store.tensors.iter().map(|(name, tensor)| (name.clone(), tensor.element.name())).collect()
+        self.store.types()
     }
 
     /// One layer's weights, converted to float32 now and not kept.
@@ -137,7 +137,8 @@ impl Checkpoint {
         let head_norm = |name: &str| self.config.query_key_norm.then(|| vector(name)).transpose();
         let projection = |index: usize| {
             let (rows, columns) = self.config.dimensions(index);
-            let values = vector(&format!("{}.weight", PROJECTIONS[index]))?;
+            let name = layer_tensor(layer, &format!("{}.weight", PROJECTIONS[index]));
+            let values = self.store.weight(&name, rows, columns)?;
             let bias = self
                 .config
                 .has_bias(index)

@@ -11,6 +11,7 @@ use safetensors::{Dtype, SafeTensors};
 use crate::config::{HEAD, ModelConfig};
 use crate::error::CheckpointError;
 use crate::hugging_face_config;
+use crate::packed::Scheme;
 use crate::store::{ElementType, Store, StoreFile, StoredTensor};
 
 /// Opens a folder.
@@ -31,6 +32,7 @@ pub(crate) fn open(path: &Path) -> Result<(ModelConfig, Store), CheckpointError>
         path: path.to_path_buf(),
         files: Vec::new(),
         tensors: BTreeMap::new(),
+        packed: packing(&file, &text)?,
     };
     for weights in weight_files(path)? {
         add_file(&mut store, &weights)?;
@@ -38,6 +40,17 @@ pub(crate) fn open(path: &Path) -> Result<(ModelConfig, Store), CheckpointError>
     // Checkpoints of a tied model leave the head out, and some of those forget to say so.
     config.tied_head |= !store.tensors.contains_key(HEAD);
     Ok((config, store))
+}
+
+/// How weights are packed, if the configuration says that they are.
+fn packing(file: &Path, text: &str) -> Result<Option<Scheme>, CheckpointError> {
+    let json: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
+    let said = json.get("quantization_config").filter(|said| !said.is_null());
+    let scheme = said.map(Scheme::parse).transpose();
+    scheme.map_err(|reason| CheckpointError::Configuration {
+        file: file.to_path_buf(),
+        reason,
+    })
 }
 
 fn without_config(path: &Path) -> String {
@@ -141,6 +154,7 @@ fn add_file(store: &mut Store, path: &Path) -> Result<(), CheckpointError> {
                 Dtype::F32 => ElementType::Float32,
                 Dtype::F16 => ElementType::Float16,
                 Dtype::BF16 => ElementType::BrainFloat16,
+                Dtype::I32 => ElementType::Integer32,
                 other => ElementType::Other(format!("{other:?}")),
             },
             interleaved_head: None,

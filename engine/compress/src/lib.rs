@@ -7,7 +7,6 @@
 //! * [`awq`] — activation-aware scales and clipping, in both of their dialects.
 //! * [`any`] — ANY4 and ANY3: a codebook for every row.
 //! * [`prune`] — magnitude, Wanda, SparseGPT, AlphaPruning.
-//! * [`packing`] — codes into the packed layouts that inference engines load, and back.
 //! * [`treatment`], [`selection`], [`recipe`] — what is done to a matrix, to which ones, and the file that says so.
 //!
 //! What it is not: it runs no model and reads no files.
@@ -16,7 +15,6 @@ pub mod any;
 pub mod awq;
 mod error;
 pub mod linear_algebra;
-pub mod packing;
 pub mod prune;
 pub mod quantize;
 pub mod recipe;

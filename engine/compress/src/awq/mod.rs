@@ -14,7 +14,6 @@ mod clip;
 mod evaluation;
 mod evidence;
 mod fold;
-mod products;
 #[cfg(test)]
 mod reference;
 mod rounding;
