@@ -16,6 +16,7 @@
 pub mod benchmark;
 pub mod compress;
 mod error;
+mod guard;
 pub mod instances;
 pub mod interpret;
 pub mod machine;

@@ -25,6 +25,7 @@ mod manifest;
 mod rank;
 mod shift;
 mod study;
+mod text;
 
 pub use behaviour::{Behaviour, Label};
 pub use channels::ChannelMaps;
@@ -41,3 +42,4 @@ pub use manifest::{
 pub use rank::Ranks;
 pub use shift::{Comparison, ShiftInterval, ShiftView};
 pub use study::{ARRAYS_FILE, CHANNELS_FILE, MANIFEST_FILE, Study};
+pub use text::grouped;
