@@ -133,37 +133,7 @@ impl Checkpoint {
                 layers: self.config.layers,
             });
         }
-        let vector = |name: &str| self.store.whole(&layer_tensor(layer, name));
-        let head_norm = |name: &str| self.config.query_key_norm.then(|| vector(name)).transpose();
-        let projection = |index: usize| {
-            let (rows, columns) = self.config.dimensions(index);
-            let name = layer_tensor(layer, &format!("{}.weight", PROJECTIONS[index]));
-            let values = self.store.weight(&name, rows, columns)?;
-            let bias = self
-                .config
-                .has_bias(index)
-                .then(|| vector(&format!("{}.bias", PROJECTIONS[index])))
-                .transpose()?;
-            Ok(Projection {
-                weight: Matrix { rows, columns, values },
-                bias,
-            })
-        };
-        Ok(LayerWeights {
-            attention_norm: vector(ATTENTION_NORM)?,
-            feed_forward_norm: vector(FEED_FORWARD_NORM)?,
-            query_norm: head_norm(QUERY_NORM)?,
-            key_norm: head_norm(KEY_NORM)?,
-            projections: [
-                projection(0)?,
-                projection(1)?,
-                projection(2)?,
-                projection(3)?,
-                projection(4)?,
-                projection(5)?,
-                projection(6)?,
-            ],
-        })
+        layer_of(&self.store, &self.config, layer)
     }
 
     /// Embeddings of these tokens, `[ids, hidden]`. Only their rows are read.
@@ -222,4 +192,35 @@ impl Checkpoint {
             None => TraceTokenizer::from_folder(&self.path, self.config.vocabulary),
         }
     }
+}
+
+/// One layer's weights out of a store.
+pub(crate) fn layer_of(store: &Store, config: &ModelConfig, layer: usize) -> Result<LayerWeights, CheckpointError> {
+    let vector = |name: &str| store.whole(&layer_tensor(layer, name));
+    let head_norm = |name: &str| config.query_key_norm.then(|| vector(name)).transpose();
+    let projection = |index: usize| {
+        let (rows, columns) = config.dimensions(index);
+        let name = layer_tensor(layer, &format!("{}.weight", PROJECTIONS[index]));
+        let values = store.weight(&name, rows, columns)?;
+        let bias = config.has_bias(index).then(|| vector(&format!("{}.bias", PROJECTIONS[index]))).transpose()?;
+        Ok(Projection {
+            weight: Matrix { rows, columns, values },
+            bias,
+        })
+    };
+    Ok(LayerWeights {
+        attention_norm: vector(ATTENTION_NORM)?,
+        feed_forward_norm: vector(FEED_FORWARD_NORM)?,
+        query_norm: head_norm(QUERY_NORM)?,
+        key_norm: head_norm(KEY_NORM)?,
+        projections: [
+            projection(0)?,
+            projection(1)?,
+            projection(2)?,
+            projection(3)?,
+            projection(4)?,
+            projection(5)?,
+            projection(6)?,
+        ],
+    })
 }

@@ -28,12 +28,7 @@ pub(crate) fn open(path: &Path) -> Result<(ModelConfig, Store), CheckpointError>
     }
     let text = std::fs::read_to_string(&file).map_err(|source| CheckpointError::Io { path: file.clone(), source })?;
     let mut config = hugging_face_config::parse(&file, &text)?;
-    let mut store = Store {
-        path: path.to_path_buf(),
-        files: Vec::new(),
-        tensors: BTreeMap::new(),
-        packed: packing(&file, &text)?,
-    };
+    let mut store = Store::empty(path, packing(&file, &text)?);
     for weights in weight_files(path)? {
         add_file(&mut store, &weights)?;
     }
@@ -133,7 +128,8 @@ fn shards(path: &Path, index: &Path) -> Result<Vec<PathBuf>, CheckpointError> {
         .collect()
 }
 
-fn add_file(store: &mut Store, path: &Path) -> Result<(), CheckpointError> {
+/// Adds the tensors of a file of weights.
+pub(crate) fn add_file(store: &mut Store, path: &Path) -> Result<(), CheckpointError> {
     let damaged = |reason: String| CheckpointError::Damaged {
         file: path.to_path_buf(),
         format: "safetensors",

@@ -137,6 +137,16 @@ pub(crate) struct Store {
 const CHUNK: usize = 1 << 16;
 
 impl Store {
+    /// Without files yet.
+    pub fn empty(path: &Path, packed: Option<Scheme>) -> Self {
+        Self {
+            path: path.to_path_buf(),
+            files: Vec::new(),
+            tensors: BTreeMap::new(),
+            packed,
+        }
+    }
+
     /// Confirms that a tensor is there, has this shape, a readable type and all its bytes.
     ///
     /// # Errors

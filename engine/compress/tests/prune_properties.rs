@@ -186,12 +186,12 @@ fn each_mistake_has_its_error() {
     ));
     let no_damping = SparseGptSettings { damping: 0.0, ..settings };
     let mut kept = ones;
-    assert!(matches!(run(&mut kept, &[1.0; 4], &no_damping), CompressError::Singular { .. }));
+    assert!(matches!(run(&mut kept, &[1.0, 100.0, 100.0, 1.0], &no_damping), CompressError::Singular { .. }));
     assert_eq!(kept, ones);
     // A Hessian that is not positive: more damping than asked for helps, and is reported.
     let mut weights = ones;
     let report = sparse_gpt(&mut weights, 2, 2, &[1.0, 1.05, 1.05, 1.0], &settings).unwrap();
-    assert!((report.damping - 0.1).abs() < 1e-12);
+    assert!((report.damping - 0.06).abs() < 1e-12);
     assert!(matches!(
         run(&mut ones.clone(), &identity(2), &SparseGptSettings { block: 0, ..settings }),
         CompressError::Setting { setting: "block", .. }

@@ -17,7 +17,7 @@ mod wanda;
 pub use magnitude::magnitude;
 pub use mask::Mask;
 pub use pattern::{Pattern, Sparsity, Window};
-pub use ratios::{Mapping, pruning_ratios};
+pub use ratios::{AlphaPruningSettings, Mapping, pruning_ratios};
 pub use sparse_gpt::{SparseGptReport, SparseGptSettings, sparse_gpt, sparse_gpt_with_factor};
 pub use sparse_gpt_reference::sparse_gpt_reference;
 pub use wanda::{input_norms_of_hessian, wanda};

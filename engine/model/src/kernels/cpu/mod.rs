@@ -50,6 +50,11 @@ impl CpuMatrix {
         &self.values
     }
 
+    /// The values, row by row, to be changed in place.
+    pub fn values_mut(&mut self) -> &mut [f32] {
+        &mut self.values
+    }
+
     /// The values, row by row, and nothing left of the matrix.
     pub fn into_values(self) -> Vec<f32> {
         self.values
