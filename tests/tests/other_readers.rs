@@ -34,7 +34,10 @@ fn python(words: &[String]) -> Option<()> {
     };
     let said = String::from_utf8_lossy(&output.stdout);
     if output.status.code() == Some(3) {
-        println!("skipped: {program} has not all that is needed ({}); CRUXSCOPE_PYTHON names another Python", said.trim());
+        println!(
+            "skipped: {program} has not all that is needed ({}); CRUXSCOPE_PYTHON names another Python",
+            said.trim()
+        );
         return None;
     }
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
@@ -107,7 +110,12 @@ fn transformers_reads_the_same_model() {
     let folder = tempfile::tempdir().unwrap();
     let awq = |basis| CompressSettings {
         basis,
-        ..settings(folder.path(), basis.name(), Treatment::Awq(AwqSettings::new(bits(3), group())), Some("final-mlp"))
+        ..settings(
+            folder.path(),
+            basis.name(),
+            Treatment::Awq(AwqSettings::new(bits(3), group())),
+            Some("final-mlp"),
+        )
     };
     let rounded = CompressSettings {
         stored_as: StoredAs::BFloat16,
