@@ -181,7 +181,7 @@ fn variants(
     for next in layer + 1..decoder.config().layers {
         let layer = decoder.layer(next)?;
         for state in &mut states {
-            *state = through(decoder, &*layer, state)?;
+            *state = through(decoder, &layer, state)?;
         }
     }
     Ok(states)

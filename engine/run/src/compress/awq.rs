@@ -69,7 +69,7 @@ pub fn layer(
                 down: gram_of(&known[Site::Down as usize]),
             };
             let layer = awq::compress_layer(original, LayerEvidence::Grams(&grams), settings).map_err(refuse)?;
-            (layer, Known::Sums(known.into_iter().map(Some).collect()))
+            (layer, Known::Sums(known.into_iter()))
         }
     };
     let back = layer.rounded_back(original, settings).map_err(refuse)?;
@@ -97,7 +97,24 @@ pub fn layer(
 /// What is known of the inputs, for the reports.
 enum Known {
     Inputs(LayerInputs),
-    Sums(Vec<Option<Statistics>>),
+    /// In the order of [`Site::ALL`].
+    Sums(std::vec::IntoIter<Statistics>),
+}
+
+impl Known {
+    /// Of a site; asked in the order of [`Site::ALL`], and worked out only then: four Gram matrices at a time are much memory.
+    fn next(&mut self, site: Site) -> Option<Evidence> {
+        let statistics = match self {
+            Self::Sums(all) => all.next()?,
+            Self::Inputs(inputs) => of_inputs(match site {
+                Site::Attention => &inputs.attention,
+                Site::Output => &inputs.output,
+                Site::FeedForward => &inputs.feed_forward,
+                Site::Down => &inputs.down,
+            }),
+        };
+        Some(Evidence::new(statistics))
+    }
 }
 
 fn inputs(original: &LayerWeights, shape: &BlockShape, hidden: &[CpuMatrix]) -> Result<LayerInputs, cruxscope_compress::CompressError> {
@@ -136,21 +153,7 @@ fn reports(
 ) -> Vec<ComponentReport> {
     let mut reports: Vec<ComponentReport> = Vec::new();
     for site in Site::ALL {
-        let evidence = Evidence::new(match &mut known {
-            Known::Sums(all) => all[site as usize].take().unwrap_or_else(|| {
-                of_inputs(&Matrix {
-                    rows: 0,
-                    columns: 0,
-                    values: Vec::new(),
-                })
-            }),
-            Known::Inputs(inputs) => of_inputs(match site {
-                Site::Attention => &inputs.attention,
-                Site::Output => &inputs.output,
-                Site::FeedForward => &inputs.feed_forward,
-                Site::Down => &inputs.down,
-            }),
-        });
+        let evidence = known.next(site);
         let scale = match site {
             Site::Attention => Some(&scales.attention),
             Site::Output => scales.output.as_ref(),
@@ -166,7 +169,7 @@ fn reports(
                     ..ComponentReport::untouched(planned, before)
                 },
                 Some(_) => {
-                    let mut treated = Treated::measured(before, after.values.clone(), Some(&evidence));
+                    let mut treated = Treated::measured(before, after.values.clone(), evidence.as_ref());
                     treated.bits = Some(settings.bits.get());
                     ComponentReport {
                         scale,
