@@ -1,7 +1,6 @@
 //! A quantized matrix: codes, scales, zeros.
 
 use cruxscope_checkpoint::packed::Codes;
-use rayon::prelude::*;
 
 use super::grid::{Grid, ScaleZero};
 use super::settings::{Bits, GridSettings, GroupSize};
@@ -84,17 +83,6 @@ impl Quantized {
 
     /// The weights that the codes stand for, `[out, in]`, in float32.
     pub fn dequantize(&self) -> Vec<f32> {
-        let groups: Vec<usize> = (0..self.columns).map(|column| self.group_of(column)).collect();
-        let mut weights = vec![0.0; self.rows * self.columns];
-        weights
-            .par_chunks_mut(self.columns.max(1))
-            .zip(self.codes.par_chunks(self.columns.max(1)))
-            .enumerate()
-            .for_each(|(row, (weights, codes))| {
-                for ((weight, &code), &group) in weights.iter_mut().zip(codes).zip(&groups) {
-                    *weight = self.scale_zero(row, group).weight(code);
-                }
-            });
-        weights
+        self.codes().dequantize()
     }
 }
