@@ -9,8 +9,11 @@
 mod attention;
 mod elementwise;
 mod exponential;
+mod generation;
+mod held;
 mod loss;
 mod product;
+mod step;
 
 use rayon::prelude::*;
 
