@@ -42,7 +42,12 @@ fn greedy_tokens_are_those_of_transformers() {
         let wanted = ids(&case["tokens"]);
         assert_eq!(wanted.len(), 200);
         let same = found.tokens.iter().zip(&wanted).take_while(|(a, b)| a == b).count();
-        println!("{:?}: {same} of {} tokens, smallest gap between logits {:.3}", case["prompt"], wanted.len(), case["smallest_gap"]);
+        println!(
+            "{:?}: {same} of {} tokens, smallest gap between logits {:.3}",
+            case["prompt"],
+            wanted.len(),
+            case["smallest_gap"]
+        );
         assert_eq!(found.tokens, wanted, "{:?} after {same} tokens", case["prompt"]);
         let mut stream = TextStream::after(&tokenizer, &request.prompt);
         let mut text: String = found.tokens.iter().map(|token| stream.push(*token).unwrap()).collect();

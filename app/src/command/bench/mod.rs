@@ -1,5 +1,6 @@
 //! `cruxscope bench`: speed and memory, beside other programs in the same run where they are there.
 
+mod generate;
 mod interpret;
 mod process;
 
@@ -11,10 +12,13 @@ use super::Failure;
 pub enum Bench {
     /// Tokens a second, seconds and peak memory of an interpretation
     Interpret(Box<interpret::Arguments>),
+    /// New tokens a second, one sequence and several side by side
+    Generate(Box<generate::Arguments>),
 }
 
 pub fn run(bench: Bench) -> Result<(), Failure> {
     match bench {
         Bench::Interpret(arguments) => interpret::run(&arguments),
+        Bench::Generate(arguments) => generate::run(&arguments),
     }
 }

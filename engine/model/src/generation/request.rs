@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use cruxscope_checkpoint::ModelConfig;
+
 use crate::ModelError;
 
 /// How the next token is drawn from the model's probabilities.
@@ -55,6 +57,34 @@ pub struct Request {
     pub most_tokens: usize,
     /// Tokens that end the text; the one that does is not part of it.
     pub stop: BTreeSet<u32>,
+}
+
+impl Request {
+    /// Confirms that a model of this configuration can continue the prompt.
+    ///
+    /// # Errors
+    /// When the prompt is empty, leaves no room in the context for a new token, or holds a token beyond the vocabulary.
+    pub fn check(&self, config: &ModelConfig) -> Result<(), ModelError> {
+        if self.prompt.is_empty() {
+            return Err(ModelError::EmptyPrompt);
+        }
+        // The last token of a full context is read by nobody, so a prompt may fill it but for one.
+        if self.prompt.len() >= config.context {
+            return Err(ModelError::PromptTooLong {
+                tokens: self.prompt.len(),
+                context: config.context,
+            });
+        }
+        let vocabulary = config.vocabulary;
+        match self.prompt.iter().position(|id| *id as usize >= vocabulary) {
+            None => Ok(()),
+            Some(position) => Err(ModelError::Token {
+                token: self.prompt[position],
+                position,
+                vocabulary,
+            }),
+        }
+    }
 }
 
 /// Why a text ended.

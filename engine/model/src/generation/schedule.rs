@@ -61,7 +61,7 @@ pub fn generate<K: GenerationKernels>(
     watch: &mut dyn Watch,
 ) -> Result<Vec<Completion>, ModelError> {
     for request in requests {
-        check(generator, request)?;
+        request.check(generator.config())?;
     }
     let mut done: Vec<Option<Completion>> = vec![None; requests.len()];
     let mut waiting: VecDeque<usize> = (0..requests.len()).collect();
@@ -114,28 +114,6 @@ pub fn generate<K: GenerationKernels>(
         finish: Finish::Cancelled,
     };
     Ok(done.into_iter().map(|completion| completion.unwrap_or_else(cancelled)).collect())
-}
-
-fn check<K: GenerationKernels>(generator: &Generator<K>, request: &Request) -> Result<(), ModelError> {
-    let config = generator.config();
-    if request.prompt.is_empty() {
-        return Err(ModelError::EmptyPrompt);
-    }
-    // The last token of a full context is read by nobody, so a prompt may fill it but for one.
-    if request.prompt.len() >= config.context {
-        return Err(ModelError::PromptTooLong {
-            tokens: request.prompt.len(),
-            context: config.context,
-        });
-    }
-    let beyond = request.prompt.iter().position(|id| *id as usize >= config.vocabulary);
-    beyond.map_or(Ok(()), |position| {
-        Err(ModelError::Token {
-            token: request.prompt[position],
-            position,
-            vocabulary: config.vocabulary,
-        })
-    })
 }
 
 /// Reads a request's prompt; nothing where the watch said stop. It is kept in `shared` where the next request has the same

@@ -3,7 +3,7 @@
 use super::attention;
 use super::held::HeldWeight;
 use super::product::{Operand, multiply};
-use super::{CpuKernels, CpuMatrix, step};
+use super::{CpuKernels, CpuMatrix, rows, step};
 use crate::kernels::generation::{GenerationKernels, Projection};
 use crate::kernels::{Heads, Run};
 
@@ -47,7 +47,7 @@ impl GenerationKernels for CpuKernels {
         let mut y = CpuMatrix::new(x.rows, weight.rows, vec![0.0; x.rows * weight.rows]);
         for first in (0..weight.rows).step_by(READ_ROWS) {
             let count = READ_ROWS.min(weight.rows - first);
-            let read = weight.read_rows(first, count);
+            let read = rows::read_rows(weight, first, count);
             let transposed = Operand {
                 values: &read,
                 row_stride: 1,

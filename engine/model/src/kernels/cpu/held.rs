@@ -14,8 +14,6 @@ use rayon::prelude::*;
 
 /// Weights of a row that share a step and a lowest value.
 pub(super) const BLOCK: usize = 32;
-/// Weights that are read at once.
-pub(super) const LANES: usize = 16;
 
 /// A weight `[rows, columns]`, row-major.
 #[derive(Clone, Debug)]
@@ -66,33 +64,13 @@ impl HeldWeight {
             Form::Levels4(scales, _) => ("16 levels", (scale + BLOCK / 2) * scales.len()),
         }
     }
-
-    /// Some rows as float32.
-    pub(super) fn read_rows(&self, first: usize, count: usize) -> Vec<f32> {
-        let range = first * self.columns..(first + count) * self.columns;
-        let blocks = range.start / BLOCK..range.end / BLOCK;
-        match &self.form {
-            Form::Float32(values) => values[range].to_vec(),
-            Form::BrainFloat16(values) => values[range].iter().map(|bits| brain_float_value(*bits)).collect(),
-            Form::Float16(values) => values[range].iter().map(|bits| half_float_value(*bits)).collect(),
-            Form::Levels8(scales, codes) => (scales[blocks.clone()].iter().zip(&codes[blocks]))
-                .flat_map(|(scale, codes)| codes.map(|code| scale.level(code)))
-                .collect(),
-            Form::Levels4(scales, codes) => (scales[blocks.clone()].iter().zip(&codes[blocks]))
-                .flat_map(|(scale, codes)| {
-                    let (low, high) = (codes.map(|code| scale.level(code & 15)), codes.map(|code| scale.level(code >> 4)));
-                    low.into_iter().chain(high)
-                })
-                .collect(),
-        }
-    }
 }
 
 impl Scale {
     /// The weight of a code.
     #[inline(always)]
     pub fn level(self, code: u8) -> f32 {
-        self.step * f32::from(code) + self.lowest
+        self.step * i32::from(code) as f32 + self.lowest
     }
 }
 
@@ -145,11 +123,10 @@ fn levels(columns: usize, values: &[f32]) -> Option<Form> {
 ///
 /// The lowest weight is the lowest level. The smallest gap between two weights is a whole number of steps, small in most
 /// blocks, so it is divided by one small number after another until the codes fit. The step is then the range over the
-/// highest code, blurred by rounding in its last bits: the float16 next to it is tried first, as block types store it so.
+/// highest code, blurred by rounding in its last bits; a float16 is tried first, as block types store it so.
 fn block_levels(block: &[f32; BLOCK]) -> Option<(Scale, [u8; BLOCK])> {
-    let mut sorted = *block;
-    sorted.sort_by(f32::total_cmp);
-    let (lowest, highest) = (sorted[0], sorted[BLOCK - 1]);
+    let lowest = block.iter().copied().fold(f32::INFINITY, f32::min);
+    let highest = block.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let range = f64::from(highest) - f64::from(lowest);
     if !range.is_finite() {
         return None;
@@ -157,6 +134,12 @@ fn block_levels(block: &[f32; BLOCK]) -> Option<(Scale, [u8; BLOCK])> {
     if range == 0.0 {
         return fits(block, Scale { step: 0.0, lowest });
     }
+    // Blocks of four bits nearly always use both ends of their grid.
+    if let Some(found) = with_highest_code(block, range, lowest, 15.0) {
+        return Some(found);
+    }
+    let mut sorted = *block;
+    sorted.sort_unstable_by(f32::total_cmp);
     let noise = f64::from(highest.abs().max(lowest.abs())) * 1e-6;
     let gaps = sorted.windows(2).map(|pair| f64::from(pair[1]) - f64::from(pair[0]));
     let gap = gaps.filter(|gap| *gap > noise).fold(range, f64::min);
@@ -165,26 +148,29 @@ fn block_levels(block: &[f32; BLOCK]) -> Option<(Scale, [u8; BLOCK])> {
         if highest_code > 255.0 {
             return None;
         }
-        let blurred = (range / highest_code) as f32;
-        let near = f16::from_f32(blurred).to_bits();
-        let halves = [near, near.wrapping_sub(1), near.wrapping_add(1)].map(|bits| f16::from_bits(bits).to_f32());
-        let singles = [0, -1, 1, -2, 2].map(|by| f32::from_bits(blurred.to_bits().wrapping_add_signed(by)));
-        let found = halves.into_iter().chain(singles).find_map(|step| fits(block, Scale { step, lowest }));
-        if found.is_some() {
-            return found;
+        if let Some(found) = with_highest_code(block, range, lowest, highest_code) {
+            return Some(found);
         }
     }
     None
 }
 
+/// The levels of a block whose highest code is known: the step is the range over it, but for the last bits.
+fn with_highest_code(block: &[f32; BLOCK], range: f64, lowest: f32, highest_code: f64) -> Option<(Scale, [u8; BLOCK])> {
+    let blurred = (range / highest_code) as f32;
+    let near = f16::from_f32(blurred).to_bits();
+    let halves = [near, near.wrapping_sub(1), near.wrapping_add(1)].map(|bits| f16::from_bits(bits).to_f32());
+    let singles = [0, -1, 1, -2, 2].map(|by| f32::from_bits(blurred.to_bits().wrapping_add_signed(by)));
+    halves.into_iter().chain(singles).find_map(|step| fits(block, Scale { step, lowest }))
+}
+
 /// The codes of a block, if they give back every value. (A zero may lose its sign, which no sum can tell.)
 fn fits(block: &[f32; BLOCK], scale: Scale) -> Option<(Scale, [u8; BLOCK])> {
     let mut codes = [0u8; BLOCK];
+    let per_step = if scale.step > 0.0 { 1.0 / f64::from(scale.step) } else { 0.0 };
     for (code, value) in codes.iter_mut().zip(block) {
-        if scale.step > 0.0 {
-            let steps = (f64::from(*value) - f64::from(scale.lowest)) / f64::from(scale.step);
-            *code = steps.round().clamp(0.0, 255.0) as u8;
-        }
+        // The cast cuts off, and holds what is too large or no number at an end.
+        *code = ((f64::from(*value) - f64::from(scale.lowest)) * per_step + 0.5) as u8;
         if scale.level(*code) != *value {
             return None;
         }
@@ -195,6 +181,7 @@ fn fits(block: &[f32; BLOCK], scale: Scale) -> Option<(Scale, [u8; BLOCK])> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::cpu::rows::read_rows;
 
     fn noise(count: usize) -> Vec<f32> {
         let mut state = 88_172_645_463_325_252u64;
@@ -212,8 +199,8 @@ mod tests {
     fn held(rows: usize, columns: usize, values: &[f32], form: &str) {
         let weight = HeldWeight::new(rows, columns, values.to_vec());
         assert_eq!(weight.held_as().0, form);
-        assert_eq!(weight.read_rows(0, rows), values, "{form}");
-        assert_eq!(weight.read_rows(rows / 2, 1), values[rows / 2 * columns..][..columns], "{form}, one row");
+        assert_eq!(read_rows(&weight, 0, rows), values, "{form}");
+        assert_eq!(read_rows(&weight, rows / 2, 1), values[rows / 2 * columns..][..columns], "{form}, one row");
     }
 
     #[test]

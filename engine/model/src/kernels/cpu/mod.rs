@@ -11,8 +11,10 @@ mod elementwise;
 mod exponential;
 mod generation;
 mod held;
+mod lanes;
 mod loss;
 mod product;
+mod rows;
 mod step;
 
 use rayon::prelude::*;

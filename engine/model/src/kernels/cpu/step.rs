@@ -1,183 +1,107 @@
 //! Products and attention for the few rows of a step of generation.
 //!
-//! A weight is read once for all rows: a tile of its rows stays in the nearest cache while every row of the step meets it.
-//! Each output is a sum in sixteen lanes in one order, whatever else is computed beside it, so a sequence is the same in any
-//! company, on any number of threads and with any instruction set.
+//! A weight is read once for all rows, and turned into float32 in registers on its way into their sums. Each output is a
+//! sum in as many lanes as a block has weights, in one order, whatever else is computed beside it, so a sequence is the same in
+//! any company, on any number of threads and with any instruction set.
 
-use pulp::Arch;
+use pulp::{Arch, NullaryFnOnce};
 use rayon::prelude::*;
 
 use super::attention::softmax;
 use super::elementwise::dot;
 use super::generation::CpuCache;
-use super::held::{BLOCK, Form, HeldWeight, LANES, Scale, brain_float_value, half_float_value};
+use super::held::{BLOCK, HeldWeight};
+use super::lanes::{Lanes, Plain};
+use super::rows::{Row, Visit, halves, of, visit};
 use crate::kernels::{Heads, Run};
 
 /// Bytes of weights that one task reads, as float32: small enough to share a matrix among threads.
 const TASK: usize = 1 << 17;
 
-/// One row of a weight, in whatever form.
-trait Row: Copy {
-    /// Sixteen weights from `16 * chunk` on.
-    fn lanes(self, chunk: usize) -> [f32; LANES];
-    /// The weight of one column.
-    fn at(self, column: usize) -> f32;
-}
-
-#[derive(Clone, Copy)]
-struct Float32Row<'a>(&'a [f32]);
-
-impl Row for Float32Row<'_> {
-    #[inline(always)]
-    fn lanes(self, chunk: usize) -> [f32; LANES] {
-        self.0.as_chunks::<LANES>().0[chunk]
-    }
-
-    #[inline(always)]
-    fn at(self, column: usize) -> f32 {
-        self.0[column]
-    }
-}
-
-#[derive(Clone, Copy)]
-struct BrainRow<'a>(&'a [u16]);
-
-impl Row for BrainRow<'_> {
-    #[inline(always)]
-    fn lanes(self, chunk: usize) -> [f32; LANES] {
-        self.0.as_chunks::<LANES>().0[chunk].map(brain_float_value)
-    }
-
-    #[inline(always)]
-    fn at(self, column: usize) -> f32 {
-        brain_float_value(self.0[column])
-    }
-}
-
-#[derive(Clone, Copy)]
-struct HalfRow<'a>(&'a [u16]);
-
-impl Row for HalfRow<'_> {
-    #[inline(always)]
-    fn lanes(self, chunk: usize) -> [f32; LANES] {
-        self.0.as_chunks::<LANES>().0[chunk].map(half_float_value)
-    }
-
-    #[inline(always)]
-    fn at(self, column: usize) -> f32 {
-        half_float_value(self.0[column])
-    }
-}
-
-#[derive(Clone, Copy)]
-struct Levels8Row<'a>(&'a [Scale], &'a [[u8; BLOCK]]);
-
-impl Row for Levels8Row<'_> {
-    #[inline(always)]
-    fn lanes(self, chunk: usize) -> [f32; LANES] {
-        let scale = self.0[chunk / 2];
-        self.1[chunk / 2].as_chunks::<LANES>().0[chunk % 2].map(|code| scale.level(code))
-    }
-
-    #[inline(always)]
-    fn at(self, column: usize) -> f32 {
-        self.0[column / BLOCK].level(self.1[column / BLOCK][column % BLOCK])
-    }
-}
-
-#[derive(Clone, Copy)]
-struct Levels4Row<'a>(&'a [Scale], &'a [[u8; LANES]]);
-
-impl Row for Levels4Row<'_> {
-    #[inline(always)]
-    fn lanes(self, chunk: usize) -> [f32; LANES] {
-        let (scale, codes) = (self.0[chunk / 2], self.1[chunk / 2]);
-        let shift = 4 * (chunk % 2) as u32;
-        codes.map(|code| scale.level(code >> shift & 15))
-    }
-
-    #[inline(always)]
-    fn at(self, column: usize) -> f32 {
-        let (codes, place) = (self.1[column / BLOCK], column % BLOCK);
-        self.0[column / BLOCK].level(codes[place % LANES] >> (4 * (place / LANES)) & 15)
-    }
-}
-
-/// Sums of `R` weight rows with `N` rows of the step, each in sixteen lanes.
+/// Sums of the products of one weight row with `N` rows of the step.
 #[inline(always)]
-fn sums<W: Row, const R: usize, const N: usize>(weights: [W; R], x: [&[f32]; N]) -> [[f32; N]; R] {
-    let mut lanes = [[[0.0f32; LANES]; N]; R];
+fn sums<L: Lanes, W: Row<L>, const N: usize>(lanes: L, weights: W, x: [&[f32]; N]) -> [f32; N] {
     let columns = x[0].len();
-    let x_chunks = x.map(|x| x.as_chunks::<LANES>().0);
-    for chunk in 0..columns / LANES {
-        for r in 0..R {
-            let weight = weights[r].lanes(chunk);
-            for n in 0..N {
-                let x = &x_chunks[n][chunk];
-                for lane in 0..LANES {
-                    lanes[r][n][lane] += weight[lane] * x[lane];
-                }
-            }
+    let mut sums = [[lanes.splat(0.0); 2]; N];
+    for block in 0..columns / BLOCK {
+        let weight = weights.block(lanes, block);
+        for n in 0..N {
+            let [low, high] = halves(x[n], block);
+            sums[n][0] = lanes.add(sums[n][0], lanes.multiply(weight[0], lanes.load(low)));
+            sums[n][1] = lanes.add(sums[n][1], lanes.multiply(weight[1], lanes.load(high)));
         }
     }
-    let rest = columns / LANES * LANES..columns;
-    std::array::from_fn(|r| {
-        std::array::from_fn(|n| {
-            let tail: f32 = rest.clone().map(|column| weights[r].at(column) * x[n][column]).sum();
-            lanes[r][n].iter().sum::<f32>() + tail
-        })
-    })
+    let mut found = [0.0; N];
+    for n in 0..N {
+        // In pairs: sixteen sums become eight, four, two, one.
+        let mut parts = lanes.store(lanes.add(sums[n][0], sums[n][1]));
+        for half in [8, 4, 2, 1] {
+            for lane in 0..half {
+                parts[lane] += parts[lane + half];
+            }
+        }
+        let rest: f32 = (columns / BLOCK * BLOCK..columns).map(|column| weights.at(column) * x[n][column]).sum();
+        found[n] = parts[0] + rest;
+    }
+    found
 }
 
-/// Outputs `[outputs, n]` of some rows of a weight, for all rows `x [n, columns]` of the step.
+/// One weight row with all rows `x [n, columns]` of the step, four at a time and then one by one.
 #[inline(always)]
-fn tile<W: Row>(row_of: impl Fn(usize) -> W, outputs: usize, x: &[f32], columns: usize, out: &mut [f32]) {
-    let n = x.len() / columns;
-    let x_row = |row: usize| &x[row * columns..][..columns];
-    // Four weight rows at a time, so that their sums do not wait for each other; a tile of weights is met by every row of x.
-    for first in (0..outputs).step_by(4) {
-        let rows = 4.min(outputs - first);
-        let mut row = 0;
-        while rows == 4 && row + 2 <= n {
-            let found = sums([0, 1, 2, 3].map(|r| row_of(first + r)), [x_row(row), x_row(row + 1)]);
-            for (r, found) in found.iter().enumerate() {
-                out[(first + r) * n + row..][..2].copy_from_slice(found);
-            }
-            row += 2;
-        }
-        while rows == 4 && row < n {
-            let found = sums([0, 1, 2, 3].map(|r| row_of(first + r)), [x_row(row)]);
-            for (r, [found]) in found.into_iter().enumerate() {
-                out[(first + r) * n + row] = found;
-            }
-            row += 1;
-        }
-        for r in first..first + if rows == 4 { 0 } else { rows } {
-            for row in 0..n {
-                [[out[r * n + row]]] = sums([row_of(r)], [x_row(row)]);
-            }
-        }
+fn meet<L: Lanes, W: Row<L>>(lanes: L, weights: W, x: &[f32], columns: usize, out: &mut [f32]) {
+    let (fours, ones) = out.as_chunks_mut::<4>();
+    let (x_fours, x_ones) = x.split_at(4 * fours.len() * columns);
+    for (out, x) in fours.iter_mut().zip(x_fours.chunks_exact(4 * columns)) {
+        *out = sums(lanes, weights, [of(x, 0, columns), of(x, 1, columns), of(x, 2, columns), of(x, 3, columns)]);
+    }
+    for (out, x) in ones.iter_mut().zip(x_ones.chunks_exact(columns)) {
+        [*out] = sums(lanes, weights, [x]);
     }
 }
 
-/// Outputs `[outputs, n]` of the rows of a weight from `first` on.
+/// Outputs `[outputs, n]` of the rows of a weight from `first` on, for all rows `x [n, columns]` of the step.
+struct Outputs<'a, L> {
+    lanes: L,
+    weight: &'a HeldWeight,
+    first: usize,
+    x: &'a [f32],
+    out: &'a mut [f32],
+}
+
+/// Not a closure: one as large as this is not inlined into the function that may use the wide instructions.
+impl<L: Lanes> NullaryFnOnce for Outputs<'_, L> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let (lanes, weight, first, count) = (self.lanes, self.weight, self.first, self.out.len() / (self.x.len() / self.weight.columns));
+        visit(lanes, weight, first..first + count, self);
+    }
+}
+
+impl<L: Lanes> Visit<L> for Outputs<'_, L> {
+    #[inline(always)]
+    fn row<W: Row<L>>(&mut self, lanes: L, place: usize, weights: W) {
+        let n = self.x.len() / self.weight.columns;
+        meet(lanes, weights, self.x, self.weight.columns, &mut self.out[place * n..][..n]);
+    }
+}
+
+/// [`Outputs`] with the best instruction set that is there.
 fn outputs(weight: &HeldWeight, first: usize, x: &[f32], out: &mut [f32]) {
-    let columns = weight.columns;
-    let count = out.len() / (x.len() / columns);
-    let blocks = columns / BLOCK;
-    Arch::new().dispatch(|| match &weight.form {
-        Form::Float32(values) => tile(|r| Float32Row(&values[(first + r) * columns..][..columns]), count, x, columns, out),
-        Form::BrainFloat16(values) => tile(|r| BrainRow(&values[(first + r) * columns..][..columns]), count, x, columns, out),
-        Form::Float16(values) => tile(|r| HalfRow(&values[(first + r) * columns..][..columns]), count, x, columns, out),
-        Form::Levels8(scales, codes) => {
-            let row = |r| Levels8Row(&scales[(first + r) * blocks..][..blocks], &codes[(first + r) * blocks..][..blocks]);
-            tile(row, count, x, columns, out);
-        }
-        Form::Levels4(scales, codes) => {
-            let row = |r| Levels4Row(&scales[(first + r) * blocks..][..blocks], &codes[(first + r) * blocks..][..blocks]);
-            tile(row, count, x, columns, out);
-        }
-    });
+    match Arch::new() {
+        #[cfg(target_arch = "x86_64")]
+        Arch::V4(lanes) => pulp::Simd::vectorize(lanes, Outputs { lanes, weight, first, x, out }),
+        #[cfg(target_arch = "x86_64")]
+        Arch::V3(lanes) => pulp::Simd::vectorize(lanes, Outputs { lanes, weight, first, x, out }),
+        other => other.dispatch(Outputs {
+            lanes: Plain,
+            weight,
+            first,
+            x,
+            out,
+        }),
+    }
 }
 
 /// y = x W^T for several weights that read the same rows, all in one go over the threads.
@@ -188,8 +112,7 @@ pub(super) fn products(x: &[f32], n: usize, weights: &[&HeldWeight]) -> Vec<Vec<
     let mut transposed: Vec<Vec<f32>> = weights.iter().map(|weight| vec![0.0; weight.rows * n]).collect();
     let mut tasks = Vec::new();
     for (weight, out) in weights.iter().zip(&mut transposed) {
-        // Whole groups of four rows, so that no group is cut.
-        let rows = (TASK / (4 * weight.columns)).next_multiple_of(4).max(4);
+        let rows = (TASK / (4 * weight.columns)).max(1);
         tasks.extend(out.chunks_mut(rows * n).enumerate().map(|(task, out)| (*weight, task * rows, out)));
     }
     tasks.into_par_iter().for_each(|(weight, first, out)| outputs(weight, first, x, out));
