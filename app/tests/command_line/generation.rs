@@ -120,3 +120,26 @@ fn what_cannot_be_generated_is_refused() {
     std::fs::remove_file(inputs.path("model/tokenizer.json")).unwrap();
     refused(&["--prompt", "a"], &["tokenizer.json"]);
 }
+
+#[test]
+fn the_bench_measures_every_number_of_sequences_and_says_what_is_missing() {
+    let inputs = inputs();
+    let bench = |extra: &[&str]| {
+        let mut command = cruxscope();
+        command.args(["bench", "generate", "--model"]).arg(inputs.path("model"));
+        command.args(["--prompt", "Once", "--new-tokens", "4", "--sequences", "1,3", "--runs", "1", "--threads", "1"]);
+        command.args(extra).output().unwrap()
+    };
+    let output = bench(&["--json"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let rows: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let of = |name: &str| rows.as_array().unwrap().iter().map(|row| row[name].clone()).collect::<Vec<_>>();
+    assert_eq!(
+        (of("sequences"), of("new_tokens"), of("threads")),
+        (vec![json!(1), json!(3)], vec![json!(4), json!(12)], vec![json!(1), json!(1)])
+    );
+    assert_eq!(of("tokens")[0], of("tokens")[1], "greedy tokens are the same in company");
+    let output = bench(&["--race", "no-such-python"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("no-such-python"), "{}", stderr(&output));
+}

@@ -118,8 +118,10 @@ impl<K: GenerationKernels> Generator<K> {
         for sequence in sequences.iter() {
             self.has_room(sequence.tokens + 1)?;
         }
-        let hidden = self.layers(sequences, ids, Rows::Step)?;
-        self.logits(&hidden)
+        self.kernels().together(|| {
+            let hidden = self.layers(sequences, ids, Rows::Step)?;
+            self.logits(&hidden)
+        })
     }
 
     fn has_room(&self, tokens: usize) -> Result<(), ModelError> {

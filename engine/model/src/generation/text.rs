@@ -25,20 +25,27 @@ pub struct TextStream<'a> {
 impl<'a> TextStream<'a> {
     /// A text that follows a prompt. The prompt's last tokens only give the first new ones their company.
     pub fn after(tokenizer: &'a TraceTokenizer, prompt: &[u32]) -> Self {
-        let company = prompt.len().saturating_sub(COMPANY);
+        let known = |id: &&u32| (**id as usize) < tokenizer.vocabulary();
+        let mut ids: Vec<u32> = prompt.iter().rev().filter(known).take(COMPANY).copied().collect();
+        ids.reverse();
+        let given = ids.len();
         Self {
             tokenizer,
-            ids: prompt[company..].to_vec(),
+            ids,
             from: 0,
-            given: prompt.len() - company,
+            given,
         }
     }
 
-    /// Adds a token, and gives the text that is complete by it, often nothing.
+    /// Adds a token, and gives the text that is complete by it, often nothing. Models may have more tokens than their
+    /// tokenizer, to fill their matrices up; those have no text.
     ///
     /// # Errors
-    /// When the token is beyond the tokenizer's vocabulary.
+    /// When the tokens cannot be decoded.
     pub fn push(&mut self, id: u32) -> Result<String, CheckpointError> {
+        if id as usize >= self.tokenizer.vocabulary() {
+            return Ok(String::new());
+        }
         self.ids.push(id);
         let text = self.pending()?;
         if text.ends_with(INCOMPLETE) {

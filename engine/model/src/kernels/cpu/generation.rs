@@ -43,6 +43,10 @@ impl GenerationKernels for CpuKernels {
         true
     }
 
+    fn together<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
+        rayon::scope(|_| work())
+    }
+
     fn project_prompt(&self, x: &CpuMatrix, (weight, bias): Projection<'_, Self>) -> CpuMatrix {
         let mut y = CpuMatrix::new(x.rows, weight.rows, vec![0.0; x.rows * weight.rows]);
         for first in (0..weight.rows).step_by(READ_ROWS) {
