@@ -134,7 +134,7 @@ fn attended<K: GenerationKernels>(kernels: &K, heads: Heads, lengths: &[(usize, 
     let width = heads.keys * heads.width;
     let mut filled = Vec::new();
     for (before, rows) in lengths {
-        let mut caches = [kernels.cache(width), kernels.cache(width)];
+        let mut caches = [kernels.cache(heads), kernels.cache(heads)];
         for cache in &mut caches {
             let all = kernels.upload(before + rows, width, noise((before + rows) * width, &mut seed));
             kernels.extend(cache, &all, 0, *before);

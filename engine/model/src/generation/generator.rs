@@ -81,9 +81,8 @@ impl<K: GenerationKernels> Generator<K> {
 
     /// A sequence without a token.
     pub fn begin(&self) -> Sequence<K> {
-        let (kernels, config) = (self.kernels(), self.config());
-        let width = config.key_value_heads * config.head_dim;
-        let caches = || (0..config.layers).map(|_| kernels.cache(width)).collect();
+        let heads = self.decoder.heads();
+        let caches = || (0..self.config().layers).map(|_| self.kernels().cache(heads)).collect();
         Sequence {
             tokens: 0,
             keys: caches(),

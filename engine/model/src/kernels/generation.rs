@@ -48,8 +48,8 @@ pub trait GenerationKernels: Kernels {
     /// `x [n, in]`; each `y [n, out]`, with an `out` of its own.
     fn project_step(&self, x: &Self::Matrix, projections: &[Projection<'_, Self>]) -> Vec<Self::Matrix>;
 
-    /// An empty cache for rows of `width` values.
-    fn cache(&self, width: usize) -> Self::Cache;
+    /// An empty cache for the keys or the values of these heads.
+    fn cache(&self, heads: Heads) -> Self::Cache;
 
     /// Adds `count` rows of `x` to a cache, from row `first` on.
     fn extend(&self, cache: &mut Self::Cache, x: &Self::Matrix, first: usize, count: usize);

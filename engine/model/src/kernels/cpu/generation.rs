@@ -1,9 +1,11 @@
 //! Generation on the CPU: weights in their shortest form, products for few rows, caches in plain vectors.
 
+use rayon::prelude::*;
+
 use super::attention;
 use super::held::HeldWeight;
 use super::product::{Operand, multiply};
-use super::{CpuKernels, CpuMatrix, rows, step};
+use super::{CpuKernels, CpuMatrix, rows, step, step_attention};
 use crate::kernels::generation::{GenerationKernels, Projection};
 use crate::kernels::{Heads, Run};
 
@@ -12,18 +14,17 @@ const READ_ROWS: usize = 512;
 /// Rows by which a cache grows at least.
 const GROWTH: usize = 256;
 
-/// Keys or values of one layer of a sequence, row-major `[tokens, width]`.
+/// Keys or values of one layer of a sequence: for each key head `[tokens, width]`, so that a step reads each in one go.
 #[derive(Clone, Debug)]
 pub struct CpuCache {
     width: usize,
-    values: Vec<f32>,
+    heads: Vec<Vec<f32>>,
 }
 
 impl CpuCache {
-    /// The keys or values of one token.
-    #[inline(always)]
-    pub(super) fn row(&self, row: usize) -> &[f32] {
-        &self.values[row * self.width..][..self.width]
+    /// The keys or values of one head, `[tokens, width]`.
+    pub(super) fn head(&self, head: usize) -> &[f32] {
+        &self.heads[head]
     }
 }
 
@@ -78,30 +79,60 @@ impl GenerationKernels for CpuKernels {
             .collect()
     }
 
-    fn cache(&self, width: usize) -> CpuCache {
-        CpuCache { width, values: Vec::new() }
+    fn cache(&self, heads: Heads) -> CpuCache {
+        CpuCache {
+            width: heads.width,
+            heads: vec![Vec::new(); heads.keys],
+        }
     }
 
     fn extend(&self, cache: &mut CpuCache, x: &CpuMatrix, first: usize, count: usize) {
-        let added = &x.values[first * x.columns..][..count * x.columns];
-        if cache.values.capacity() - cache.values.len() < added.len() {
-            // By a quarter rather than to the double: caches are what fills the memory in long generations.
-            let more = added.len().max(cache.values.len() / 4).max(GROWTH * cache.width);
-            cache.values.reserve_exact(more);
+        let width = cache.width;
+        for (head, values) in cache.heads.iter_mut().enumerate() {
+            if values.capacity() - values.len() < count * width {
+                // By a quarter rather than to the double: caches are what fills the memory in long generations.
+                values.reserve_exact((count * width).max(values.len() / 4).max(GROWTH * width));
+            }
+            for row in first..first + count {
+                values.extend_from_slice(&x.values[row * x.columns + head * width..][..width]);
+            }
         }
-        cache.values.extend_from_slice(added);
     }
 
     fn attend(&self, heads: Heads, queries: &CpuMatrix, runs: &[(Run, &CpuCache, &CpuCache)]) -> CpuMatrix {
+        let mut output = CpuMatrix::new(queries.rows, queries.columns, vec![0.0; queries.values.len()]);
         if runs.iter().all(|(run, _, _)| run.rows == 1) {
-            return CpuMatrix::new(queries.rows, queries.columns, step::attention(heads, &queries.values, runs));
+            step_attention::attention(heads, &queries.values, runs, &mut output.values);
+            return output;
         }
-        let mut output = Vec::with_capacity(queries.values.len());
+        // The queries of one key head after the other, as the keys lie.
+        let wide = heads.group() * heads.width;
+        let alone = Heads {
+            queries: heads.group(),
+            keys: 1,
+            width: heads.width,
+        };
+        let mut next = 0;
         for (run, keys, values) in runs {
-            let own = &queries.values[output.len()..][..run.rows * queries.columns];
-            output.extend(attention::forward(heads, own, &keys.values, &values.values, &[*run]));
+            let rows = next..next + run.rows;
+            next = rows.end;
+            let parts: Vec<Vec<f32>> = (0..heads.keys)
+                .into_par_iter()
+                .map(|head| {
+                    let own: Vec<f32> = (rows.clone())
+                        .flat_map(|row| &queries.values[row * queries.columns + head * wide..][..wide])
+                        .copied()
+                        .collect();
+                    attention::forward(alone, &own, keys.head(head), values.head(head), &[*run])
+                })
+                .collect();
+            for (head, part) in parts.iter().enumerate() {
+                for (row, part) in rows.clone().zip(part.chunks_exact(wide)) {
+                    output.values[row * queries.columns + head * wide..][..wide].copy_from_slice(part);
+                }
+            }
         }
-        CpuMatrix::new(queries.rows, queries.columns, output)
+        output
     }
 }
 

@@ -32,6 +32,18 @@ pub(super) trait Lanes: Copy {
     fn multiply(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// The numbers of a vector.
     fn store(self, vector: Self::Vector) -> [f32; LANES];
+
+    /// The sum of a vector, in pairs: sixteen sums become eight, four, two, one.
+    #[inline(always)]
+    fn sum(self, vector: Self::Vector) -> f32 {
+        let mut parts = self.store(vector);
+        for half in [8, 4, 2, 1] {
+            for lane in 0..half {
+                parts[lane] += parts[lane + half];
+            }
+        }
+        parts[0]
+    }
 }
 
 /// Every processor.
@@ -270,6 +282,7 @@ mod tests {
             let numbers: [f32; LANES] = std::array::from_fn(|lane| (first as f32 + lane as f32).sin());
             let (a, b) = (lanes.load(&numbers), lanes.splat(first as f32 * 0.37));
             keep(lanes.add(lanes.multiply(a, b), a));
+            keep(lanes.splat(lanes.sum(a)));
         }
         found
     }

@@ -16,6 +16,7 @@ mod loss;
 mod product;
 mod rows;
 mod step;
+mod step_attention;
 
 use rayon::prelude::*;
 

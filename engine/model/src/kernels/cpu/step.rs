@@ -1,4 +1,4 @@
-//! Products and attention for the few rows of a step of generation.
+//! Products for the few rows of a step of generation.
 //!
 //! A weight is read once for all rows, and turned into float32 in registers on its way into their sums. Each output is a
 //! sum in as many lanes as a block has weights, in one order, whatever else is computed beside it, so a sequence is the same in
@@ -7,13 +7,9 @@
 use pulp::{Arch, NullaryFnOnce};
 use rayon::prelude::*;
 
-use super::attention::softmax;
-use super::elementwise::dot;
-use super::generation::CpuCache;
 use super::held::{BLOCK, HeldWeight};
 use super::lanes::{Lanes, Plain};
 use super::rows::{Row, Visit, halves, of, visit};
-use crate::kernels::{Heads, Run};
 
 /// Bytes of weights that one task reads, as float32: small enough to share a matrix among threads.
 const TASK: usize = 1 << 17;
@@ -33,15 +29,8 @@ fn sums<L: Lanes, W: Row<L>, const N: usize>(lanes: L, weights: W, x: [&[f32]; N
     }
     let mut found = [0.0; N];
     for n in 0..N {
-        // In pairs: sixteen sums become eight, four, two, one.
-        let mut parts = lanes.store(lanes.add(sums[n][0], sums[n][1]));
-        for half in [8, 4, 2, 1] {
-            for lane in 0..half {
-                parts[lane] += parts[lane + half];
-            }
-        }
         let rest: f32 = (columns / BLOCK * BLOCK..columns).map(|column| weights.at(column) * x[n][column]).sum();
-        found[n] = parts[0] + rest;
+        found[n] = lanes.sum(lanes.add(sums[n][0], sums[n][1])) + rest;
     }
     found
 }
@@ -130,49 +119,4 @@ pub(super) fn products(x: &[f32], n: usize, weights: &[&HeldWeight]) -> Vec<Vec<
             y
         })
         .collect()
-}
-
-/// Attention of one row a sequence, one task a key head and sequence.
-///
-/// # Shapes
-/// `queries [n, heads * width]`, as the result; every run has one row.
-pub(super) fn attention(heads: Heads, queries: &[f32], runs: &[(Run, &CpuCache, &CpuCache)]) -> Vec<f32> {
-    let wide = heads.group() * heads.width;
-    let mut output = vec![0.0; queries.len()];
-    let tasks = output.par_chunks_mut(wide).zip(queries.par_chunks(wide)).enumerate();
-    tasks.for_each(|(task, (output, queries))| {
-        let (run, keys, values) = runs[task / heads.keys];
-        let shared = task % heads.keys * heads.width;
-        one_key_head(heads.width, queries, keys, values, shared, run.position + 1, output);
-    });
-    output
-}
-
-/// The queries of one row that share a key head, `[group, width]`, over the first `seen` keys and values.
-fn one_key_head(width: usize, queries: &[f32], keys: &CpuCache, values: &CpuCache, column: usize, seen: usize, output: &mut [f32]) {
-    let scale = 1.0 / (width as f32).sqrt();
-    let group = queries.len() / width;
-    let mut scores = vec![0.0; group * seen];
-    Arch::new().dispatch(|| {
-        for s in 0..seen {
-            let key = &keys.row(s)[column..][..width];
-            for (head, query) in queries.chunks_exact(width).enumerate() {
-                scores[head * seen + s] = scale * dot(query, key);
-            }
-        }
-    });
-    for scores in scores.chunks_exact_mut(seen) {
-        softmax(scores, seen, seen);
-    }
-    Arch::new().dispatch(|| {
-        for s in 0..seen {
-            let value = &values.row(s)[column..][..width];
-            for (head, output) in output.chunks_exact_mut(width).enumerate() {
-                let p = scores[head * seen + s];
-                for (output, value) in output.iter_mut().zip(value) {
-                    *output += p * value;
-                }
-            }
-        }
-    });
 }

@@ -28,8 +28,8 @@ impl GenerationKernels for ReferenceKernels {
         projections.iter().map(|(weight, bias)| self.linear(x, weight, *bias, None)).collect()
     }
 
-    fn cache(&self, width: usize) -> Matrix64 {
-        Matrix64::zeros(0, width)
+    fn cache(&self, heads: Heads) -> Matrix64 {
+        Matrix64::zeros(0, heads.keys * heads.width)
     }
 
     fn extend(&self, cache: &mut Matrix64, x: &Matrix64, first: usize, count: usize) {

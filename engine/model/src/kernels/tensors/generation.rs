@@ -42,7 +42,7 @@ impl GenerationKernels for TensorKernels {
         projections.iter().map(|(weight, bias)| self.linear(x, weight, *bias, None)).collect()
     }
 
-    fn cache(&self, _: usize) -> TensorCache {
+    fn cache(&self, _: Heads) -> TensorCache {
         TensorCache { filled: None, rows: 0 }
     }
 
