@@ -4,6 +4,7 @@ mod bench;
 mod compress;
 mod demo;
 mod devices;
+mod generate;
 mod interpret;
 mod perplexity;
 mod progress;
@@ -51,6 +52,8 @@ enum Command {
     Validate(Box<validate::Arguments>),
     /// Perplexity of a model on token windows or text: the cheap yardstick of what compression cost.
     Perplexity(perplexity::Arguments),
+    /// Continue prompts: texts out of a model, as they come.
+    Generate(Box<generate::Arguments>),
     /// List what this machine can compute on, and why the rest is missing.
     Devices(devices::Arguments),
     /// Measure speed and memory.
@@ -106,6 +109,7 @@ pub fn run() -> ExitCode {
         Command::Reproduce(arguments) => reproduce::run(&arguments),
         Command::Validate(arguments) => validate::run(*arguments),
         Command::Perplexity(arguments) => perplexity::run(&arguments),
+        Command::Generate(arguments) => generate::run(&arguments),
         Command::Devices(arguments) => devices::run(&arguments),
         Command::Bench(arguments) => bench::run(arguments),
     };

@@ -30,18 +30,7 @@ impl Progress {
         if let Ok(style) = ProgressStyle::with_template("{bar:32} {percent:>3} %  {msg}") {
             bar.set_style(style);
         }
-        let stopped = Arc::new(AtomicBool::new(false));
-        let flag = stopped.clone();
-        let bound = ctrlc::set_handler(move || {
-            if flag.swap(true, Ordering::SeqCst) {
-                // A second ctrl-C means now; finished instances are safe on disk.
-                std::process::exit(1);
-            }
-            eprintln!("\nstopping; finished instances are kept (ctrl-C again to stop at once)");
-        });
-        if let Err(error) = bound {
-            eprintln!("note: ctrl-C cannot be caught ({error}); it ends the run at once, and finished instances are kept all the same");
-        }
+        let stopped = interrupted("stopping; finished instances are kept");
         let in_terminal = !bar.is_hidden();
         Self {
             bar,
@@ -64,6 +53,23 @@ impl Progress {
             eprintln!("{line}")
         }
     }
+}
+
+/// A flag that ctrl-C sets, with words on what happens then; a second ctrl-C ends the program at once.
+pub fn interrupted(said: &'static str) -> Arc<AtomicBool> {
+    let stopped = Arc::new(AtomicBool::new(false));
+    let flag = stopped.clone();
+    let bound = ctrlc::set_handler(move || {
+        if flag.swap(true, Ordering::SeqCst) {
+            // Now; what was finished is safe on disk.
+            std::process::exit(1);
+        }
+        eprintln!("\n{said} (ctrl-C again to stop at once)");
+    });
+    if let Err(error) = bound {
+        eprintln!("note: ctrl-C cannot be caught ({error}); it ends the run at once");
+    }
+    stopped
 }
 
 impl Observer for Progress {

@@ -27,7 +27,7 @@ pub enum ModelError {
         why: String,
     },
     /// A token id that the model has no row for.
-    #[error("token {token} at position {position} is beyond the model's vocabulary of {vocabulary}: the trace was made with another tokenizer")]
+    #[error("token {token} at position {position} is beyond the model's vocabulary of {vocabulary}: the text was tokenized for another model")]
     Token {
         /// The id.
         token: u32,
@@ -35,6 +35,35 @@ pub enum ModelError {
         position: usize,
         /// Rows of the embedding.
         vocabulary: usize,
+    },
+    /// There is nothing to continue.
+    #[error("the prompt has no token; a model needs at least one to continue")]
+    EmptyPrompt,
+    /// The prompt leaves no room for a new token.
+    #[error("the prompt has {tokens} tokens, but the model's context holds {context} and at least one new token must fit")]
+    PromptTooLong {
+        /// Tokens of the prompt.
+        tokens: usize,
+        /// Tokens that the context holds.
+        context: usize,
+    },
+    /// A sequence outgrew the context.
+    #[error("a sequence of {tokens} tokens is beyond the model's context of {context}")]
+    BeyondContext {
+        /// Tokens of the sequence.
+        tokens: usize,
+        /// Tokens that the context holds.
+        context: usize,
+    },
+    /// Tokens cannot be drawn like this.
+    #[error("{what} is {value}; it must be {range}")]
+    Sampling {
+        /// The setting.
+        what: &'static str,
+        /// Its value.
+        value: f64,
+        /// What it may be.
+        range: &'static str,
     },
     /// A number that is not finite came out.
     #[error("{what} is not a finite number in layer {layer}: the checkpoint's weights overflow in this precision, or the file is damaged")]
@@ -51,7 +80,9 @@ impl ModelError {
     pub fn is_users_mistake(&self) -> bool {
         match self {
             Self::Checkpoint(error) => error.is_users_mistake(),
-            Self::Device { .. } | Self::Token { .. } => true,
+            Self::Device { .. } | Self::Token { .. } | Self::EmptyPrompt | Self::PromptTooLong { .. } | Self::BeyondContext { .. } | Self::Sampling { .. } => {
+                true
+            }
             Self::DeviceFailed { .. } | Self::NotFinite { .. } => false,
         }
     }

@@ -5,6 +5,7 @@
 //!   and burn tensors for every accelerator.
 //! * [`decoder`] — a checkpoint's layers brought to a device, one at a time or all at once.
 //! * [`block`] — one decoder layer, forwards, over all tokens of a sequence.
+//! * [`generation`] — tokens after a prompt, with caches of keys and values, for several sequences at once.
 //! * [`device`] — what this machine offers, and why the rest is missing.
 //!
 //! What it is not: it reads no files itself (that is `cruxscope-checkpoint`) and knows nothing of behaviours or segments
@@ -14,6 +15,7 @@ pub mod block;
 pub mod decoder;
 pub mod device;
 mod error;
+pub mod generation;
 pub mod kernels;
 
 pub use error::ModelError;

@@ -1,4 +1,7 @@
-//! How fast an interpretation is: the same work repeated, with processor time and peak memory.
+//! How fast an interpretation is: the same work repeated, with processor time and peak memory. How fast [`generation`] is
+//! stands beside it.
+
+pub mod generation;
 
 use std::time::{Duration, Instant};
 

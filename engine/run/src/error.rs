@@ -37,6 +37,16 @@ pub enum RunError {
         /// A few of them.
         examples: String,
     },
+    /// A text that was to end generation is no token.
+    #[error(
+        "\"{wanted}\" cannot end a text: it is {tokens} tokens long, and a stop must be exactly one; give a special token such as <|im_end|>, or a token's number"
+    )]
+    StopToken {
+        /// What was asked for.
+        wanted: String,
+        /// How many tokens it is.
+        tokens: usize,
+    },
     /// An instance has no token.
     #[error("instance \"{id}\" has no token to read: its prompt and output are empty")]
     EmptyInstance {

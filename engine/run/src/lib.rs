@@ -10,6 +10,7 @@
 //! * [`compress`] — a checkpoint into a compressed one, layer by layer.
 //! * [`validate`] — one component at a time compressed, its damage held against its importance.
 //! * [`perplexity`] — the cheap yardstick of what compression cost, over [`windows`] of tokens.
+//! * [`generate`] — texts out of a model: prompts in words, samples by seed, text as it comes.
 //! * [`benchmark`] — tokens per second and peak memory of the same work, repeatedly.
 //!
 //! What it is not: it prints nothing and draws nothing.
@@ -17,6 +18,7 @@
 pub mod benchmark;
 pub mod compress;
 mod error;
+pub mod generate;
 mod guard;
 pub mod instances;
 pub mod interpret;

@@ -1,6 +1,7 @@
 //! `cruxscope bench`: speed and memory, beside other programs in the same run where they are there.
 
 mod compress;
+mod generate;
 mod interpret;
 mod process;
 
@@ -14,11 +15,14 @@ pub enum Bench {
     Interpret(Box<interpret::Arguments>),
     /// Seconds, peak memory and perplexity of every compression method on one model
     Compress(Box<compress::Arguments>),
+    /// New tokens a second, one sequence and several side by side
+    Generate(Box<generate::Arguments>),
 }
 
 pub fn run(bench: Bench) -> Result<(), Failure> {
     match bench {
         Bench::Interpret(arguments) => interpret::run(&arguments),
         Bench::Compress(arguments) => compress::run(&arguments),
+        Bench::Generate(arguments) => generate::run(&arguments),
     }
 }

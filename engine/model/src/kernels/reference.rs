@@ -2,6 +2,8 @@
 //!
 //! Nothing here is tuned; every loop is the formula in [`Kernels`]. It runs whole tiny models, never a real one.
 
+mod generation;
+
 use super::{Heads, Kernels, Run, Turn};
 use crate::ModelError;
 

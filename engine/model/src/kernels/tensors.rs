@@ -3,6 +3,8 @@
 //! Attention goes in tiles of queries, so nothing of size tokens x tokens is ever held; the tile shrinks as the keys grow.
 //! Everything is float32: weights, activations and sums.
 
+mod generation;
+
 use burn::tensor::activation::{sigmoid, softmax};
 use burn::tensor::{Bool, Device, IndexingUpdateOp, Int, Tensor, TensorData};
 

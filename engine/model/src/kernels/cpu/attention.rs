@@ -29,7 +29,7 @@ fn transposed(operand: Operand<'_>) -> Operand<'_> {
 }
 
 /// Turns scaled scores `[rows, seen]` into probabilities in place; row r sees the first `visible + r` columns.
-fn softmax(scores: &mut [f32], seen: usize, visible: usize) {
+pub(super) fn softmax(scores: &mut [f32], seen: usize, visible: usize) {
     Arch::new().dispatch(|| {
         for (row, scores) in scores.chunks_exact_mut(seen).enumerate() {
             let (scores, hidden) = scores.split_at_mut(visible + row);

@@ -9,8 +9,14 @@
 mod attention;
 mod elementwise;
 mod exponential;
+mod generation;
+mod held;
+mod lanes;
 mod loss;
 mod product;
+mod rows;
+mod step;
+mod step_attention;
 
 use rayon::prelude::*;
 

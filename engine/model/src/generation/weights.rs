@@ -1,0 +1,90 @@
+//! A model's weights as steps of generation read them: every layer on the device, in the form that the kernels hold.
+
+use std::collections::BTreeMap;
+
+use cruxscope_checkpoint::{Checkpoint, Matrix};
+
+use crate::ModelError;
+use crate::kernels::generation::{GenerationKernels, Projection};
+
+/// Rows of the head that are held as one weight: devices limit the size of an array.
+const HEAD_PART: usize = 16_384;
+
+/// One decoder layer.
+pub struct HeldLayer<K: GenerationKernels> {
+    /// Norm before attention, `[1, hidden]`.
+    pub attention_norm: K::Matrix,
+    /// Norm before the feed-forward block, `[1, hidden]`.
+    pub feed_forward_norm: K::Matrix,
+    /// Norm of each query head and of each key head, `[1, head_dim]`, where the architecture has them.
+    pub head_norms: [Option<K::Matrix>; 2],
+    /// q, k, v, o, gate, up, down; see [`place`](crate::block::place).
+    weights: Vec<K::Weight>,
+    biases: Vec<Option<K::Matrix>>,
+}
+
+impl<K: GenerationKernels> HeldLayer<K> {
+    /// A weight with its bias.
+    pub fn projection(&self, place: usize) -> Projection<'_, K> {
+        (&self.weights[place], self.biases[place].as_ref())
+    }
+}
+
+/// How many weights are held in which form.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Bytes of all weights.
+    pub bytes: usize,
+    /// Matrices by the name of their form.
+    pub matrices: BTreeMap<&'static str, usize>,
+}
+
+/// All weights of a model.
+pub struct Weights<K: GenerationKernels> {
+    /// The layers.
+    pub layers: Vec<HeldLayer<K>>,
+    /// The vocabulary head in parts of rows.
+    pub head: Vec<K::Weight>,
+    /// How they are held.
+    pub held: Held,
+}
+
+impl<K: GenerationKernels> Weights<K> {
+    /// Reads a model layer by layer; no two layers are ever in memory as float32.
+    ///
+    /// # Errors
+    /// When the checkpoint cannot be read.
+    pub fn read(checkpoint: &Checkpoint, kernels: &K) -> Result<Self, ModelError> {
+        let mut held = Held::default();
+        let mut hold = |matrix: Matrix| {
+            let weight = kernels.hold(matrix.rows, matrix.columns, matrix.values);
+            let (form, bytes) = kernels.held_as(&weight);
+            *held.matrices.entry(form).or_default() += 1;
+            held.bytes += bytes;
+            weight
+        };
+        let row = |values: Vec<f32>| kernels.upload(1, values.len(), values);
+        let mut layers = Vec::new();
+        for index in 0..checkpoint.config().layers {
+            let read = checkpoint.layer(index)?;
+            let (mut weights, mut biases) = (Vec::new(), Vec::new());
+            for projection in read.projections {
+                weights.push(hold(projection.weight));
+                biases.push(projection.bias.map(row));
+            }
+            layers.push(HeldLayer {
+                attention_norm: row(read.attention_norm),
+                feed_forward_norm: row(read.feed_forward_norm),
+                head_norms: [read.query_norm.map(row), read.key_norm.map(row)],
+                weights,
+                biases,
+            });
+        }
+        let vocabulary = checkpoint.config().vocabulary;
+        let mut head = Vec::new();
+        for first in (0..vocabulary).step_by(HEAD_PART) {
+            head.push(hold(checkpoint.head_rows(first..vocabulary.min(first + HEAD_PART))?));
+        }
+        Ok(Self { layers, head, held })
+    }
+}

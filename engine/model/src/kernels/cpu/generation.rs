@@ -1,0 +1,146 @@
+//! Generation on the CPU: weights in their shortest form, products for few rows, caches in plain vectors.
+
+use rayon::prelude::*;
+
+use super::attention;
+use super::held::HeldWeight;
+use super::product::{Operand, multiply};
+use super::{CpuKernels, CpuMatrix, rows, step, step_attention};
+use crate::kernels::generation::{GenerationKernels, Projection};
+use crate::kernels::{Heads, Run};
+
+/// Rows of a weight that are turned into float32 at a time for a prompt.
+const READ_ROWS: usize = 512;
+/// Rows by which a cache grows at least.
+const GROWTH: usize = 256;
+
+/// Keys or values of one layer of a sequence: for each key head `[tokens, width]`, so that a step reads each in one go.
+#[derive(Clone, Debug)]
+pub struct CpuCache {
+    width: usize,
+    heads: Vec<Vec<f32>>,
+}
+
+impl CpuCache {
+    /// The keys or values of one head, `[tokens, width]`.
+    pub(super) fn head(&self, head: usize) -> &[f32] {
+        &self.heads[head]
+    }
+}
+
+impl GenerationKernels for CpuKernels {
+    type Weight = HeldWeight;
+    type Cache = CpuCache;
+
+    fn hold(&self, rows: usize, columns: usize, values: Vec<f32>) -> HeldWeight {
+        HeldWeight::new(rows, columns, values)
+    }
+
+    fn held_as(&self, weight: &HeldWeight) -> (&'static str, usize) {
+        weight.held_as()
+    }
+
+    fn rows_are_independent(&self) -> bool {
+        true
+    }
+
+    fn together<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
+        rayon::scope(|_| work())
+    }
+
+    fn project_prompt(&self, x: &CpuMatrix, (weight, bias): Projection<'_, Self>) -> CpuMatrix {
+        let mut y = CpuMatrix::new(x.rows, weight.rows, vec![0.0; x.rows * weight.rows]);
+        for first in (0..weight.rows).step_by(READ_ROWS) {
+            let count = READ_ROWS.min(weight.rows - first);
+            let read = rows::read_rows(weight, first, count);
+            let transposed = Operand {
+                values: &read,
+                row_stride: 1,
+                column_stride: weight.columns,
+            };
+            let part = multiply([x.rows, x.columns, count], x.operand(), transposed, None);
+            for (y, part) in y.values.chunks_exact_mut(weight.rows).zip(part.chunks_exact(count)) {
+                y[first..first + count].copy_from_slice(part);
+            }
+        }
+        add_bias(&mut y, bias);
+        y
+    }
+
+    fn project_step(&self, x: &CpuMatrix, projections: &[Projection<'_, Self>]) -> Vec<CpuMatrix> {
+        let weights: Vec<&HeldWeight> = projections.iter().map(|(weight, _)| *weight).collect();
+        let products = step::products(&x.values, x.rows, &weights);
+        (products.into_iter().zip(projections))
+            .map(|(values, (weight, bias))| {
+                let mut y = CpuMatrix::new(x.rows, weight.rows, values);
+                add_bias(&mut y, *bias);
+                y
+            })
+            .collect()
+    }
+
+    fn cache(&self, heads: Heads) -> CpuCache {
+        CpuCache {
+            width: heads.width,
+            heads: vec![Vec::new(); heads.keys],
+        }
+    }
+
+    fn extend(&self, cache: &mut CpuCache, x: &CpuMatrix, first: usize, count: usize) {
+        let width = cache.width;
+        for (head, values) in cache.heads.iter_mut().enumerate() {
+            if values.capacity() - values.len() < count * width {
+                // By a quarter rather than to the double: caches are what fills the memory in long generations.
+                values.reserve_exact((count * width).max(values.len() / 4).max(GROWTH * width));
+            }
+            for row in first..first + count {
+                values.extend_from_slice(&x.values[row * x.columns + head * width..][..width]);
+            }
+        }
+    }
+
+    fn attend(&self, heads: Heads, queries: &CpuMatrix, runs: &[(Run, &CpuCache, &CpuCache)]) -> CpuMatrix {
+        let mut output = CpuMatrix::new(queries.rows, queries.columns, vec![0.0; queries.values.len()]);
+        if runs.iter().all(|(run, _, _)| run.rows == 1) {
+            step_attention::attention(heads, &queries.values, runs, &mut output.values);
+            return output;
+        }
+        // The queries of one key head after the other, as the keys lie.
+        let wide = heads.group() * heads.width;
+        let alone = Heads {
+            queries: heads.group(),
+            keys: 1,
+            width: heads.width,
+        };
+        let mut next = 0;
+        for (run, keys, values) in runs {
+            let rows = next..next + run.rows;
+            next = rows.end;
+            let parts: Vec<Vec<f32>> = (0..heads.keys)
+                .into_par_iter()
+                .map(|head| {
+                    let own: Vec<f32> = (rows.clone())
+                        .flat_map(|row| &queries.values[row * queries.columns + head * wide..][..wide])
+                        .copied()
+                        .collect();
+                    attention::forward(alone, &own, keys.head(head), values.head(head), &[*run])
+                })
+                .collect();
+            for (head, part) in parts.iter().enumerate() {
+                for (row, part) in rows.clone().zip(part.chunks_exact(wide)) {
+                    output.values[row * queries.columns + head * wide..][..wide].copy_from_slice(part);
+                }
+            }
+        }
+        output
+    }
+}
+
+fn add_bias(y: &mut CpuMatrix, bias: Option<&CpuMatrix>) {
+    let Some(bias) = bias else { return };
+    for row in y.values.chunks_exact_mut(bias.columns) {
+        for (value, bias) in row.iter_mut().zip(&bias.values) {
+            *value += bias;
+        }
+    }
+}

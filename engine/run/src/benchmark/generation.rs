@@ -1,0 +1,133 @@
+//! How fast texts come: greedy tokens after one prompt, for one sequence or several side by side.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use cruxscope_checkpoint::Checkpoint;
+use cruxscope_model::generation::{Completion, Generator, Request, Sampling, Watch, generate};
+use cruxscope_model::kernels::generation::GenerationKernels;
+
+use crate::RunError;
+use crate::guard::guard;
+use crate::machine::{peak_memory, processor_time};
+
+/// What one number of sequences measured.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct GenerationMeasurement {
+    /// Threads that were used.
+    pub threads: usize,
+    /// Backend and precision.
+    pub backend: String,
+    /// Forms in which weights are held, and bytes of all of them.
+    pub weights: String,
+    /// Bytes of all weights as they are held.
+    pub weight_bytes: usize,
+    /// Seconds that reading the weights took.
+    pub load_seconds: f64,
+    /// Sequences side by side.
+    pub sequences: usize,
+    /// Tokens of the prompt.
+    pub prompt_tokens: usize,
+    /// Prompt tokens a second.
+    pub prompt_rate: f64,
+    /// New tokens of all sequences together.
+    pub new_tokens: usize,
+    /// Seconds by the clock for all steps: the fastest run.
+    pub seconds: f64,
+    /// Processor seconds of the run with the fewest, prompt included.
+    pub processor_seconds: Option<f64>,
+    /// Tokens a second that steps made, of all sequences together.
+    pub tokens_per_second: f64,
+    /// The most memory that the process has held, in bytes.
+    pub peak_memory: Option<u64>,
+    /// Number of runs.
+    pub runs: usize,
+    /// The new tokens of a sequence; greedy, so they are the same for each.
+    pub tokens: Vec<u32>,
+}
+
+/// Notes when the prompt was read and when the last token came.
+#[derive(Default)]
+struct Times {
+    prompt: Option<Instant>,
+    last: Option<Instant>,
+}
+
+impl Watch for Times {
+    fn began(&mut self, _: usize, _: usize) {
+        // Requests share one prompt, which is read once.
+        self.prompt = self.prompt.or_else(|| Some(Instant::now()));
+    }
+
+    fn token(&mut self, _: usize, _: u32) {
+        self.last = Some(Instant::now());
+    }
+}
+
+/// Generates `new_tokens` greedy tokens after a prompt, for each number of sequences in `counts`, `runs` times.
+///
+/// # Errors
+/// When the model cannot be run.
+pub fn generation<K: GenerationKernels>(
+    checkpoint: Arc<Checkpoint>,
+    kernels: K,
+    prompt: &[u32],
+    new_tokens: usize,
+    counts: &[usize],
+    runs: usize,
+) -> Result<Vec<GenerationMeasurement>, RunError> {
+    let backend = kernels.describe();
+    let began = Instant::now();
+    let generator = guard("the reading of weights", || Generator::new(checkpoint, kernels))?;
+    let load_seconds = began.elapsed().as_secs_f64();
+    let forms: Vec<String> = (generator.held().matrices.iter())
+        .map(|(form, matrices)| format!("{matrices} matrices in {form}"))
+        .collect();
+    let mut found = Vec::new();
+    for count in counts {
+        let request = Request {
+            prompt: prompt.to_vec(),
+            sampling: Sampling::GREEDY,
+            seed: 0,
+            most_tokens: new_tokens,
+            stop: BTreeSet::new(),
+        };
+        let requests = vec![request; *count];
+        let (mut prompt_seconds, mut seconds, mut processor) = (f64::INFINITY, f64::INFINITY, None::<f64>);
+        let mut tokens = Vec::new();
+        for _ in 0..runs.max(1) {
+            let (began, began_processor, mut times) = (Instant::now(), processor_time(), Times::default());
+            let completions: Vec<Completion> = guard("tokens", || generate(&generator, &requests, *count, &mut times))?;
+            if let (Some(prompt), Some(last)) = (times.prompt, times.last) {
+                prompt_seconds = prompt_seconds.min((prompt - began).as_secs_f64());
+                seconds = seconds.min((last - prompt).as_secs_f64());
+            }
+            if let (Some(before), Some(after)) = (began_processor, processor_time()) {
+                let took = after.saturating_sub(before).as_secs_f64();
+                processor = Some(processor.map_or(took, |fewest| fewest.min(took)));
+            }
+            tokens = completions.into_iter().next().map(|completion| completion.tokens).unwrap_or_default();
+        }
+        // The first token of each sequence comes of the prompt, the others of steps.
+        let stepped = tokens.len().saturating_sub(1) * count;
+        found.push(GenerationMeasurement {
+            threads: rayon::current_num_threads(),
+            backend: backend.clone(),
+            weights: forms.join(", "),
+            weight_bytes: generator.held().bytes,
+            load_seconds,
+            sequences: *count,
+            prompt_tokens: prompt.len(),
+            prompt_rate: prompt.len() as f64 / prompt_seconds,
+            new_tokens: tokens.len() * count,
+            seconds,
+            processor_seconds: processor,
+            tokens_per_second: stepped as f64 / seconds,
+            peak_memory: peak_memory(),
+            runs: runs.max(1),
+            tokens,
+        });
+    }
+    Ok(found)
+}
