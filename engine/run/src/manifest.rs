@@ -54,7 +54,7 @@ impl ManifestSource<'_> {
         }
         settings.insert("run".into(), run_key.into());
         let (basis, compression) = match report_of(self.checkpoint.path()) {
-            Some(report) => (report.basis.name().into(), serde_json::to_value(&report.recipe).ok()),
+            Some(report) => (report.basis.name().into(), serde_json::to_value(report.without_components()).ok()),
             None => ("original".into(), None),
         };
         Manifest {

@@ -91,7 +91,7 @@ pub struct ModelEntry {
     /// The basis in which activations and gradients stand: `original`, or `folded` where a method's scales were folded in.
     #[serde(default = "original_basis")]
     pub basis: String,
-    /// The recipe by which it was compressed, where one is known.
+    /// From what and how it was compressed, where that is known: the source's files, the recipe, the calibration text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compression: Option<Value>,
 }

@@ -127,7 +127,16 @@ pub struct CompressionReport {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub packed: Option<String>,
     /// Every component, layer by layer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub components: Vec<ComponentReport>,
+}
+
+impl CompressionReport {
+    /// From what and how, for the manifest of a study of the compressed model.
+    #[must_use]
+    pub fn without_components(self) -> Self {
+        Self { components: Vec::new(), ..self }
+    }
 }
 
 /// What text calibrated.
