@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use cruxscope_checkpoint::Checkpoint;
-use cruxscope_model::generation::{Generator, Sampling};
+use cruxscope_model::generation::Sampling;
 use cruxscope_model::kernels::generation::GenerationKernels;
 use cruxscope_model::{device, with_kernels};
 use cruxscope_run::RunError;
-use cruxscope_run::generate::{GenerateSettings, Listener, Output, PlannedGeneration, Speed};
+use cruxscope_run::generate::{GenerateSettings, Listener, Output, PlannedGeneration, Speed, load};
 use cruxscope_run::machine::bytes_in_words;
 use serde_json::json;
 
@@ -131,7 +131,7 @@ fn generate<K: GenerationKernels>(
     planned: &PlannedGeneration,
     talk: &mut Talk,
 ) -> Result<(Vec<Output>, Speed), Failure> {
-    let generator = Generator::new(checkpoint.clone(), kernels).map_err(RunError::from)?;
+    let generator = load(checkpoint.clone(), kernels)?;
     let held = generator.held();
     let forms: Vec<&str> = held.matrices.keys().copied().collect();
     eprintln!(
