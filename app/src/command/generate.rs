@@ -92,16 +92,20 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     say_speed(speed);
     if arguments.json {
         let rates = json!({"prompt_tokens_per_second": speed.prompt_rate(), "new_tokens_per_second": speed.new_rate()});
-        return print_json(&json!({
+        print_json(&json!({
             "model": checkpoint.name(), "backend": backend, "temperature": settings.sampling.temperature(), "top_p": settings.sampling.top_p(),
             "prompts": settings.prompts, "outputs": outputs, "speed": speed, "rates": rates,
-        }));
+        }))?;
+    } else if streamed {
+        print_text("")?;
+    } else {
+        let texts: Vec<String> = outputs.iter().map(|output| titled(output, settings.samples)).collect();
+        print_text(&texts.join("\n\n"))?;
     }
-    if streamed {
-        return print_text("");
+    if talk.stopped.load(Ordering::SeqCst) {
+        return Err(Failure::failed(anyhow::Error::msg("stopped before the end")));
     }
-    let texts: Vec<String> = outputs.iter().map(|output| titled(output, settings.samples)).collect();
-    print_text(&texts.join("\n\n"))
+    Ok(())
 }
 
 fn settings(arguments: &Arguments) -> Result<GenerateSettings, Failure> {
