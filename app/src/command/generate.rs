@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use cruxscope_checkpoint::Checkpoint;
-use cruxscope_model::generation::{Generator, Sampling};
+use cruxscope_model::generation::Sampling;
 use cruxscope_model::kernels::generation::GenerationKernels;
 use cruxscope_model::{device, with_kernels};
 use cruxscope_run::RunError;
-use cruxscope_run::generate::{GenerateSettings, Listener, Output, PlannedGeneration, Speed};
+use cruxscope_run::generate::{GenerateSettings, Listener, Output, PlannedGeneration, Speed, load};
 use cruxscope_run::machine::bytes_in_words;
 use serde_json::json;
 
@@ -92,16 +92,20 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     say_speed(speed);
     if arguments.json {
         let rates = json!({"prompt_tokens_per_second": speed.prompt_rate(), "new_tokens_per_second": speed.new_rate()});
-        return print_json(&json!({
+        print_json(&json!({
             "model": checkpoint.name(), "backend": backend, "temperature": settings.sampling.temperature(), "top_p": settings.sampling.top_p(),
             "prompts": settings.prompts, "outputs": outputs, "speed": speed, "rates": rates,
-        }));
+        }))?;
+    } else if streamed {
+        print_text("")?;
+    } else {
+        let texts: Vec<String> = outputs.iter().map(|output| titled(output, settings.samples)).collect();
+        print_text(&texts.join("\n\n"))?;
     }
-    if streamed {
-        return print_text("");
+    if talk.stopped.load(Ordering::SeqCst) {
+        return Err(Failure::failed(anyhow::Error::msg("stopped before the end")));
     }
-    let texts: Vec<String> = outputs.iter().map(|output| titled(output, settings.samples)).collect();
-    print_text(&texts.join("\n\n"))
+    Ok(())
 }
 
 fn settings(arguments: &Arguments) -> Result<GenerateSettings, Failure> {
@@ -131,7 +135,7 @@ fn generate<K: GenerationKernels>(
     planned: &PlannedGeneration,
     talk: &mut Talk,
 ) -> Result<(Vec<Output>, Speed), Failure> {
-    let generator = Generator::new(checkpoint.clone(), kernels).map_err(RunError::from)?;
+    let generator = load(checkpoint.clone(), kernels)?;
     let held = generator.held();
     let forms: Vec<&str> = held.matrices.keys().copied().collect();
     eprintln!(

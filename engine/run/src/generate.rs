@@ -1,6 +1,7 @@
 //! Texts out of a model: prompts in words, samples by seed, text as it comes, and how fast it went.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cruxscope_checkpoint::{Checkpoint, TraceTokenizer};
@@ -83,6 +84,14 @@ pub trait Listener {
     fn stop(&mut self) -> bool {
         false
     }
+}
+
+/// Reads all weights of a model onto a device.
+///
+/// # Errors
+/// When the checkpoint cannot be read, or the device failed, as where its memory is too small.
+pub fn load<K: GenerationKernels>(checkpoint: Arc<Checkpoint>, kernels: K) -> Result<Generator<K>, RunError> {
+    guard("the places of its weights", || Generator::new(checkpoint, kernels))
 }
 
 /// Prompts as tokens, with everything checked that can be checked before the weights are read.

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use cruxscope_checkpoint::Checkpoint;
-use cruxscope_model::generation::{Completion, Generator, Request, Sampling, Watch, generate};
+use cruxscope_model::generation::{Completion, Request, Sampling, Watch, generate};
 use cruxscope_model::kernels::generation::GenerationKernels;
 
 use crate::RunError;
+use crate::generate::load;
 use crate::guard::guard;
 use crate::machine::{peak_memory, processor_time};
 
@@ -79,7 +80,7 @@ pub fn generation<K: GenerationKernels>(
 ) -> Result<Vec<GenerationMeasurement>, RunError> {
     let backend = kernels.describe();
     let began = Instant::now();
-    let generator = guard("the reading of weights", || Generator::new(checkpoint, kernels))?;
+    let generator = load(checkpoint, kernels)?;
     let load_seconds = began.elapsed().as_secs_f64();
     let forms: Vec<String> = (generator.held().matrices.iter())
         .map(|(form, matrices)| format!("{matrices} matrices in {form}"))
