@@ -129,7 +129,7 @@ impl FailureKind {
     pub const fn is_transient(self) -> bool {
         matches!(
             self,
-            Self::Unreachable | Self::RateLimited | Self::ServerError | Self::TimedOut | Self::Cut | Self::Garbled | Self::Endless
+            Self::Unreachable | Self::RateLimited | Self::ServerError | Self::TimedOut | Self::Cut | Self::Garbled
         )
     }
 

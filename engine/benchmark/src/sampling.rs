@@ -206,6 +206,10 @@ impl SamplingPlan {
                             break;
                         };
                         let made = self.make(generator, wanted, halted);
+                        // At once, so that the other threads do not ask in vain as well.
+                        if made.as_ref().is_err_and(|error| error.kind.ends_the_run()) {
+                            halted.store(true, Ordering::SeqCst);
+                        }
                         if sender.send((*wanted, made)).is_err() {
                             break;
                         }

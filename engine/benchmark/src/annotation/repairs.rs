@@ -10,6 +10,8 @@ use serde::Serialize;
 pub struct Repairs {
     /// Opening tags with a numbered, capitalised or otherwise respelled label, which the strict reading ignores.
     pub respelled: BTreeMap<String, usize>,
+    /// These labels as written, with their counts.
+    pub respelled_labels: BTreeMap<String, usize>,
     /// Sections that only the tolerant reading finds.
     pub tolerated: BTreeMap<String, usize>,
     /// Sections that were closed at a nested opening tag.
@@ -36,6 +38,9 @@ impl Repairs {
         count(|repairs| &mut repairs.tolerated, tolerant.tolerated);
         count(|repairs| &mut repairs.closed_early, tolerant.repaired);
         count(|repairs| &mut repairs.unclosed, parsed.unclosed);
+        for (label, number) in &tolerant.respelled_labels {
+            *self.respelled_labels.entry(label.clone()).or_default() += number;
+        }
         for (label, number) in &parsed.unknown_labels {
             *self.unknown_labels.entry(label.clone()).or_default() += number;
         }
