@@ -1,17 +1,20 @@
 //! The app: it holds the open studies and the state, draws one frame after another, and carries out what actions ask.
 
-use cruxscope_study::{Component, Study};
+use std::collections::BTreeMap;
+
+use cruxscope_study::{Component, ShiftView, Study};
 use egui::{CentralPanel, Context, Frame, Margin, Panel, Ui};
 
 use crate::comparison::{Compared, OpenComparison};
 use crate::frame::{empty, inspector, keys, provenance, sidebar, status_bar, top_bar};
 use crate::heatmap::gpu;
+use crate::link::Link;
 use crate::open::{self, Inbox, Problem};
 use crate::options::StartupOptions;
-use crate::selectors::{Basis, ranking, shift};
+use crate::selectors::{Basis, Scale, ranking, shift};
 use crate::state::{Action, State};
 use crate::studies::OpenStudy;
-use crate::theme::{self, Palette, sizes};
+use crate::theme::{self, Palette, ThemeChoice, sizes};
 use crate::views::{Scene, ViewKind};
 
 /// Seconds for which each side is seen while A and B flicker.
@@ -27,6 +30,9 @@ pub struct CruxscopeApp {
     studies: Vec<OpenStudy>,
     /// What is being opened: the number it will have, and its name.
     opening: Vec<(usize, String)>,
+    /// Paths and addresses of studies, by their numbers, of those that were asked for by one and are not closed.
+    places: BTreeMap<usize, String>,
+    link: Option<Link>,
     next_id: usize,
     comparison: Option<OpenComparison>,
     /// Since when A and B have been flickering, and when the key was last seen held.
@@ -49,6 +55,8 @@ impl CruxscopeApp {
             state: State::new(&options),
             studies: Vec::new(),
             opening: Vec::new(),
+            places: BTreeMap::new(),
+            link: None,
             next_id: 0,
             comparison: None,
             flicker: None,
@@ -60,7 +68,38 @@ impl CruxscopeApp {
         for place in &options.studies {
             app.begin_to_open(place);
         }
+        app.state.compared = [&options.from, &options.to].map(|place| place.as_ref().map(|place| app.opened_from(place)));
         app
+    }
+
+    /// The same, telling `tell` the link to what is seen whenever it has changed: keys and values as in [`StartupOptions`].
+    #[must_use]
+    pub fn telling_its_link(mut self, tell: impl FnMut(&[(&'static str, String)]) + 'static) -> Self {
+        self.link = Some(Link::new(tell));
+        self
+    }
+
+    /// The options by which a window opens on what is seen now. Studies that came without a path or an address, such as
+    /// dropped files, cannot be named.
+    pub fn options(&self) -> StartupOptions {
+        let state = &self.state;
+        let pair = match (&self.comparison, state.view) {
+            (Some(comparison), ViewKind::Shift) => comparison.ids.map(|id| self.places.get(&id).cloned()),
+            _ => [None, None],
+        };
+        let [from, to] = if pair.iter().all(Option::is_some) { pair } else { [None, None] };
+        StartupOptions {
+            studies: self.places.values().cloned().collect(),
+            view: (state.view != ViewKind::default()).then(|| state.view.name().to_owned()),
+            theme: Some(state.theme).filter(|theme| *theme != ThemeChoice::default()),
+            scale: Some(state.scale).filter(|scale| *scale != Scale::default()),
+            shift: Some(state.shift).filter(|shift| *shift != ShiftView::default()),
+            behaviour: state.behaviour,
+            component: state.selected,
+            from,
+            to,
+            embed: state.embed,
+        }
     }
 
     /// Opens a study and shows it.
@@ -104,6 +143,12 @@ impl CruxscopeApp {
         self.compared().is_some_and(|compared| compared.intervals().is_some())
     }
 
+    /// Whether nothing is being opened any more.
+    #[cfg(test)]
+    pub(crate) fn all_arrived(&self) -> bool {
+        self.opening.is_empty()
+    }
+
     /// Number of heatmaps whose textures are on the graphics device.
     #[cfg(test)]
     pub(crate) fn textures_held(&self) -> usize {
@@ -113,7 +158,17 @@ impl CruxscopeApp {
     fn begin_to_open(&mut self, place: &str) {
         let id = self.new_id();
         self.opening.push((id, place.to_owned()));
+        self.places.insert(id, place.to_owned());
         open::open(&self.inbox, place);
+    }
+
+    /// The number of the study from a place, which begins to be opened if it was not asked for before.
+    fn opened_from(&mut self, place: &str) -> usize {
+        if !self.places.values().any(|known| known == place) {
+            self.begin_to_open(place);
+        }
+        let known = self.places.iter().find(|(_, known)| *known == place);
+        known.map_or(self.next_id, |(id, _)| *id)
     }
 
     fn receive(&mut self) {
@@ -184,7 +239,8 @@ impl CruxscopeApp {
         if position >= self.studies.len() {
             return;
         }
-        self.studies.remove(position);
+        let closed = self.studies.remove(position);
+        self.places.remove(&closed.id);
         if self.state.active > position || self.state.active >= self.studies.len() {
             self.state.active = self.state.active.saturating_sub(1);
         }
@@ -226,6 +282,17 @@ impl CruxscopeApp {
         if let Some((since, held)) = self.flicker {
             let turn = FLICKER_SECONDS - (now - since) % FLICKER_SECONDS;
             let wait = if held < now { turn.min(FLICKER_PATIENCE) } else { turn };
+            context.request_repaint_after_secs(wait as f32 + f32::EPSILON);
+        }
+    }
+
+    /// Tells the link to what is seen; not before all studies have arrived that were asked for.
+    fn follow_link(&mut self, context: &Context) {
+        if self.link.is_none() || !self.opening.is_empty() {
+            return;
+        }
+        let (now, pairs) = (context.input(|input| input.time), self.options().to_pairs());
+        if let Some(wait) = self.link.as_mut().and_then(|link| link.follow(now, pairs)) {
             context.request_repaint_after_secs(wait as f32 + f32::EPSILON);
         }
     }
@@ -391,6 +458,7 @@ impl eframe::App for CruxscopeApp {
         self.state.reveal_wanted = false;
         let hovered = self.state.hovered.take();
         self.perform(&context, actions);
+        self.follow_link(&context);
         if self.state.hovered != hovered || self.state.search_wanted || self.state.reveal_wanted {
             context.request_repaint();
         }

@@ -9,6 +9,7 @@ mod comparison;
 pub mod frame;
 pub mod heatmap;
 mod job;
+mod link;
 mod open;
 mod options;
 pub mod selectors;

@@ -23,11 +23,18 @@ pub struct StartupOptions {
     pub behaviour: Option<Behaviour>,
     /// The selected component.
     pub component: Option<Component>,
+    /// The study that a shift is from, A; opened if it is not among the studies.
+    pub from: Option<String>,
+    /// The study that a shift is to, B; opened if it is not among the studies.
+    pub to: Option<String>,
     /// Only the figure, for a frame in another page.
     pub embed: bool,
 }
 
 impl StartupOptions {
+    /// Every key that there is.
+    pub const KEYS: [&str; 10] = ["study", "view", "theme", "scale", "shift", "behaviour", "component", "from", "to", "embed"];
+
     /// Reads pairs such as (`scale`, `log`); what cannot be read is left out and complained about.
     pub fn from_pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> (Self, Vec<String>) {
         let mut options = Self::default();
@@ -38,6 +45,24 @@ impl StartupOptions {
             }
         }
         (options, complaints)
+    }
+
+    /// The pairs that [`Self::from_pairs`] reads back as these options. What nobody asked for is left out.
+    pub fn to_pairs(&self) -> Vec<(&'static str, String)> {
+        let one = |key, value: Option<String>| value.map(|value| (key, value));
+        let studies = self.studies.iter().map(|study| ("study", study.clone()));
+        let others = [
+            one("view", self.view.clone()),
+            one("theme", self.theme.map(|theme| theme.name().to_owned())),
+            one("scale", self.scale.map(|scale| scale.name().to_owned())),
+            one("shift", self.shift.map(|shift| shift.name().to_owned())),
+            one("behaviour", self.behaviour.map(|behaviour| behaviour.name().to_owned())),
+            one("component", self.component.map(|component| component.to_string())),
+            one("from", self.from.clone()),
+            one("to", self.to.clone()),
+            one("embed", self.embed.then(|| "1".to_owned())),
+        ];
+        studies.chain(others.into_iter().flatten()).collect()
     }
 
     fn read(&mut self, key: &str, value: &str) -> Result<(), String> {
@@ -52,6 +77,8 @@ impl StartupOptions {
             "shift" => self.shift = Some(value.parse()?),
             "behaviour" => self.behaviour = Some(value.parse()?),
             "component" => self.component = Some(value.parse()?),
+            "from" => self.from = Some(value.to_owned()),
+            "to" => self.to = Some(value.to_owned()),
             "embed" => {
                 self.embed = match value {
                     "" | "1" | "true" | "yes" => true,
@@ -60,9 +87,7 @@ impl StartupOptions {
                 };
             }
             _ => {
-                return Err(format!(
-                    "\"{key}\" is no option; known are study, view, theme, scale, shift, behaviour, component, embed"
-                ));
+                return Err(format!("\"{key}\" is no option; known are {}", Self::KEYS.join(", ")));
             }
         }
         Ok(())
@@ -93,6 +118,8 @@ mod tests {
             ("shift", "net"),
             ("behaviour", "example-testing"),
             ("component", "30_gate"),
+            ("from", "b"),
+            ("to", "c"),
             ("embed", "1"),
         ]);
         assert_eq!(complaints, Vec::<String>::new());
@@ -102,7 +129,13 @@ mod tests {
         assert_eq!(options.shift, Some(ShiftView::Net));
         assert_eq!(options.behaviour, Some(Behaviour::ExampleTesting));
         assert_eq!(options.component, Some(Component::new(29, Module::Gate)));
+        assert_eq!([options.from.as_deref(), options.to.as_deref()], [Some("b"), Some("c")]);
         assert!(options.embed);
+        let written = options.to_pairs();
+        let (again, complaints) = StartupOptions::from_pairs(written.iter().map(|(key, value)| (*key, value.as_str())));
+        assert_eq!((again, complaints), (options, Vec::new()));
+        assert!(StartupOptions::KEYS.iter().all(|key| written.iter().any(|(written, _)| written == key)));
+        assert_eq!(StartupOptions::default().to_pairs(), Vec::new());
     }
 
     #[test]

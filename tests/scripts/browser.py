@@ -12,6 +12,7 @@ import json
 import pathlib
 import subprocess
 import sys
+import urllib.parse
 import urllib.request
 
 import chromium
@@ -94,6 +95,22 @@ def the_view_is_drawn_with_webgpu(check):
         return f"{count} colours"
 
 
+def the_address_follows_the_view(check):
+    """A key changes the view, the view writes its link, and the link opens the same view."""
+    with check.browser(chromium.WEBGL) as browser:
+        check.run_view(browser, "?renderer=webgl#here", "before-key")
+        expect(browser.evaluate("location.search") == "?renderer=webgl", "the address changed though nothing was done")
+        browser.evaluate("document.getElementById('view').focus()")
+        for kind in ("keyDown", "keyUp"):
+            browser.call("Input.dispatchKeyEvent", type=kind, key="s", code="KeyS", windowsVirtualKeyCode=83)
+        expect(browser.wait("location.search.includes('scale=')", 20), "the address did not follow a key")
+        query = dict(urllib.parse.parse_qsl(browser.evaluate("location.search")[1:]))
+        expect(query.get("renderer") == "webgl" and browser.evaluate("location.hash") == "#here", f"the address lost what was not the view's: {query}")
+        expect(query.get("study") == check.study["path"], f"the link names the study {query.get('study')}")
+        check.run_view(browser, browser.evaluate("location.search"), "from-link")
+        return f"scale={query['scale']}"
+
+
 def a_missing_study_is_said(check):
     with check.browser(chromium.WEBGL) as browser:
         count = check.run_view(browser, "?study=studies/no-such-study", "missing-study")
@@ -160,6 +177,7 @@ def an_embedded_view_keeps_to_itself(check):
 CHECKS = [
     the_view_is_drawn,
     the_view_is_drawn_with_webgpu,
+    the_address_follows_the_view,
     a_missing_study_is_said,
     tables_stand_in_for_the_view,
     a_missing_program_is_said,

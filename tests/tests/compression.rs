@@ -7,12 +7,12 @@ use std::path::Path;
 use cruxscope_checkpoint::writer::StoredAs;
 use cruxscope_compress::any::AnySettings;
 use cruxscope_compress::awq::AwqSettings;
-use cruxscope_compress::prune::{Pattern, SparseGptSettings, Sparsity};
-use cruxscope_compress::quantize::{Bits, GroupSize};
+use cruxscope_compress::prune::{AlphaPruningSettings, Pattern, SparseGptSettings, Sparsity};
+use cruxscope_compress::quantize::{Bits, Clipping, ColumnOrder, Compatibility, Damping, GptaqSettings, GptqSettings, Grid, GridSettings, GroupSize};
 use cruxscope_compress::recipe::Recipe;
 use cruxscope_compress::treatment::Treatment;
 use cruxscope_run::compress::{Basis, CompressSettings, compress};
-use cruxscope_run::windows::WindowSource;
+use cruxscope_run::windows::{Calibration, WindowSource};
 use cruxscope_run::{Event, Observer, Silent};
 use safetensors::tensor::{Dtype, TensorView};
 
@@ -48,8 +48,24 @@ fn a_stopped_compression_goes_on_to_the_same_bytes() {
     std::fs::write(&tokens, safetensors::serialize([("ids", view)], None).unwrap()).unwrap();
 
     let (bits, group) = (Bits::new(3).unwrap(), GroupSize::new(16).unwrap());
+    let half = Sparsity::new(0.5).unwrap();
+    let gptq = GptqSettings {
+        grid: GridSettings {
+            grid: Grid::GptaqAsym,
+            bits,
+            group_size: group,
+            clipping: Clipping::None,
+        },
+        order: ColumnOrder::GroupAware,
+        static_groups: false,
+        damping: Damping::default(),
+        compatibility: Compatibility::Improved,
+        true_sequential: false,
+    };
     let treatments = [
-        Treatment::SparseGpt(SparseGptSettings::new(Pattern::Unstructured(Sparsity::new(0.5).unwrap()))),
+        Treatment::Gptaq(GptaqSettings { gptq, alpha: 0.25 }),
+        Treatment::AlphaPruning(AlphaPruningSettings::new(half)),
+        Treatment::SparseGpt(SparseGptSettings::new(Pattern::Unstructured(half))),
         Treatment::Any(AnySettings::new(bits, group)),
         Treatment::Awq(AwqSettings::new(bits, group)),
     ];
@@ -60,12 +76,16 @@ fn a_stopped_compression_goes_on_to_the_same_bytes() {
             model: cruxscope_tests::root().join("app/embedded/tiny/model"),
             out: folder.path().join(format!("{name}_{out}")),
             recipe: Recipe::of(treatment.clone(), None, Some("1_down")),
-            calibration: Some(WindowSource::Tokens {
-                path: tokens.clone(),
-                array: None,
+            calibration: Some(Calibration {
+                source: WindowSource::Tokens {
+                    path: tokens.clone(),
+                    array: None,
+                },
+                windows: None,
+                seed: None,
             }),
-            windows: None,
             stored_as: StoredAs::BFloat16,
+            packed: None,
             basis: Basis::Original,
         };
         let whole = compress(&settings("whole"), &mut Silent).unwrap();

@@ -1,4 +1,5 @@
-//! A page's address as options: the pairs after the question mark, and the defaults that the page carries.
+//! A page's address as options: the pairs after the question mark, and the defaults that the page carries; and back, when
+//! the view has changed.
 //!
 //! It knows which keys concern the page itself; what the others mean is known to the window alone.
 
@@ -64,6 +65,13 @@ impl Address {
     }
 }
 
+/// The pairs of the page's next address: those of the window as they are now, and what the present address holds besides,
+/// such as a renderer. `keys` are all that the window knows.
+pub fn next(present: Vec<(String, String)>, window: &[(&str, String)], keys: &[&str]) -> Vec<(String, String)> {
+    let others = present.into_iter().filter(|(key, _)| !keys.contains(&key.as_str()));
+    window.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).chain(others).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,6 +89,14 @@ mod tests {
         let named = Address::new(pairs(&[("study", "studies/mine")]), Some("studies/example"));
         assert_eq!(named.pairs, pairs(&[("study", "studies/mine")]));
         assert_eq!(Address::new(Vec::new(), Some("")).pairs, Vec::new());
+    }
+
+    #[test]
+    fn the_next_address_is_the_window_s_and_keeps_what_is_the_page_s() {
+        let present = pairs(&[("study", "a"), ("renderer", "webgpu"), ("scale", "log"), ("visit", "7")]);
+        let window = [("study", "a".to_owned()), ("study", "b".to_owned()), ("view", "shift".to_owned())];
+        let expected = pairs(&[("study", "a"), ("study", "b"), ("view", "shift"), ("renderer", "webgpu"), ("visit", "7")]);
+        assert_eq!(next(present, &window, &["study", "scale", "view"]), expected);
     }
 
     #[test]

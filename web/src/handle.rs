@@ -7,7 +7,7 @@ use eframe::WebRunner;
 use wasm_bindgen::prelude::*;
 use web_sys::HtmlCanvasElement;
 
-use crate::address::{Address, Renderer};
+use crate::address::{self, Address, Renderer};
 
 /// The running window, as the page's script sees it.
 #[wasm_bindgen]
@@ -40,7 +40,14 @@ impl WebHandle {
             log::warn!("{complaint}");
         }
         let options = web_options(address.renderer.unwrap_or(fallback));
-        let make = Box::new(move |cc: &eframe::CreationContext<'_>| Ok(Box::new(cruxscope::CruxscopeApp::new(cc, startup)) as Box<dyn eframe::App>));
+        let make = Box::new(move |cc: &eframe::CreationContext<'_>| {
+            let app = cruxscope::CruxscopeApp::new(cc, startup).telling_its_link(|pairs| {
+                if let Err(error) = replace_query(pairs) {
+                    log::warn!("the page's address could not be changed: {error:?}");
+                }
+            });
+            Ok(Box::new(app) as Box<dyn eframe::App>)
+        });
         self.runner.start(canvas, options, make).await
     }
 
@@ -72,6 +79,18 @@ fn query_pairs() -> Result<Vec<(String, String)>, JsValue> {
         }
     }
     Ok(pairs)
+}
+
+/// Writes the link to what is seen into the page's address, in the place of the present one: going back leaves the page.
+fn replace_query(pairs: &[(&'static str, String)]) -> Result<(), JsValue> {
+    let window = web_sys::window().ok_or_else(|| JsValue::from_str("there is no browser window"))?;
+    let parameters = web_sys::UrlSearchParams::new()?;
+    for (key, value) in address::next(query_pairs()?, pairs, &cruxscope::StartupOptions::KEYS) {
+        parameters.append(&key, &value);
+    }
+    let location = window.location();
+    let address = format!("{}?{}{}", location.pathname()?, parameters.to_string(), location.hash()?);
+    window.history()?.replace_state_with_url(&JsValue::NULL, "", Some(&address))
 }
 
 fn web_options(renderer: Renderer) -> eframe::WebOptions {

@@ -27,19 +27,6 @@ pub fn percent(share: f64) -> String {
     format!("{:.2}", share * 100.0)
 }
 
-/// A count with its thousands apart: `3,587`.
-pub fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (position, digit) in digits.chars().enumerate() {
-        if position > 0 && (digits.len() - position).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,6 +44,5 @@ mod tests {
             [percent(0.035), percent(0.0), percent(1e-9), percent(1.0)],
             ["3.50", "0.00", "&lt;0.01", "100.00"]
         );
-        assert_eq!([count(0), count(999), count(3_587), count(1_000_000)], ["0", "999", "3,587", "1,000,000"]);
     }
 }

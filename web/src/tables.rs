@@ -4,9 +4,9 @@
 
 use std::fmt::Write as _;
 
-use cruxscope_study::{Behaviour, Bootstrap, Component, Module, Ranks};
+use cruxscope_study::{Behaviour, Bootstrap, Component, Module, Ranks, grouped};
 
-use crate::html::{count, escape, percent};
+use crate::html::{escape, percent};
 use crate::studies::PublishedStudy;
 
 /// How many components the ranking lists.
@@ -37,11 +37,11 @@ fn facts(published: &PublishedStudy) -> String {
     let rows = [
         ("Model", escape(&manifest.model.name)),
         ("Layers", manifest.model.layers.to_string()),
-        ("Components", count(Component::all(manifest.model.layers).count() as u64)),
+        ("Components", grouped(Component::all(manifest.model.layers).count() as u64)),
         ("Definition", manifest.definition.to_string()),
-        ("Instances", count(manifest.instances.len() as u64)),
-        ("Tokens", count(manifest.tokens() as u64)),
-        ("Segments used", count(manifest.segments_used() as u64)),
+        ("Instances", grouped(manifest.instances.len() as u64)),
+        ("Tokens", grouped(manifest.tokens() as u64)),
+        ("Segments used", grouped(manifest.segments_used() as u64)),
         ("Made by", escape(format!("{} {}", manifest.program.name, manifest.program.version).trim())),
     ];
     let mut html = "<dl class=\"facts\">\n".to_owned();
@@ -68,9 +68,9 @@ fn behaviours(published: &PublishedStudy) -> anyhow::Result<String> {
             html,
             "<tr><th scope=\"row\" class=\"words\">{}</th><td>{}</td><td>{}</td><td>{}</td>",
             behaviour.title(),
-            count(counts.instances as u64),
-            count(counts.used as u64),
-            count(counts.dropped as u64)
+            grouped(counts.instances as u64),
+            grouped(counts.used as u64),
+            grouped(counts.dropped as u64)
         );
         let relative = study.importance.relative_of(behaviour);
         match Ranks::of(&relative).order().first().filter(|_| study.importance.has(behaviour)) {
@@ -110,7 +110,7 @@ fn ranking(published: &PublishedStudy) -> String {
          <thead><tr><th scope=\"col\" rowspan=\"2\">Rank</th><th scope=\"col\" rowspan=\"2\" class=\"words\">Component</th>\
          <th scope=\"col\" rowspan=\"2\">Layer</th><th scope=\"col\" rowspan=\"2\" class=\"words\">Module</th><th scope=\"col\" rowspan=\"2\">Mean</th>",
         RANKED.min(components),
-        count(components as u64)
+        grouped(components as u64)
     );
     for behaviour in &present {
         let _ = write!(html, "<th scope=\"colgroup\" colspan=\"2\">{}</th>", behaviour.title());
@@ -153,7 +153,7 @@ pub fn grids(published: &PublishedStudy) -> String {
             "<div class=\"scroll\"><table class=\"grid\">\n<caption>{}<small>Relative importance in percent, by layer and module; n = {} instances</small></caption>\n\
              <thead><tr><th scope=\"col\">Layer</th>",
             behaviour.title(),
-            count(published.study.manifest.segments[behaviour.index()].instances as u64)
+            grouped(published.study.manifest.segments[behaviour.index()].instances as u64)
         );
         for module in Module::ALL {
             let _ = write!(html, "<th scope=\"col\">{}</th>", module.short());

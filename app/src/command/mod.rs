@@ -7,9 +7,12 @@ mod devices;
 mod interpret;
 mod perplexity;
 mod progress;
+mod report;
+mod reproduce;
 mod settings;
 mod shift;
 mod show;
+mod validate;
 mod view;
 
 use std::process::ExitCode;
@@ -40,6 +43,12 @@ enum Command {
     View(view::Arguments),
     /// Quantize or prune a model, whole or in parts, into a new folder.
     Compress(Box<compress::Arguments>),
+    /// Print what was done to each component of a compressed model, AWQ's scales too.
+    Report(report::Arguments),
+    /// Make the models of the paper's selective experiments: Tables 3, 4 and 9, Appendix M.
+    Reproduce(Box<reproduce::Arguments>),
+    /// Compress one component at a time, measure the damage, and hold it against a study's importance.
+    Validate(Box<validate::Arguments>),
     /// Perplexity of a model on token windows or text: the cheap yardstick of what compression cost.
     Perplexity(perplexity::Arguments),
     /// List what this machine can compute on, and why the rest is missing.
@@ -93,6 +102,9 @@ pub fn run() -> ExitCode {
         Command::Shift(arguments) => shift::run(&arguments),
         Command::View(arguments) => view::run(arguments),
         Command::Compress(arguments) => compress::run(*arguments),
+        Command::Report(arguments) => report::run(&arguments),
+        Command::Reproduce(arguments) => reproduce::run(&arguments),
+        Command::Validate(arguments) => validate::run(*arguments),
         Command::Perplexity(arguments) => perplexity::run(&arguments),
         Command::Devices(arguments) => devices::run(&arguments),
         Command::Bench(arguments) => bench::run(arguments),

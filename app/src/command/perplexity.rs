@@ -7,10 +7,8 @@ use std::sync::Arc;
 use clap::Args;
 use cruxscope_checkpoint::Checkpoint;
 use cruxscope_model::decoder::{Decoder, Residence};
-use cruxscope_model::device::{self, ChosenDevice};
 use cruxscope_model::kernels::Kernels;
-use cruxscope_model::kernels::cpu::CpuKernels;
-use cruxscope_model::kernels::reference::ReferenceKernels;
+use cruxscope_model::{device, with_kernels};
 use cruxscope_run::RunError;
 use cruxscope_run::perplexity::{Perplexity, perplexity};
 use cruxscope_run::windows::{WindowSets, WindowSource};
@@ -66,11 +64,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         WeightsFlag::Streamed => Residence::Streamed,
         WeightsFlag::Auto | WeightsFlag::Resident => Residence::Resident,
     };
-    let found = match device {
-        ChosenDevice::Cpu => measure(checkpoint, CpuKernels, residence, &sets),
-        ChosenDevice::Reference => measure(checkpoint, ReferenceKernels, residence, &sets),
-        ChosenDevice::Tensors(kernels) => measure(checkpoint, kernels, residence, &sets),
-    }?;
+    let found = with_kernels!(device, |kernels| measure(checkpoint, kernels, residence, &sets))?;
     if arguments.json {
         return print_json(&found);
     }

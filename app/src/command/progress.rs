@@ -71,6 +71,10 @@ impl Observer for Progress {
         match event {
             Event::Digesting { file, bytes } if bytes > 1 << 30 => self.say(&format!("reading {file} ({}) for its digest", bytes_in_words(bytes))),
             Event::Digesting { .. } => {}
+            Event::Preparing { what, share } => {
+                self.bar.set_position((share * STEPS as f64) as u64);
+                self.bar.set_message(what);
+            }
             Event::Resumed { instances } => self.say(&format!("{instances} finished by an earlier run are kept")),
             Event::Began { id, count } => self.name = if count > 1 { format!("{id} and {} more", count - 1) } else { id },
             Event::Advanced {

@@ -117,14 +117,19 @@ pub struct Machine {
 impl Machine {
     /// Fixes the number of threads, once, before anything runs.
     pub fn set_threads(&self) -> Result<(), super::Failure> {
-        match self.threads {
-            None => Ok(()),
-            Some(0) => Err(super::Failure::mistake("--threads is 0, but at least one is needed")),
-            Some(threads) => rayon::ThreadPoolBuilder::new()
-                .num_threads(threads)
-                .build_global()
-                .map_err(super::Failure::failed),
-        }
+        set_threads(self.threads)
+    }
+}
+
+/// Fixes the number of threads, once, before anything runs.
+pub fn set_threads(threads: Option<usize>) -> Result<(), super::Failure> {
+    match threads {
+        None => Ok(()),
+        Some(0) => Err(super::Failure::mistake("--threads is 0, but at least one is needed")),
+        Some(threads) => rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build_global()
+            .map_err(super::Failure::failed),
     }
 }
 

@@ -80,15 +80,7 @@ pub fn probability(share: f64) -> String {
 
 /// A whole number in groups of three: `3,587`.
 pub fn count(number: usize) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (position, digit) in digits.chars().enumerate() {
-        if position > 0 && (digits.len() - position).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    cruxscope_study::grouped(number as u64)
 }
 
 /// A number of things: `1 instance`, `4 instances`.

@@ -1,11 +1,12 @@
-//! What stands beside and over the cells of every heatmap of layers and modules: labels, the crosshair, the selected cell.
+//! What stands beside and over the cells of every heatmap of layers and modules: labels, numbers, the dot on the first, the
+//! crosshair, the selected cell; and what the pointer does there.
 
-use cruxscope_study::{Component, Module};
-use egui::{Align2, CornerRadius, Rect, Stroke, StrokeKind, Ui, pos2};
+use cruxscope_study::{Behaviour, Component, Module};
+use egui::{Align2, Color32, CornerRadius, Id, Pos2, Rect, Response, Sense, Stroke, StrokeKind, Ui, pos2};
 
 use crate::heatmap::Grid;
 use crate::selectors::panels;
-use crate::state::State;
+use crate::state::{Action, State};
 use crate::theme::{Palette, sizes, typeface};
 
 /// The component whose row and column are named: the one under the pointer, or else the selected one.
@@ -47,7 +48,7 @@ pub fn column_labels(ui: &Ui, grid: &Grid, marked: Option<Component>, palette: &
 /// The lines along the row and the column of the marked component, and the frame of the selected one.
 pub fn crosshair(ui: &Ui, grid: &Grid, state: &State, palette: &Palette) {
     let painter = ui.painter();
-    let place = |component: Component| grid.cell(component.layer.0, component.module.index());
+    let place = |component: Component| place(grid, component);
     let within = |component: &Component| component.layer.0 < grid.columns;
     let selected = state.selected.filter(within);
     let crossed = state.hovered.map(|(_, component)| component).filter(within).or(selected);
@@ -66,5 +67,40 @@ pub fn crosshair(ui: &Ui, grid: &Grid, state: &State, palette: &Palette) {
     if let Some(component) = selected {
         let cell = place(component);
         painter.rect_stroke(cell.expand(1.0), CornerRadius::same(2), Stroke::new(2.0, palette.selection), StrokeKind::Middle);
+    }
+}
+
+/// The cell of a component.
+pub fn place(grid: &Grid, component: Component) -> Rect {
+    grid.cell(component.layer.0, component.module.index())
+}
+
+/// A number in every cell, in the ink that is read on the cell's colour.
+pub fn write(ui: &Ui, grid: &Grid, layers: usize, colour_of: impl Fn(Component) -> Color32, text_of: impl Fn(Component) -> String) {
+    for component in Component::all(layers) {
+        let (centre, ink) = (place(grid, component).center(), Palette::ink_on(colour_of(component)));
+        ui.painter().text(centre, Align2::CENTER_CENTER, text_of(component), typeface::tick(), ink);
+    }
+}
+
+/// The dot on the component that ranks first, at `centre` within its cell.
+pub fn dot(ui: &Ui, cell: Rect, centre: Pos2, colour: Color32) {
+    let radius = sizes::DOT.min(cell.width() * 0.36);
+    ui.painter().circle_filled(centre, radius, Palette::ink_on(colour));
+}
+
+/// The response of a heatmap to the pointer, and the component under it.
+pub fn pointed(ui: &Ui, grid: &Grid, id: Id) -> (Response, Option<Component>) {
+    let response = ui.interact(grid.rect, id, Sense::click());
+    let under = response.hover_pos().and_then(|point| grid.at(point));
+    (response, under.map(|(column, row)| Component::new(column, Module::ALL[row])))
+}
+
+/// What a press on a component's cell does: one selects it, two enlarge its behaviour.
+pub fn press(response: &Response, behaviour: Behaviour, component: Component, actions: &mut Vec<Action>) {
+    if response.double_clicked() {
+        actions.push(Action::Maximise(behaviour));
+    } else if response.clicked() {
+        actions.push(Action::Select(component));
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! A view reads a [`Scene`] and pushes [`Action`]s; it computes nothing and keeps nothing.
 
+mod behaviour_head;
 mod cells;
 mod colour_bar;
 pub mod importance;

@@ -1,11 +1,13 @@
-//! Small things that views are made of: text that is cut where room ends, icon buttons, segmented choices, bars.
+//! Small things that views are made of: text that is cut where room ends, icon buttons, segmented choices, bars, tables.
 //!
 //! They know the theme and nothing of studies.
 
 mod bars;
 mod buttons;
+mod table;
 mod text;
 
 pub use bars::{bar, interval, mini_bars};
 pub use buttons::{button, icon_button, primary_button, segmented};
+pub use table::{Columns, row_ground, table};
 pub use text::{caption, fact, hairline, paint, paint_cut, section};

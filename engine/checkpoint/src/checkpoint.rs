@@ -117,9 +117,9 @@ impl Checkpoint {
         files.into_iter().collect()
     }
 
-    /// How each tensor is stored, by Hugging Face's name: "BF16", "Q4_1".
+    /// How each tensor is stored, by Hugging Face's name: "BF16", "Q4_1"; a packed weight by its layout, "AWQ 4 bits".
     pub fn tensor_types(&self) -> BTreeMap<String, String> {
-        self.store.tensors.iter().map(|(name, tensor)| (name.clone(), tensor.element.name())).collect()
+        self.store.types()
     }
 
     /// One layer's weights, converted to float32 now and not kept.
@@ -133,36 +133,7 @@ impl Checkpoint {
                 layers: self.config.layers,
             });
         }
-        let vector = |name: &str| self.store.whole(&layer_tensor(layer, name));
-        let head_norm = |name: &str| self.config.query_key_norm.then(|| vector(name)).transpose();
-        let projection = |index: usize| {
-            let (rows, columns) = self.config.dimensions(index);
-            let values = vector(&format!("{}.weight", PROJECTIONS[index]))?;
-            let bias = self
-                .config
-                .has_bias(index)
-                .then(|| vector(&format!("{}.bias", PROJECTIONS[index])))
-                .transpose()?;
-            Ok(Projection {
-                weight: Matrix { rows, columns, values },
-                bias,
-            })
-        };
-        Ok(LayerWeights {
-            attention_norm: vector(ATTENTION_NORM)?,
-            feed_forward_norm: vector(FEED_FORWARD_NORM)?,
-            query_norm: head_norm(QUERY_NORM)?,
-            key_norm: head_norm(KEY_NORM)?,
-            projections: [
-                projection(0)?,
-                projection(1)?,
-                projection(2)?,
-                projection(3)?,
-                projection(4)?,
-                projection(5)?,
-                projection(6)?,
-            ],
-        })
+        layer_of(&self.store, &self.config, layer)
     }
 
     /// Embeddings of these tokens, `[ids, hidden]`. Only their rows are read.
@@ -221,4 +192,35 @@ impl Checkpoint {
             None => TraceTokenizer::from_folder(&self.path, self.config.vocabulary),
         }
     }
+}
+
+/// One layer's weights out of a store.
+pub(crate) fn layer_of(store: &Store, config: &ModelConfig, layer: usize) -> Result<LayerWeights, CheckpointError> {
+    let vector = |name: &str| store.whole(&layer_tensor(layer, name));
+    let head_norm = |name: &str| config.query_key_norm.then(|| vector(name)).transpose();
+    let projection = |index: usize| {
+        let (rows, columns) = config.dimensions(index);
+        let name = layer_tensor(layer, &format!("{}.weight", PROJECTIONS[index]));
+        let values = store.weight(&name, rows, columns)?;
+        let bias = config.has_bias(index).then(|| vector(&format!("{}.bias", PROJECTIONS[index]))).transpose()?;
+        Ok(Projection {
+            weight: Matrix { rows, columns, values },
+            bias,
+        })
+    };
+    Ok(LayerWeights {
+        attention_norm: vector(ATTENTION_NORM)?,
+        feed_forward_norm: vector(FEED_FORWARD_NORM)?,
+        query_norm: head_norm(QUERY_NORM)?,
+        key_norm: head_norm(KEY_NORM)?,
+        projections: [
+            projection(0)?,
+            projection(1)?,
+            projection(2)?,
+            projection(3)?,
+            projection(4)?,
+            projection(5)?,
+            projection(6)?,
+        ],
+    })
 }

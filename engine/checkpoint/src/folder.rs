@@ -11,6 +11,7 @@ use safetensors::{Dtype, SafeTensors};
 use crate::config::{HEAD, ModelConfig};
 use crate::error::CheckpointError;
 use crate::hugging_face_config;
+use crate::packed::Scheme;
 use crate::store::{ElementType, Store, StoreFile, StoredTensor};
 
 /// Opens a folder.
@@ -27,17 +28,24 @@ pub(crate) fn open(path: &Path) -> Result<(ModelConfig, Store), CheckpointError>
     }
     let text = std::fs::read_to_string(&file).map_err(|source| CheckpointError::Io { path: file.clone(), source })?;
     let mut config = hugging_face_config::parse(&file, &text)?;
-    let mut store = Store {
-        path: path.to_path_buf(),
-        files: Vec::new(),
-        tensors: BTreeMap::new(),
-    };
+    let mut store = Store::empty(path, packing(&file, &text)?);
     for weights in weight_files(path)? {
         add_file(&mut store, &weights)?;
     }
     // Checkpoints of a tied model leave the head out, and some of those forget to say so.
     config.tied_head |= !store.tensors.contains_key(HEAD);
     Ok((config, store))
+}
+
+/// How weights are packed, if the configuration says that they are.
+fn packing(file: &Path, text: &str) -> Result<Option<Scheme>, CheckpointError> {
+    let json: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
+    let said = json.get("quantization_config").filter(|said| !said.is_null());
+    let scheme = said.map(Scheme::parse).transpose();
+    scheme.map_err(|reason| CheckpointError::Configuration {
+        file: file.to_path_buf(),
+        reason,
+    })
 }
 
 fn without_config(path: &Path) -> String {
@@ -120,7 +128,8 @@ fn shards(path: &Path, index: &Path) -> Result<Vec<PathBuf>, CheckpointError> {
         .collect()
 }
 
-fn add_file(store: &mut Store, path: &Path) -> Result<(), CheckpointError> {
+/// Adds the tensors of a file of weights.
+pub(crate) fn add_file(store: &mut Store, path: &Path) -> Result<(), CheckpointError> {
     let damaged = |reason: String| CheckpointError::Damaged {
         file: path.to_path_buf(),
         format: "safetensors",
@@ -141,6 +150,7 @@ fn add_file(store: &mut Store, path: &Path) -> Result<(), CheckpointError> {
                 Dtype::F32 => ElementType::Float32,
                 Dtype::F16 => ElementType::Float16,
                 Dtype::BF16 => ElementType::BrainFloat16,
+                Dtype::I32 => ElementType::Integer32,
                 other => ElementType::Other(format!("{other:?}")),
             },
             interleaved_head: None,

@@ -56,6 +56,7 @@ pub(crate) fn open(path: &Path) -> Result<(ModelConfig, Store, MetadataValues), 
         path: path.to_path_buf(),
         files: vec![mapped],
         tensors: BTreeMap::new(),
+        packed: None,
     };
     for (name, info) in &by_name {
         let Some(renamed) = hugging_face_name(name) else { continue };

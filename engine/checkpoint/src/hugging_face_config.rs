@@ -86,13 +86,6 @@ fn refuse_unknown_computation(json: &Value) -> Result<(), String> {
     {
         return Err(format!("partial_rotary_factor is {part}; only 1 is known"));
     }
-    if let Some(quantization) = json.get("quantization_config").filter(|value| !value.is_null()) {
-        let method = quantization.get("quant_method").and_then(Value::as_str).unwrap_or("unknown");
-        return Err(format!(
-            "quantization_config says the weights are packed by `{method}`; give a checkpoint in float32, float16 or bfloat16 \
-             (dequantized, same values), or a GGUF file"
-        ));
-    }
     Ok(())
 }
 
@@ -261,7 +254,6 @@ mod tests {
         assert!(refusal(json!({"hidden_act": "gelu"})).contains("gelu"));
         assert!(refusal(json!({"use_sliding_window": true})).contains("use_sliding_window"));
         assert!(refusal(json!({"layer_types": ["full_attention", "sliding_attention"]})).contains("sliding_attention"));
-        assert!(refusal(json!({"quantization_config": {"quant_method": "awq"}})).contains("`awq`"));
         assert!(refusal(json!({"num_attention_heads": 0})).contains("attention heads is 0"));
         assert!(refusal(json!({"num_key_value_heads": 3})).contains("multiple of 3"));
         assert!(refusal(json!({"head_dim": 7})).contains("odd"));

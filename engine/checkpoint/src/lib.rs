@@ -2,7 +2,7 @@
 //!
 //! [`Checkpoint::open`] reads headers and checks them against the configuration; weights stay in memory-mapped files and become
 //! float32 a layer, or a few rows, at a time. Families are Llama, Qwen2 and Qwen3 (dense); weights are float32, float16, bfloat16
-//! or any block type of GGUF. This crate computes nothing with them: there is no tensor library in it.
+//! any block type of GGUF, or packed as AutoAWQ and GPTQ do. This crate computes nothing with them: there is no tensor library in it.
 
 mod checkpoint;
 mod config;
@@ -12,6 +12,8 @@ mod gguf;
 mod gguf_config;
 mod gguf_tokenizer;
 mod hugging_face_config;
+pub mod packed;
+mod packed_store;
 mod pre_tokenizer;
 mod rope;
 mod store;

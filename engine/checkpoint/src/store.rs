@@ -13,6 +13,7 @@ use memmap2::Mmap;
 use rayon::prelude::*;
 
 use crate::error::CheckpointError;
+use crate::packed::Scheme;
 
 /// How numbers are stored.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,6 +26,8 @@ pub(crate) enum ElementType {
     BrainFloat16,
     /// One of GGUF's block types.
     Block(GgufType),
+    /// 32-bit integers: words of packed codes.
+    Integer32,
     /// Something no weight is read from, by its name.
     Other(String),
 }
@@ -37,6 +40,7 @@ impl ElementType {
             Self::Float16 => "F16".to_string(),
             Self::BrainFloat16 => "BF16".to_string(),
             Self::Block(kind) => kind.to_string(),
+            Self::Integer32 => "I32".to_string(),
             Self::Other(name) => name.clone(),
         }
     }
@@ -47,7 +51,7 @@ impl ElementType {
             Self::Float32 => Some((1, 4)),
             Self::Float16 | Self::BrainFloat16 => Some((1, 2)),
             Self::Block(kind) => Some((kind.block_size(), kind.type_size()?)),
-            Self::Other(_) => None,
+            Self::Integer32 | Self::Other(_) => None,
         }
     }
 }
@@ -125,17 +129,33 @@ pub(crate) struct Store {
     pub files: Vec<StoreFile>,
     /// By Hugging Face's name.
     pub tensors: BTreeMap<String, StoredTensor>,
+    /// How packed weights are stored, if some are.
+    pub packed: Option<Scheme>,
 }
 
 /// Numbers converted by one task: enough to hide its cost, few enough to share a layer among cores.
 const CHUNK: usize = 1 << 16;
 
 impl Store {
+    /// Without files yet.
+    pub fn empty(path: &Path, packed: Option<Scheme>) -> Self {
+        Self {
+            path: path.to_path_buf(),
+            files: Vec::new(),
+            tensors: BTreeMap::new(),
+            packed,
+        }
+    }
+
     /// Confirms that a tensor is there, has this shape, a readable type and all its bytes.
     ///
     /// # Errors
     /// `MissingTensor`, `Shape`, `Unsupported` or `Damaged`, all of which name the tensor.
     pub fn check(&self, name: &str, expected: &[usize]) -> Result<(), CheckpointError> {
+        if let Some(stem) = self.packed_stem(name) {
+            let [rows, columns] = *expected else { return Ok(()) };
+            return self.packed_weight(stem, rows, columns, false).map(|_| ());
+        }
         let Some(tensor) = self.tensors.get(name) else {
             return Err(CheckpointError::MissingTensor {
                 tensor: name.to_string(),
@@ -182,7 +202,7 @@ impl Store {
         }
     }
 
-    fn bytes(&self, tensor: &StoredTensor) -> Option<&[u8]> {
+    pub(crate) fn bytes(&self, tensor: &StoredTensor) -> Option<&[u8]> {
         let end = tensor.offset.checked_add(tensor.length)?;
         self.files.get(tensor.file)?.map.get(tensor.offset..end)
     }
@@ -302,6 +322,7 @@ fn decode(element: &ElementType, stored: &[u8], scale: f32, out: &mut [f32]) -> 
             })
             .map_err(|error| error.to_string())?;
         }
+        ElementType::Integer32 => return Err("type I32 is not read".to_string()),
         ElementType::Other(name) => return Err(format!("type {name} is not read")),
     }
     if scale != 1.0 {

@@ -12,9 +12,12 @@ use half::{bf16, f16};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde_json::{Value, json};
 
-use crate::config::{Architecture, ModelConfig};
+use crate::checkpoint::layer_of;
+use crate::config::{ATTENTION_NORM, Architecture, FEED_FORWARD_NORM, KEY_NORM, ModelConfig, QUERY_NORM, layer_tensor};
+use crate::packed::{PackedWeight, Scheme};
 use crate::rope::RopeScaling;
-use crate::{Checkpoint, CheckpointError, LayerWeights, PROJECTIONS};
+use crate::store::Store;
+use crate::{Checkpoint, CheckpointError, LayerWeights, PROJECTIONS, folder};
 
 /// Rows of the embedding that are converted at a time.
 const ROWS: usize = 8192;
@@ -64,14 +67,18 @@ pub struct FolderWriter<'a> {
     target: PathBuf,
     partial: PathBuf,
     stored_as: StoredAs,
+    packed: Option<Scheme>,
 }
 
+/// A layer's packed weights, in the place of its projections' own.
+pub type PackedLayer = [Option<PackedWeight>; 7];
+
 impl<'a> FolderWriter<'a> {
-    /// Begins, or goes on with, a copy of `source` at `target`, which must not exist yet.
+    /// Begins, or goes on with, a copy of `source` at `target`, which must not exist yet. Some of its weights may be packed.
     ///
     /// # Errors
     /// When the target exists, or the disk refuses.
-    pub fn begin(source: &'a Checkpoint, target: &Path, stored_as: StoredAs) -> Result<Self, CheckpointError> {
+    pub fn begin(source: &'a Checkpoint, target: &Path, stored_as: StoredAs, packed: Option<Scheme>) -> Result<Self, CheckpointError> {
         if target.exists() {
             return Err(CheckpointError::Occupied { path: target.to_owned() });
         }
@@ -90,12 +97,26 @@ impl<'a> FolderWriter<'a> {
             target: target.to_owned(),
             partial,
             stored_as,
+            packed,
         })
+    }
+
+    /// What was noted under a name, such as beside a layer when it was finished.
+    pub fn note(&self, name: &str) -> Option<Vec<u8>> {
+        fs::read(self.partial.join(format!("{name}.note"))).ok()
+    }
+
+    /// Notes something that a run which goes on will want to know. Notes are not part of the finished folder.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn write_note(&self, name: &str, bytes: &[u8]) -> Result<(), CheckpointError> {
+        self.write(&format!("{name}.note"), bytes)
     }
 
     /// What was noted beside a layer when it was finished; none if it is not.
     pub fn layer_note(&self, layer: usize) -> Option<Vec<u8>> {
-        fs::read(self.partial.join(note_file(layer))).ok()
+        self.note(&layer_name(layer))
     }
 
     /// The weights of a finished layer, as they will be read from the written model.
@@ -103,58 +124,29 @@ impl<'a> FolderWriter<'a> {
     /// # Errors
     /// When the file cannot be read.
     pub fn finished_layer(&self, layer: usize) -> Result<LayerWeights, CheckpointError> {
-        let path = self.partial.join(layer_file(layer));
-        let bytes = fs::read(&path).map_err(io(&path))?;
-        let damaged = |reason: String| CheckpointError::Damaged {
-            file: path.clone(),
-            format: "safetensors",
-            reason,
-        };
-        let arrays = SafeTensors::deserialize(&bytes).map_err(|error| damaged(error.to_string()))?;
-        let mut weights = self.source.layer(layer)?;
-        for (name, values) in named(layer, &mut weights) {
-            let view = arrays.tensor(&name).map_err(|error| damaged(error.to_string()))?;
-            let found: Vec<f32> = match view.dtype() {
-                Dtype::F32 => view.data().as_chunks::<4>().0.iter().map(|chunk| f32::from_le_bytes(*chunk)).collect(),
-                Dtype::F16 => view.data().as_chunks::<2>().0.iter().map(|chunk| f16::from_le_bytes(*chunk).to_f32()).collect(),
-                _ => view
-                    .data()
-                    .as_chunks::<2>()
-                    .0
-                    .iter()
-                    .map(|chunk| bf16::from_le_bytes(*chunk).to_f32())
-                    .collect(),
-            };
-            if found.len() != values.1.len() {
-                return Err(damaged(format!("{name} has {} values", found.len())));
-            }
-            values.1.copy_from_slice(&found);
-        }
-        Ok(weights)
+        let mut store = Store::empty(&self.partial, self.packed);
+        folder::add_file(&mut store, &self.partial.join(layer_file(layer)))?;
+        layer_of(&store, self.source.config(), layer)
     }
 
     /// Writes a layer, whole or not at all, with a note of the caller's, such as from what it was made.
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn write_layer(&self, layer: usize, weights: &mut LayerWeights, note: &[u8]) -> Result<(), CheckpointError> {
-        let arrays: BTreeMap<String, (Vec<usize>, Vec<u8>)> = named(layer, weights)
-            .into_iter()
-            .map(|(name, (shape, values))| (name, (shape, self.stored_as.bytes(values))))
-            .collect();
+    pub fn write_layer(&self, layer: usize, weights: &LayerWeights, packed: &PackedLayer, note: &[u8]) -> Result<(), CheckpointError> {
         // The note comes last: where it is, the layer is whole.
-        self.write_arrays(&layer_file(layer), &arrays)?;
-        self.write(&note_file(layer), note)
+        self.write_arrays(&layer_file(layer), &self.arrays_of(layer, weights, packed))?;
+        self.write_note(&layer_name(layer), note)
     }
 
     /// Writes what stands outside the layers, the configuration, the tokenizer and `extra` files, and makes the folder the
-    /// target.
+    /// target. `quantization` is what the configuration says of packed weights.
     ///
     /// # Errors
     /// When a layer is missing, or the disk refuses.
-    pub fn finish(self, extra: &[(&str, Vec<u8>)]) -> Result<(), CheckpointError> {
+    pub fn finish(self, extra: &[(&str, Vec<u8>)], quantization: Option<&Value>) -> Result<(), CheckpointError> {
         let config = self.source.config();
-        let mut arrays = BTreeMap::new();
+        let mut arrays = Arrays::new();
         arrays.insert(
             "model.embed_tokens.weight".to_owned(),
             self.table(config, |rows| self.source.embedding_rows(&rows.map(|row| row as u32).collect::<Vec<_>>()))?,
@@ -163,7 +155,7 @@ impl<'a> FolderWriter<'a> {
             arrays.insert("lm_head.weight".to_owned(), self.table(config, |rows| self.source.head_rows(rows))?);
         }
         let norm = self.source.final_norm()?;
-        arrays.insert("model.norm.weight".to_owned(), (vec![norm.len()], self.stored_as.bytes(&norm)));
+        arrays.insert("model.norm.weight".to_owned(), self.array(vec![norm.len()], &norm));
         self.write_arrays(OUTER_FILE, &arrays)?;
 
         let mut index = serde_json::Map::new();
@@ -183,14 +175,16 @@ impl<'a> FolderWriter<'a> {
         }
         let index = json!({"metadata": {"total_size": total}, "weight_map": index});
         self.write("model.safetensors.index.json", index.to_string().as_bytes())?;
-        self.write("config.json", &self.configuration()?)?;
+        self.write("config.json", &self.configuration(quantization)?)?;
         self.copy_tokenizer()?;
         for (name, bytes) in extra {
             self.write(name, bytes)?;
         }
-        for layer in 0..config.layers {
-            let path = self.partial.join(note_file(layer));
-            fs::remove_file(&path).map_err(io(&path))?;
+        for entry in fs::read_dir(&self.partial).map_err(io(&self.partial))? {
+            let path = entry.map_err(io(&self.partial))?.path();
+            if path.extension().is_some_and(|extension| extension == "note" || extension == "tmp") {
+                fs::remove_file(&path).map_err(io(&path))?;
+            }
         }
         fs::rename(&self.partial, &self.target).map_err(io(&self.target))
     }
@@ -199,15 +193,56 @@ impl<'a> FolderWriter<'a> {
         &self,
         config: &ModelConfig,
         rows_of: impl Fn(std::ops::Range<usize>) -> Result<crate::Matrix, CheckpointError>,
-    ) -> Result<(Vec<usize>, Vec<u8>), CheckpointError> {
+    ) -> Result<Array, CheckpointError> {
         let mut bytes = Vec::new();
         for first in (0..config.vocabulary).step_by(ROWS) {
             bytes.extend(self.stored_as.bytes(&rows_of(first..config.vocabulary.min(first + ROWS))?.values));
         }
-        Ok((vec![config.vocabulary, config.hidden], bytes))
+        Ok(Array {
+            dtype: self.stored_as.dtype(),
+            shape: vec![config.vocabulary, config.hidden],
+            bytes,
+        })
     }
 
-    fn write_arrays(&self, file: &str, arrays: &BTreeMap<String, (Vec<usize>, Vec<u8>)>) -> Result<(), CheckpointError> {
+    fn array(&self, shape: Vec<usize>, values: &[f32]) -> Array {
+        Array {
+            dtype: self.stored_as.dtype(),
+            shape,
+            bytes: self.stored_as.bytes(values),
+        }
+    }
+
+    /// The arrays of a layer by their Hugging Face names.
+    fn arrays_of(&self, layer: usize, weights: &LayerWeights, packed: &PackedLayer) -> Arrays {
+        let mut arrays = Arrays::new();
+        let norms = [
+            (ATTENTION_NORM, Some(&weights.attention_norm)),
+            (FEED_FORWARD_NORM, Some(&weights.feed_forward_norm)),
+            (QUERY_NORM, weights.query_norm.as_ref()),
+            (KEY_NORM, weights.key_norm.as_ref()),
+        ];
+        for (name, values) in norms {
+            if let Some(values) = values {
+                arrays.insert(layer_tensor(layer, name), self.array(vec![values.len()], values));
+            }
+        }
+        for ((name, projection), packed) in PROJECTIONS.iter().zip(&weights.projections).zip(packed) {
+            match packed {
+                Some(packed) => arrays.extend(packed_arrays(&layer_tensor(layer, name), packed)),
+                None => {
+                    let shape = vec![projection.weight.rows, projection.weight.columns];
+                    arrays.insert(layer_tensor(layer, &format!("{name}.weight")), self.array(shape, &projection.weight.values));
+                }
+            }
+            if let Some(bias) = &projection.bias {
+                arrays.insert(layer_tensor(layer, &format!("{name}.bias")), self.array(vec![bias.len()], bias));
+            }
+        }
+        arrays
+    }
+
+    fn write_arrays(&self, file: &str, arrays: &Arrays) -> Result<(), CheckpointError> {
         let path = self.partial.join(file);
         let refused = |error: safetensors::SafeTensorError| CheckpointError::Damaged {
             file: path.clone(),
@@ -216,7 +251,10 @@ impl<'a> FolderWriter<'a> {
         };
         let views: Vec<(&String, TensorView<'_>)> = arrays
             .iter()
-            .map(|(name, (shape, bytes))| Ok((name, TensorView::new(self.stored_as.dtype(), shape.clone(), bytes).map_err(refused)?)))
+            .map(|(name, array)| {
+                let view = TensorView::new(array.dtype, array.shape.clone(), &array.bytes);
+                Ok((name, view.map_err(refused)?))
+            })
             .collect::<Result<_, CheckpointError>>()?;
         // One entry only: a map of several would be written in any order.
         let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
@@ -233,7 +271,7 @@ impl<'a> FolderWriter<'a> {
     }
 
     /// `config.json`: the source's own with the number format changed, or one made from a GGUF file's configuration.
-    fn configuration(&self) -> Result<Vec<u8>, CheckpointError> {
+    fn configuration(&self, quantization: Option<&Value>) -> Result<Vec<u8>, CheckpointError> {
         let own = self.source.path().join("config.json");
         let mut config = if own.is_file() {
             let text = fs::read(&own).map_err(io(&own))?;
@@ -246,6 +284,13 @@ impl<'a> FolderWriter<'a> {
         };
         config["torch_dtype"] = self.stored_as.name().into();
         config["tie_word_embeddings"] = self.source.config().tied_head.into();
+        if let (Some(fields), None) = (config.as_object_mut(), quantization) {
+            // The source may have been packed itself; what is written is not.
+            fields.remove("quantization_config");
+        }
+        if let Some(quantization) = quantization {
+            config["quantization_config"] = quantization.clone();
+        }
         Ok(format!("{config:#}\n").into_bytes())
     }
 
@@ -275,11 +320,11 @@ impl<'a> FolderWriter<'a> {
 const OUTER_FILE: &str = "model-outer.safetensors";
 
 fn layer_file(layer: usize) -> String {
-    format!("model-layer-{:05}.safetensors", layer + 1)
+    format!("{}.safetensors", layer_name(layer))
 }
 
-fn note_file(layer: usize) -> String {
-    format!("model-layer-{:05}.note", layer + 1)
+fn layer_name(layer: usize) -> String {
+    format!("model-layer-{:05}", layer + 1)
 }
 
 fn io(path: &Path) -> impl Fn(std::io::Error) -> CheckpointError {
@@ -287,40 +332,28 @@ fn io(path: &Path) -> impl Fn(std::io::Error) -> CheckpointError {
     move |source| CheckpointError::Io { path: path.clone(), source }
 }
 
-/// An array to write: its name, its shape and its values.
-type NamedArray<'a> = (String, (Vec<usize>, &'a mut Vec<f32>));
+/// An array to write.
+struct Array {
+    dtype: Dtype,
+    shape: Vec<usize>,
+    bytes: Vec<u8>,
+}
 
-/// The arrays of a layer by their Hugging Face names.
-fn named(layer: usize, weights: &mut LayerWeights) -> Vec<NamedArray<'_>> {
-    let prefix = format!("model.layers.{layer}.");
-    let LayerWeights {
-        attention_norm,
-        feed_forward_norm,
-        query_norm,
-        key_norm,
-        projections,
-    } = weights;
-    let mut all = Vec::new();
-    let mut vector = |name: &str, values| all.push((format!("{prefix}{name}"), values));
-    let norms = [
-        ("input_layernorm.weight", Some(attention_norm)),
-        ("post_attention_layernorm.weight", Some(feed_forward_norm)),
-        ("self_attn.q_norm.weight", query_norm.as_mut()),
-        ("self_attn.k_norm.weight", key_norm.as_mut()),
-    ];
-    for (name, values) in norms {
-        if let Some(values) = values {
-            vector(name, (vec![values.len()], values));
-        }
-    }
-    for (name, projection) in PROJECTIONS.iter().zip(projections) {
-        let shape = vec![projection.weight.rows, projection.weight.columns];
-        vector(&format!("{name}.weight"), (shape, &mut projection.weight.values));
-        if let Some(bias) = &mut projection.bias {
-            vector(&format!("{name}.bias"), (vec![bias.len()], bias));
-        }
-    }
-    all
+type Arrays = BTreeMap<String, Array>;
+
+/// The arrays of a packed weight.
+fn packed_arrays(stem: &str, packed: &PackedWeight) -> Vec<(String, Array)> {
+    let integers = |values: &[i32]| values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    let array = |(part, shape): (&str, Vec<usize>)| {
+        let (dtype, bytes) = match part {
+            "qweight" => (Dtype::I32, integers(&packed.qweight)),
+            "qzeros" => (Dtype::I32, integers(&packed.qzeros)),
+            "g_idx" => (Dtype::I32, integers(&packed.group_index)),
+            _ => (Dtype::F16, packed.scales.iter().flat_map(|value| value.to_le_bytes()).collect()),
+        };
+        (format!("{stem}.{part}"), Array { dtype, shape, bytes })
+    };
+    packed.shapes().into_iter().map(array).collect()
 }
 
 fn made_configuration(config: &ModelConfig) -> Value {

@@ -7,7 +7,8 @@
 //! * [`awq`] — activation-aware scales and clipping, in both of their dialects.
 //! * [`any`] — ANY4 and ANY3: a codebook for every row.
 //! * [`prune`] — magnitude, Wanda, SparseGPT, AlphaPruning.
-//! * [`packing`] — codes into the packed layouts that inference engines load, and back.
+//! * [`evidence`] — statistics of inputs, from one pass over calibration text, that all of them share.
+//! * [`paper`] — its Tables 3, 4 and 9 and Appendix M as recipes.
 //! * [`treatment`], [`selection`], [`recipe`] — what is done to a matrix, to which ones, and the file that says so.
 //!
 //! What it is not: it runs no model and reads no files.
@@ -15,8 +16,9 @@
 pub mod any;
 pub mod awq;
 mod error;
+pub mod evidence;
 pub mod linear_algebra;
-pub mod packing;
+pub mod paper;
 pub mod prune;
 pub mod quantize;
 pub mod recipe;

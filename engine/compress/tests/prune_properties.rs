@@ -1,25 +1,15 @@
 //! What must hold for any matrix that is pruned.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // tests
 
+mod noise;
+
 use cruxscope_compress::CompressError;
 use cruxscope_compress::linear_algebra::gram;
 use cruxscope_compress::prune::alpha::{TailStart, fit_tail, spectrum};
 use cruxscope_compress::prune::{Mapping, Pattern, SparseGptSettings, Sparsity, Window, magnitude, pruning_ratios, sparse_gpt, sparse_gpt_reference, wanda};
 use cruxscope_compress::quantize::Bits;
+use noise::noise;
 use proptest::prelude::*;
-
-/// Numbers without pattern, all different.
-fn noise(count: usize, seed: u64) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(2).wrapping_add(1);
-    (0..count)
-        .map(|_| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
-        })
-        .collect()
-}
 
 fn unstructured(share: f64) -> Pattern {
     Pattern::Unstructured(Sparsity::new(share).unwrap())
@@ -196,12 +186,12 @@ fn each_mistake_has_its_error() {
     ));
     let no_damping = SparseGptSettings { damping: 0.0, ..settings };
     let mut kept = ones;
-    assert!(matches!(run(&mut kept, &[1.0; 4], &no_damping), CompressError::Singular { .. }));
+    assert!(matches!(run(&mut kept, &[1.0, 100.0, 100.0, 1.0], &no_damping), CompressError::Singular { .. }));
     assert_eq!(kept, ones);
     // A Hessian that is not positive: more damping than asked for helps, and is reported.
     let mut weights = ones;
     let report = sparse_gpt(&mut weights, 2, 2, &[1.0, 1.05, 1.05, 1.0], &settings).unwrap();
-    assert!((report.damping - 0.1).abs() < 1e-12);
+    assert!((report.damping - 0.06).abs() < 1e-12);
     assert!(matches!(
         run(&mut ones.clone(), &identity(2), &SparseGptSettings { block: 0, ..settings }),
         CompressError::Setting { setting: "block", .. }

@@ -98,6 +98,7 @@ fn gptq_settings(variant: &Value, sym: Grid, asym: Grid) -> GptqSettings {
             ladder: false,
         },
         compatibility: Compatibility::Original,
+        true_sequential: false,
     }
 }
 

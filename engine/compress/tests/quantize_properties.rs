@@ -25,6 +25,7 @@ fn gptq_settings(grid: GridSettings) -> GptqSettings {
         static_groups: false,
         damping: Damping::ORIGINAL,
         compatibility: Compatibility::Original,
+        true_sequential: false,
     }
 }
 

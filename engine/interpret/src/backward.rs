@@ -59,26 +59,29 @@ pub fn head<K: Kernels>(decoder: &Decoder<K>, hidden: &K::Matrix, ids: &[u32], s
 
     // Every packed row, with what it predicts and how much that counts; weight zero where it predicts no target of its span.
     let mut rows = Vec::new();
-    for ((index, span), (first, run)) in spans.iter().enumerate().zip(Run::placed(&packed.runs)) {
+    for ((index, span), run) in spans.iter().enumerate().zip(&packed.runs) {
         for row in 0..run.rows {
             let target = run.position + row + 1;
             let counts = span.targets.contains(&target);
             rows.push(HeadRow {
                 segment: index,
-                row: first + row,
                 target: if counts { ids[target] } else { 0 },
                 weight: if counts { 1.0 / span.targets.len() as f32 } else { 0.0 },
             });
         }
     }
-    let x = kernels.gather(hidden, &packed.positions);
     let mut parts = Vec::new();
-    for tile in rows.chunks(HEAD_ROWS) {
-        let indices: Vec<usize> = tile.iter().map(|row| row.row).collect();
-        let x = kernels.gather(&x, &indices);
-        let gradient = head_tile(decoder, &x, tile, &mut losses, true)?;
-        let gradient = kernels.norm_backward(&x, decoder.final_norm(), config.hidden, config.norm_epsilon, &gradient);
-        parts.push(gradient);
+    for (tile, positions) in rows.chunks(HEAD_ROWS).zip(packed.positions.chunks(HEAD_ROWS)) {
+        let x = kernels.gather(hidden, positions);
+        let at_logits = head_tile(decoder, &x, tile, &mut losses)?;
+        let mut at_norm = None;
+        for (gradient, weight) in at_logits.iter().zip(decoder.head()?.iter()) {
+            at_norm = Some(kernels.linear_backward(gradient, weight, at_norm));
+        }
+        // A head has at least one part, since a vocabulary has at least one token.
+        if let Some(at_norm) = at_norm {
+            parts.push(kernels.norm_backward(&x, decoder.final_norm(), config.hidden, config.norm_epsilon, &at_norm));
+        }
     }
 
     let outside: Vec<(usize, HeadRow)> = spans
@@ -91,7 +94,6 @@ pub fn head<K: Kernels>(decoder: &Decoder<K>, hidden: &K::Matrix, ids: &[u32], s
                 target - 1,
                 HeadRow {
                     segment,
-                    row: 0,
                     target: ids[target],
                     weight: 1.0 / span.targets.len() as f32,
                 },
@@ -100,35 +102,28 @@ pub fn head<K: Kernels>(decoder: &Decoder<K>, hidden: &K::Matrix, ids: &[u32], s
         .collect();
     for tile in outside.chunks(HEAD_ROWS) {
         let (positions, rows): (Vec<usize>, Vec<HeadRow>) = tile.iter().copied().unzip();
-        head_tile(decoder, &kernels.gather(hidden, &positions), &rows, &mut losses, false)?;
+        head_tile(decoder, &kernels.gather(hidden, &positions), &rows, &mut losses)?;
     }
     Ok((losses, kernels.stack(parts)))
 }
 
+/// What one row's logits predict, and how much that counts.
 #[derive(Clone, Copy)]
 struct HeadRow {
     segment: usize,
-    row: usize,
     target: u32,
     weight: f32,
 }
 
-/// Adds the losses of some rows; with `backwards` also gives the gradient at the normed rows.
-fn head_tile<K: Kernels>(decoder: &Decoder<K>, x: &K::Matrix, rows: &[HeadRow], losses: &mut [f64], backwards: bool) -> Result<K::Matrix, ModelError> {
-    let kernels = decoder.kernels();
+/// Adds the losses of some rows, and gives the gradient at their logits, the vocabulary in the head's parts.
+fn head_tile<K: Kernels>(decoder: &Decoder<K>, x: &K::Matrix, rows: &[HeadRow], losses: &mut [f64]) -> Result<Vec<K::Matrix>, ModelError> {
     let targets: Vec<u32> = rows.iter().map(|row| row.target).collect();
     let weights: Vec<f32> = rows.iter().map(|row| row.weight).collect();
-    let (found, gradients) = kernels.cross_entropy(block::logits(decoder, x)?, &targets, &weights)?;
+    let (found, gradients) = decoder.kernels().cross_entropy(block::logits(decoder, x)?, &targets, &weights)?;
     for (row, loss) in rows.iter().zip(found) {
         losses[row.segment] += loss;
     }
-    let mut sum = None;
-    if backwards {
-        for (gradient, weight) in gradients.iter().zip(decoder.head()?.iter()) {
-            sum = Some(kernels.linear_backward(gradient, weight, sum));
-        }
-    }
-    Ok(sum.unwrap_or_else(|| x.clone()))
+    Ok(gradients)
 }
 
 /// Takes the gradient at a layer's output back to its input, over the packed rows.

@@ -5,8 +5,8 @@
 
 use burn::tensor::Device;
 
-use crate::ModelError;
 use crate::kernels::tensors::TensorKernels;
+use crate::{ModelError, with_kernels};
 
 /// One kind of device, whether it is here or not.
 #[derive(Clone, Debug)]
@@ -34,12 +34,28 @@ impl ChosenDevice {
     /// The name in manifests.
     pub fn describe(&self) -> String {
         use crate::kernels::Kernels as _;
-        match self {
-            Self::Cpu => crate::kernels::cpu::CpuKernels.describe(),
-            Self::Reference => crate::kernels::reference::ReferenceKernels.describe(),
-            Self::Tensors(kernels) => kernels.describe(),
-        }
+        with_kernels!(self.clone(), |kernels| kernels.describe())
     }
+}
+
+/// Does some work with the kernels of a [`ChosenDevice`], whatever their type: `with_kernels!(device, |kernels| work)`.
+///
+/// The work is compiled once for each implementation of [`Kernels`](crate::kernels::Kernels); its value has one type.
+#[macro_export]
+macro_rules! with_kernels {
+    ($device:expr, |$kernels:ident| $work:expr) => {
+        match $device {
+            $crate::device::ChosenDevice::Cpu => {
+                let $kernels = $crate::kernels::cpu::CpuKernels;
+                $work
+            }
+            $crate::device::ChosenDevice::Reference => {
+                let $kernels = $crate::kernels::reference::ReferenceKernels;
+                $work
+            }
+            $crate::device::ChosenDevice::Tensors($kernels) => $work,
+        }
+    };
 }
 
 /// Everything that could be computed on, in the order of preference among accelerators.

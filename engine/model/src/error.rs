@@ -17,7 +17,9 @@ pub enum ModelError {
         why: String,
     },
     /// The device stopped in the middle.
-    #[error("the device failed while it computed {what}: {why}; finished instances are kept, so the same command goes on, on another device too")]
+    #[error(
+        "the device failed while it computed {what}: {why}; the same command may go on, on another device too: instances of an interpretation that were finished are kept"
+    )]
     DeviceFailed {
         /// What was computed.
         what: String,

@@ -11,6 +11,7 @@ use cruxscope_model::kernels::Kernels;
 use cruxscope_study::{Contributions, Definition};
 
 use crate::RunError;
+use crate::guard::guard;
 use crate::machine::{peak_memory, processor_time};
 use crate::plan::measure_rate;
 
@@ -55,7 +56,7 @@ pub fn interpret<K: Kernels>(
     runs: usize,
 ) -> Result<Measurement, RunError> {
     let backend = kernels.describe();
-    let rate = measure_rate(&kernels, checkpoint.config())?;
+    let rate = guard("a probe of its speed", || measure_rate(&kernels, checkpoint.config()))?;
     let decoder = Decoder::new(checkpoint, kernels, residence)?;
     let layout = Layout::of(decoder.config());
     if residence == Residence::Resident {
@@ -70,7 +71,10 @@ pub fn interpret<K: Kernels>(
         let (began, began_processor) = (Instant::now(), processor_time());
         let mut parts = Vec::new();
         for work in works {
-            parts.extend(pass::interpret(&decoder, std::slice::from_ref(work), definition, &mut |_| true)?);
+            let found = guard("an instance", || {
+                pass::interpret(&decoder, std::slice::from_ref(work), definition, &mut |_: usize| true)
+            })?;
+            parts.extend(found);
         }
         let mut steering = Steering::new(layout.clone(), definition);
         for part in &parts {

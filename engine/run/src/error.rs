@@ -83,6 +83,14 @@ pub enum RunError {
         /// What the method said.
         source: CompressError,
     },
+    /// A matrix's codes could not be packed.
+    #[error("could not pack {component}: {source}")]
+    Pack {
+        /// The component.
+        component: String,
+        /// Why.
+        source: cruxscope_checkpoint::packed::PackedError,
+    },
     /// A file of tokens or text cannot be used.
     #[error("{path} cannot be read as tokens: {why}")]
     Windows {

@@ -13,15 +13,14 @@ use cruxscope_interpret::attribution::{Channels, Steering, contribution};
 use cruxscope_interpret::part::InstancePart;
 use cruxscope_interpret::pass::{self, Work};
 use cruxscope_interpret::{InterpretError, Layout};
-use cruxscope_model::ModelError;
 use cruxscope_model::decoder::Decoder;
 use cruxscope_model::device::{self, ChosenDevice};
 use cruxscope_model::kernels::Kernels;
-use cruxscope_model::kernels::cpu::CpuKernels;
-use cruxscope_model::kernels::reference::ReferenceKernels;
+use cruxscope_model::with_kernels;
 use cruxscope_study::{Contributions, DigestBuilder, FileDigest, InstanceEntry, MANIFEST_FILE, Study, folder};
 use serde_json::Value;
 
+use crate::guard::guard;
 use crate::instances::{Instances, TraceSettings};
 use crate::manifest::ManifestSource;
 use crate::plan::{Plan, WeightsChoice, measure_rate};
@@ -95,10 +94,12 @@ impl PlannedRun {
         let model_files = digest(checkpoint.files())?;
         let data_files = digest(vec![settings.traces.traces.clone(), settings.traces.annotations.clone()])?;
         let config = checkpoint.config();
+        // The reference is for tiny models, and so slow that its probe would take longer than they do.
         let rate = match &device {
-            ChosenDevice::Cpu => Some(measure_rate(&CpuKernels, config)?),
             ChosenDevice::Reference => None,
-            ChosenDevice::Tensors(kernels) => Some(guard("a probe of its speed", || measure_rate(kernels, config))?),
+            device => Some(guard("a probe of its speed", || {
+                with_kernels!(device.clone(), |kernels| measure_rate(&kernels, config))
+            })?),
         };
         let plan = Plan::new(config, &instances, settings.traces.definition, settings.weights, rate)?;
         Ok(Self {
@@ -142,11 +143,7 @@ impl PlannedRun {
             path: parts.clone(),
             source,
         })?;
-        let computed = match &self.device {
-            ChosenDevice::Cpu => self.compute(CpuKernels, &parts, observer),
-            ChosenDevice::Reference => self.compute(ReferenceKernels, &parts, observer),
-            ChosenDevice::Tensors(kernels) => self.compute(kernels.clone(), &parts, observer),
-        };
+        let computed = with_kernels!(self.device.clone(), |kernels| self.compute(kernels, &parts, observer));
         if computed.is_err() {
             // Folders in which nothing was finished are taken back; `remove_dir` refuses any that holds something.
             std::fs::remove_dir(&parts).and_then(|()| std::fs::remove_dir(&self.settings.out)).ok();
@@ -328,22 +325,4 @@ impl PlannedRun {
 fn part_path(parts: &Path, work: &Work) -> PathBuf {
     let digest = cruxscope_study::Digest::of(work.id.as_bytes());
     parts.join(format!("{}.safetensors", &digest.0[..24]))
-}
-
-/// Runs work on a device whose libraries panic where they fail, and turns a panic into an error.
-fn guard<T, E: Into<RunError>>(what: &str, work: impl FnOnce() -> Result<T, E>) -> Result<T, RunError> {
-    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)) {
-        Ok(result) => result.map_err(Into::into),
-        Err(payload) => {
-            let why = payload
-                .downcast_ref::<String>()
-                .cloned()
-                .or_else(|| payload.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-            Err(ModelError::DeviceFailed {
-                what: what.into(),
-                why: why.unwrap_or_else(|| "it gave no reason".into()),
-            }
-            .into())
-        }
-    }
 }

@@ -8,6 +8,7 @@
 //! * [`plan`] — what a run will cost, and how it keeps inside the machine.
 //! * [`interpret`] — the run itself: parts, resume, the study.
 //! * [`compress`] — a checkpoint into a compressed one, layer by layer.
+//! * [`validate`] — one component at a time compressed, its damage held against its importance.
 //! * [`perplexity`] — the cheap yardstick of what compression cost, over [`windows`] of tokens.
 //! * [`benchmark`] — tokens per second and peak memory of the same work, repeatedly.
 //!
@@ -16,6 +17,7 @@
 pub mod benchmark;
 pub mod compress;
 mod error;
+mod guard;
 pub mod instances;
 pub mod interpret;
 pub mod machine;
@@ -23,6 +25,7 @@ mod manifest;
 pub mod perplexity;
 pub mod plan;
 mod progress;
+pub mod validate;
 pub mod windows;
 
 pub use error::RunError;

@@ -2,10 +2,11 @@
 //!
 //! The cheap yardstick of what compression cost. Compare only numbers made of the same token ids.
 
-use cruxscope_model::block;
 use cruxscope_model::decoder::Decoder;
 use cruxscope_model::kernels::Kernels;
+use cruxscope_model::{ModelError, block};
 
+use crate::guard::guard;
 use crate::{Event, Observer, RunError};
 
 /// Rows whose logits exist at the same time.
@@ -29,22 +30,14 @@ pub struct Perplexity {
 /// # Errors
 /// When the model cannot be run or the observer says stop.
 pub fn perplexity<K: Kernels>(decoder: &Decoder<K>, windows: &[Vec<u32>], observer: &mut dyn Observer) -> Result<Perplexity, RunError> {
-    let kernels = decoder.kernels();
     let began = std::time::Instant::now();
     let (mut total, mut predictions) = (0.0, 0);
     for (done, window) in windows.iter().enumerate() {
         if observer.stop() {
             return Err(cruxscope_interpret::InterpretError::Cancelled.into());
         }
-        let hidden = block::run(decoder, window)?;
-        let rows = window.len().saturating_sub(1);
-        for first in (0..rows).step_by(ROWS) {
-            let count = ROWS.min(rows - first);
-            let logits = block::logits(decoder, &kernels.slice(&hidden, first, count))?;
-            let (losses, _) = kernels.cross_entropy(logits, &window[first + 1..first + 1 + count], &vec![1.0; count])?;
-            total += losses.iter().sum::<f64>();
-        }
-        predictions += rows;
+        total += guard("a window", || loss(decoder, window))?;
+        predictions += window.len().saturating_sub(1);
         let share = (done + 1) as f64 / windows.len() as f64;
         let elapsed = began.elapsed().as_secs_f64();
         let left = std::time::Duration::from_secs_f64(elapsed * (1.0 - share) / share);
@@ -61,4 +54,19 @@ pub fn perplexity<K: Kernels>(decoder: &Decoder<K>, windows: &[Vec<u32>], observ
         predictions,
         windows: windows.len(),
     })
+}
+
+/// Sum of the negative log-likelihoods of a window's tokens after its first.
+fn loss<K: Kernels>(decoder: &Decoder<K>, window: &[u32]) -> Result<f64, ModelError> {
+    let kernels = decoder.kernels();
+    let hidden = block::run(decoder, window)?;
+    let rows = window.len().saturating_sub(1);
+    let mut total = 0.0;
+    for first in (0..rows).step_by(ROWS) {
+        let count = ROWS.min(rows - first);
+        let logits = block::logits(decoder, &kernels.slice(&hidden, first, count))?;
+        let (losses, _) = kernels.cross_entropy(logits, &window[first + 1..first + 1 + count], &vec![1.0; count])?;
+        total += losses.iter().sum::<f64>();
+    }
+    Ok(total)
 }

@@ -12,6 +12,13 @@ pub enum Event {
         /// Its size in bytes.
         bytes: u64,
     },
+    /// Something is worked out before the work itself.
+    Preparing {
+        /// What, such as "spectra of weights".
+        what: String,
+        /// Share that is done, 0 to 1.
+        share: f64,
+    },
     /// So many instances were finished by an earlier run and are kept.
     Resumed {
         /// Instances.

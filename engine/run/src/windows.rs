@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use cruxscope_checkpoint::Checkpoint;
 use cruxscope_model::ModelError;
+use cruxscope_trace::{Trace, TraceContent};
 use safetensors::SafeTensors;
 use safetensors::tensor::Dtype;
 
@@ -27,6 +28,58 @@ pub enum WindowSource {
         /// Tokens of a window.
         length: usize,
     },
+    /// A file of traces (JSON lines with prompt and output, or token ids), each tokenized with special tokens as the model reads
+    /// it, one after the other, cut into windows of `length`; what is left over is not used.
+    Traces {
+        /// The file.
+        path: PathBuf,
+        /// Tokens of a window.
+        length: usize,
+    },
+}
+
+/// Text that calibrates.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Calibration {
+    /// Where it comes from.
+    pub source: WindowSource,
+    /// At most so many windows.
+    pub windows: Option<usize>,
+    /// The seed by which windows are drawn from the whole text; without one they are its first.
+    pub seed: Option<u64>,
+}
+
+impl Calibration {
+    /// The windows, those of all arrays together.
+    ///
+    /// # Errors
+    /// As [`WindowSource::read`].
+    pub fn read(&self, checkpoint: &Checkpoint) -> Result<Vec<Vec<u32>>, RunError> {
+        let all = self.source.read(checkpoint, if self.seed.is_some() { None } else { self.windows })?;
+        let mut windows: Vec<Vec<u32>> = all.into_values().flatten().collect();
+        if let Some(seed) = self.seed {
+            draw(&mut windows, seed);
+        }
+        windows.truncate(self.windows.unwrap_or(usize::MAX));
+        Ok(windows)
+    }
+}
+
+/// Puts windows in an order that hangs on the seed alone (Fisher and Yates).
+fn draw<T>(windows: &mut [T], seed: u64) {
+    // SplitMix64: a few windows out of some thousands ask for no more.
+    let mut state = seed;
+    let mut next = || {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = state;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    };
+    for last in (1..windows.len()).rev() {
+        let other = (u128::from(next()) * (last as u128 + 1)) >> 64;
+        windows.swap(last, other as usize);
+    }
 }
 
 /// Sets of windows by name.
@@ -36,7 +89,7 @@ impl WindowSource {
     /// The file.
     pub fn path(&self) -> &Path {
         match self {
-            Self::Tokens { path, .. } | Self::Text { path, .. } => path,
+            Self::Tokens { path, .. } | Self::Text { path, .. } | Self::Traces { path, .. } => path,
         }
     }
 
@@ -48,6 +101,7 @@ impl WindowSource {
         let mut sets = match self {
             Self::Tokens { path, array } => tokens(path, array.as_deref())?,
             Self::Text { path, length } => text(path, *length, checkpoint)?,
+            Self::Traces { path, length } => traces(path, *length, checkpoint)?,
         };
         let vocabulary = checkpoint.config().vocabulary;
         for windows in sets.values_mut() {
@@ -114,6 +168,31 @@ fn tokens(path: &Path, wanted: Option<&str>) -> Result<WindowSets, RunError> {
 }
 
 fn text(path: &Path, length: usize, checkpoint: &Checkpoint) -> Result<WindowSets, RunError> {
+    let text = std::fs::read_to_string(path).map_err(|error| unusable(path, error.to_string()))?;
+    cut(path, length, checkpoint.tokenizer()?.encode(&text)?.ids)
+}
+
+fn traces(path: &Path, length: usize, checkpoint: &Checkpoint) -> Result<WindowSets, RunError> {
+    let traces = Trace::read_all(path)?;
+    let mut tokenizer = None;
+    let mut ids = Vec::new();
+    for trace in traces {
+        match trace.content {
+            TraceContent::Tokens(own) => ids.extend(own),
+            TraceContent::Text { prompt, output } => {
+                let tokenizer = match &tokenizer {
+                    Some(known) => known,
+                    None => tokenizer.insert(checkpoint.tokenizer()?),
+                };
+                ids.extend(tokenizer.encode(&format!("{prompt}{output}"))?.ids);
+            }
+        }
+    }
+    cut(path, length, ids)
+}
+
+/// Windows of one sequence of ids.
+fn cut(path: &Path, length: usize, ids: Vec<u32>) -> Result<WindowSets, RunError> {
     if length < 2 {
         return Err(RunError::Setting {
             setting: "--length",
@@ -121,12 +200,31 @@ fn text(path: &Path, length: usize, checkpoint: &Checkpoint) -> Result<WindowSet
             rule: "a window needs at least two tokens",
         });
     }
-    let text = std::fs::read_to_string(path).map_err(|error| unusable(path, error.to_string()))?;
-    let ids = checkpoint.tokenizer()?.encode(&text)?.ids;
     let windows: Vec<Vec<u32>> = ids.chunks_exact(length).map(<[u32]>::to_vec).collect();
     if windows.is_empty() {
         return Err(unusable(path, format!("it gives {} tokens, fewer than one window of {length}", ids.len())));
     }
     let name = path.file_stem().map_or_else(|| "text".into(), |name| name.to_string_lossy().into_owned());
     Ok(WindowSets::from([(name, windows)]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_draw_hangs_on_its_seed_and_loses_nothing() {
+        let drawn = |seed| {
+            let mut all: Vec<usize> = (0..100).collect();
+            draw(&mut all, seed);
+            all
+        };
+        assert_eq!(drawn(7), drawn(7));
+        assert_ne!(drawn(7), drawn(8));
+        let mut sorted = drawn(7);
+        assert_ne!(sorted, (0..100).collect::<Vec<_>>());
+        sorted.sort_unstable();
+        assert_eq!(sorted, (0..100).collect::<Vec<_>>());
+        draw::<usize>(&mut [], 1);
+    }
 }

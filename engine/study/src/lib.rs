@@ -26,6 +26,8 @@ mod random;
 mod rank;
 mod shift;
 mod study;
+mod text;
+mod validation;
 
 pub use behaviour::{Behaviour, Label};
 pub use channels::ChannelMaps;
@@ -43,3 +45,5 @@ pub use random::SplitMix;
 pub use rank::Ranks;
 pub use shift::{Comparison, ShiftInterval, ShiftView};
 pub use study::{ARRAYS_FILE, CHANNELS_FILE, MANIFEST_FILE, Study};
+pub use text::grouped;
+pub use validation::{Damage, RankCorrelation, VALIDATION_FILE, Validation};

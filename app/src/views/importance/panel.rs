@@ -8,8 +8,8 @@ use crate::heatmap::{self, Grid};
 use crate::selectors::{Basis, ColourScale, Scale, format, panels};
 use crate::state::Action;
 use crate::theme::colour_map::ColourMap;
-use crate::theme::{Palette, icons, sizes, typeface};
-use crate::views::{Scene, cells};
+use crate::theme::{icons, sizes, typeface};
+use crate::views::{Scene, behaviour_head, cells};
 use crate::widgets;
 
 /// Draws the panel into `rect`.
@@ -44,20 +44,14 @@ fn head(ui: &mut Ui, rect: Rect, scene: &Scene<'_>, behaviour: Behaviour, action
     let middle = rect.top() + sizes::PANEL_HEAD / 2.0 + 1.0;
     // Icons first, from the right; then what ranks first; then the title with what room is left.
     let mut right = rect.right() - sizes::GAP;
-    let mut icon_place = || {
+    let mut next_icon = || {
         right -= sizes::ICON + sizes::SMALL;
-        Rect::from_center_size(
-            pos2(right + (sizes::ICON + sizes::SMALL) / 2.0, middle),
-            vec2(sizes::ICON + sizes::SMALL, sizes::ICON + sizes::SMALL),
-        )
+        behaviour_head::icon_place(right + (sizes::ICON + sizes::SMALL) / 2.0, middle)
     };
-    let maximised = scene.state.maximised == Some(behaviour);
     // An empty panel has nothing to enlarge and no scale.
-    let full = head.first.is_some() || maximised;
-    let name = format!("{} {}", if maximised { "Shrink" } else { "Enlarge" }, behaviour.title());
-    let draw = |painter: &egui::Painter, rect: Rect, colour| icons::corners(painter, rect, !maximised, colour);
-    if full && widgets::icon_button(ui, icon_place(), &name, false, draw).clicked() {
-        actions.push(Action::Maximise(behaviour));
+    let full = head.first.is_some() || scene.state.maximised == Some(behaviour);
+    if full {
+        behaviour_head::enlarge(ui, next_icon(), scene.state, behaviour, actions);
     }
     let unlocked = scene.state.unlocked[behaviour.index()];
     let name = if unlocked {
@@ -66,14 +60,11 @@ fn head(ui: &mut Ui, rect: Rect, scene: &Scene<'_>, behaviour: Behaviour, action
         format!("Give {} a scale of its own", behaviour.title().to_lowercase())
     };
     let draw = |painter: &egui::Painter, rect: Rect, colour| icons::chain(painter, rect, !unlocked, colour);
-    if full && scene.state.scale != Scale::Rank && widgets::icon_button(ui, icon_place(), &name, unlocked, draw).clicked() {
+    if full && scene.state.scale != Scale::Rank && widgets::icon_button(ui, next_icon(), &name, unlocked, draw).clicked() {
         actions.push(Action::ToggleLock(behaviour));
     }
     right -= sizes::SMALL;
     let painter = ui.painter();
-    let sign = Rect::from_center_size(pos2(rect.left() + sizes::GAP + sizes::SIGN / 2.0 + 2.0, middle), vec2(sizes::SIGN, sizes::SIGN));
-    icons::behaviour(painter, sign, behaviour, palette);
-    let mut left = sign.right() + sizes::GAP;
     if let Some(first) = head.first {
         let name = painter.layout_no_wrap(first.to_string(), typeface::caption_strong(), palette.dim);
         let lead = painter.layout_no_wrap("rank 1 ".to_owned(), typeface::caption(), palette.faint);
@@ -84,29 +75,14 @@ fn head(ui: &mut Ui, rect: Rect, scene: &Scene<'_>, behaviour: Behaviour, action
         painter.galley(place + offset, name, palette.dim);
         right -= width + sizes::GAP;
     }
-    let title = widgets::paint_cut(
-        painter,
-        pos2(left, middle),
-        Align2::LEFT_CENTER,
-        behaviour.title(),
-        typeface::heading(),
-        palette.text,
-        right - left,
-    );
-    left = title.right() + sizes::GAP;
+    let left = rect.left() + sizes::GAP + 2.0;
+    let left = behaviour_head::name(ui, left, middle, right, scene, behaviour, palette.text) + sizes::GAP;
     let width_of = |text: &str| painter.layout_no_wrap(text.to_owned(), typeface::caption(), palette.faint).size().x;
     if let Some(text) = [&head.instances, &head.instances_short].into_iter().find(|text| width_of(text) <= right - left) {
         painter.text(pos2(left, middle), Align2::LEFT_CENTER, text, typeface::caption(), palette.faint);
     }
     let area = Rect::from_min_max(rect.min, pos2(right, rect.top() + sizes::PANEL_HEAD));
-    let response = ui.interact(area, ui.scope_id().with(("head", behaviour.index())), Sense::click());
-    response.widget_info(|| WidgetInfo::labeled(Role::Heading, true, format!("{}, {}", behaviour.title(), head.instances)));
-    if response.double_clicked() {
-        actions.push(Action::Maximise(behaviour));
-    } else if response.clicked() && scene.state.maximised.is_none() {
-        let on = scene.state.behaviour == Some(behaviour);
-        actions.push(Action::SetBehaviour((!on).then_some(behaviour)));
-    }
+    behaviour_head::press(ui, area, scene.state, behaviour, &head.instances, actions);
 }
 
 fn empty(ui: &mut Ui, rect: Rect, scene: &Scene<'_>, behaviour: Behaviour, reason: &str) {
@@ -123,39 +99,28 @@ fn empty(ui: &mut Ui, rect: Rect, scene: &Scene<'_>, behaviour: Behaviour, reaso
 }
 
 fn marks(ui: &Ui, grid: &Grid, scene: &Scene<'_>, behaviour: Behaviour, scale: ColourScale) {
-    let (painter, palette, figures) = (ui.painter(), scene.palette, &scene.open.figures);
+    let (palette, figures) = (scene.palette, &scene.open.figures);
     let basis = Basis::Behaviour(behaviour);
     let colour_of = |component: Component| ColourMap::Importance.at(scale.position(panels::cell(figures, basis, component, scale.scale)), palette.dark);
-    let place = |component: Component| grid.cell(component.layer.0, component.module.index());
     let size = grid.cell_size();
     let written = size.x >= sizes::CELL_TEXT[0] && size.y >= sizes::CELL_TEXT[1];
     if written {
-        for component in Component::all(figures.layers()) {
-            let ink = Palette::ink_on(colour_of(component));
-            let text = match scale.scale {
-                Scale::Rank => figures.ranks(basis).overall(component).to_string(),
-                _ => format::percent_in_cell(figures.relative_of(basis, component), size.x < sizes::CELL_TEXT_WIDE),
-            };
-            painter.text(place(component).center(), Align2::CENTER_CENTER, text, typeface::tick(), ink);
-        }
+        cells::write(ui, grid, figures.layers(), colour_of, |component| match scale.scale {
+            Scale::Rank => figures.ranks(basis).overall(component).to_string(),
+            _ => format::percent_in_cell(figures.relative_of(basis, component), size.x < sizes::CELL_TEXT_WIDE),
+        });
     }
     if let Some(first) = figures.first(basis) {
-        let cell = place(first);
-        let centre = if written {
-            cell.right_top() + vec2(-2.0 * sizes::DOT, 2.0 * sizes::DOT)
-        } else {
-            cell.center()
-        };
-        let radius = sizes::DOT.min(cell.width() * 0.36);
-        painter.circle_filled(centre, radius, Palette::ink_on(colour_of(first)));
+        let cell = cells::place(grid, first);
+        // Beside the number where there is one.
+        let aside = cell.right_top() + vec2(-2.0 * sizes::DOT, 2.0 * sizes::DOT);
+        cells::dot(ui, cell, if written { aside } else { cell.center() }, colour_of(first));
     }
     cells::crosshair(ui, grid, scene.state, palette);
 }
 
 fn interact(ui: &mut Ui, grid: &Grid, id: egui::Id, scene: &Scene<'_>, behaviour: Behaviour, actions: &mut Vec<Action>) {
-    let response = ui.interact(grid.rect, id, Sense::click());
-    let under = response.hover_pos().and_then(|point| grid.at(point));
-    let hovered = under.map(|(column, row)| Component::new(column, Module::ALL[row]));
+    let (response, hovered) = cells::pointed(ui, grid, id);
     let figures = &scene.open.figures;
     let read = hovered.or(scene.state.selected).filter(|component| figures.holds(*component));
     response.widget_info(|| {
@@ -164,17 +129,6 @@ fn interact(ui: &mut Ui, grid: &Grid, id: egui::Id, scene: &Scene<'_>, behaviour
     });
     let Some(component) = hovered else { return };
     actions.push(Action::Hover(behaviour, component));
-    tooltip::show(
-        ui,
-        &response,
-        grid.cell(component.layer.0, component.module.index()),
-        scene,
-        behaviour,
-        component,
-    );
-    if response.double_clicked() {
-        actions.push(Action::Maximise(behaviour));
-    } else if response.clicked() {
-        actions.push(Action::Select(component));
-    }
+    tooltip::show(ui, &response, cells::place(grid, component), scene, behaviour, component);
+    cells::press(&response, behaviour, component, actions);
 }

@@ -3,7 +3,7 @@
 //! Rows are painted rather than laid out, so that only those in sight cost anything.
 
 use cruxscope_study::Behaviour;
-use egui::{Align2, CornerRadius, Id, Rect, Role, ScrollArea, Sense, Stroke, StrokeKind, TextEdit, Ui, WidgetInfo, pos2, vec2};
+use egui::{Align2, Id, Rect, Role, ScrollArea, Sense, TextEdit, Ui, WidgetInfo, pos2, vec2};
 
 use crate::selectors::{Basis, RankingRow, SortColumn, format, ranking};
 use crate::state::Action;
@@ -32,34 +32,15 @@ const INTERVAL_LEAST: f32 = 120.0;
 
 impl Columns {
     fn of(row: Rect) -> Self {
-        let mut left = row.left();
-        let mut take = |width: f32| {
-            let rect = Rect::from_min_max(pos2(left, row.top()), pos2(left + width, row.bottom()));
-            left += width;
-            rect
-        };
-        let (check, rank, component, relative) = (take(CHECK), take(RANK), take(COMPONENT), take(RELATIVE));
-        let mut right = row.right() - sizes::GAP - sizes::SMALL;
-        let mut take_right = |width: f32| {
-            if right - width < left + sizes::LARGE {
-                return None;
-            }
-            let rect = Rect::from_min_max(pos2(right - width, row.top()), pos2(right, row.bottom()));
-            right -= width + sizes::LARGE;
-            Some(rect)
-        };
-        let behaviours_fit = take_right(FIRST);
-        let behaviours = take_right(BEHAVIOURS);
-        let interval = (right - left - 2.0 * sizes::LARGE >= INTERVAL_LEAST)
-            .then(|| Rect::from_min_max(pos2(left + 2.0 * sizes::LARGE, row.top()), pos2(right - sizes::LARGE, row.bottom())));
+        let mut columns = widgets::Columns::of(row, 0.0);
         Self {
-            check,
-            rank,
-            component,
-            relative,
-            interval,
-            behaviours,
-            first: behaviours_fit,
+            check: columns.take(CHECK),
+            rank: columns.take(RANK),
+            component: columns.take(COMPONENT),
+            relative: columns.take(RELATIVE),
+            first: columns.take_right(FIRST, sizes::LARGE),
+            behaviours: columns.take_right(BEHAVIOURS, sizes::LARGE),
+            interval: columns.rest(INTERVAL_LEAST),
         }
     }
 }
@@ -75,18 +56,8 @@ pub fn show(ui: &mut Ui, scene: &Scene<'_>, height: f32, actions: &mut Vec<Actio
     let top = ui.cursor().top();
     tools(ui, scene, rows.len(), actions);
     ui.add_space(sizes::SMALL);
-    let size = vec2(
-        ui.available_width(),
-        (height - (ui.cursor().top() - top)).max(sizes::TABLE_HEAD + 2.0 * sizes::TABLE_ROW),
-    );
-    let (rect, _) = ui.allocate_exact_size(size, Sense::hover());
-    let line = Stroke::new(sizes::HAIRLINE, scene.palette.line);
-    ui.painter()
-        .rect(rect, CornerRadius::same(sizes::RADIUS), scene.palette.panel, line, StrokeKind::Inside);
-    let head = Rect::from_min_max(rect.min, pos2(rect.right(), rect.top() + sizes::TABLE_HEAD));
+    let (head, body) = widgets::table(ui, height - (ui.cursor().top() - top), scene.palette);
     heads(ui, head, scene, actions);
-    ui.painter().hline(rect.x_range(), head.bottom(), line);
-    let body = Rect::from_min_max(pos2(rect.left() + 1.0, head.bottom() + 1.0), rect.max - vec2(1.0, 2.0));
     if rows.is_empty() {
         let text = format!("No component answers to \"{}\"", scene.state.ranking.filter);
         ui.painter()
@@ -283,12 +254,7 @@ fn show_row(ui: &mut Ui, scene: &Scene<'_>, row: &RankingRow, reach: [f64; 2], a
     let columns = Columns::of(rect);
     let painter = ui.painter().clone();
     let under_pointer = scene.state.hovered.is_some_and(|(_, component)| component == row.component);
-    if chosen {
-        painter.rect_filled(rect, CornerRadius::ZERO, palette.chosen);
-    } else if response.hovered() || under_pointer {
-        painter.rect_filled(rect, CornerRadius::ZERO, palette.raised);
-    }
-    painter.hline(rect.x_range(), rect.bottom() - 0.5, Stroke::new(sizes::HAIRLINE, palette.line));
+    widgets::row_ground(&painter, rect, chosen, response.hovered() || under_pointer, palette);
     let checked = scene.state.checked.contains(&row.component);
     let check = ui.interact(columns.check, response.id.with("check"), Sense::click());
     check.widget_info(|| WidgetInfo::selected(Role::CheckBox, true, checked, format!("Protect {}", row.component)));

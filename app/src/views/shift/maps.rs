@@ -4,7 +4,7 @@
 //! the other. While A and B flicker, the first of the columns shows either in turn.
 
 use cruxscope_study::{Behaviour, Component, Module};
-use egui::{Align2, CornerRadius, Rect, Role, Sense, Stroke, StrokeKind, Ui, WidgetInfo, pos2, vec2};
+use egui::{Align2, CornerRadius, Rect, Role, Stroke, StrokeKind, Ui, WidgetInfo, pos2, vec2};
 
 use super::{colours, heads, tooltip};
 use crate::comparison::{Compared, OpenComparison};
@@ -13,8 +13,8 @@ use crate::selectors::{Basis, ColourScale, format, panels, shift};
 use crate::state::Action;
 use crate::studies::OpenStudy;
 use crate::theme::colour_map::ColourMap;
-use crate::theme::{Palette, icons, sizes, typeface};
-use crate::views::{Scene, cells};
+use crate::theme::{sizes, typeface};
+use crate::views::{Scene, behaviour_head, cells};
 use crate::widgets;
 
 /// What a map shows.
@@ -156,19 +156,9 @@ fn part_head(ui: &mut Ui, rect: Rect, figure: &Figure<'_>, open: &OpenComparison
 fn behaviour_head(ui: &mut Ui, rect: Rect, figure: &Figure<'_>, behaviour: Behaviour, actions: &mut Vec<Action>) {
     let (scene, palette) = (figure.scene, figure.scene.palette);
     let middle = rect.center().y;
-    let maximised = scene.state.maximised == Some(behaviour);
-    let icon = Rect::from_center_size(
-        pos2(rect.right() - sizes::ICON / 2.0, middle),
-        vec2(sizes::ICON + sizes::SMALL, sizes::ICON + sizes::SMALL),
-    );
-    let name = format!("{} {}", if maximised { "Shrink" } else { "Enlarge" }, behaviour.title());
-    let draw = |painter: &egui::Painter, rect: Rect, colour| icons::corners(painter, rect, !maximised, colour);
-    if widgets::icon_button(ui, icon, &name, false, draw).clicked() {
-        actions.push(Action::Maximise(behaviour));
-    }
+    let icon = behaviour_head::icon_place(rect.right() - sizes::ICON / 2.0, middle);
+    behaviour_head::enlarge(ui, icon, scene.state, behaviour, actions);
     let painter = ui.painter();
-    let sign = Rect::from_center_size(pos2(rect.left() + sizes::SIGN / 2.0, middle), vec2(sizes::SIGN, sizes::SIGN));
-    icons::behaviour(painter, sign, behaviour, palette);
     let mut right = icon.left() - sizes::GAP;
     let (comparison, view) = (figure.compared.comparison(), scene.state.shift);
     if let Some(first) = shift::first(comparison, Basis::Behaviour(behaviour), view) {
@@ -180,23 +170,10 @@ fn behaviour_head(ui: &mut Ui, rect: Rect, figure: &Figure<'_>, behaviour: Behav
             painter.galley(pos2(right, middle - galley.size().y / 2.0), galley, palette.dim);
         }
     }
-    let left = sign.right() + sizes::GAP;
-    let colour = if scene.state.behaviour == Some(behaviour) {
-        palette.accent
-    } else {
-        palette.text
-    };
-    let title = widgets::paint_cut(
-        painter,
-        pos2(left, middle),
-        Align2::LEFT_CENTER,
-        behaviour.title(),
-        typeface::heading(),
-        colour,
-        right - left,
-    );
+    let focused = scene.state.behaviour == Some(behaviour);
+    let colour = if focused { palette.accent } else { palette.text };
+    let left = behaviour_head::name(ui, rect.left(), middle, right, scene, behaviour, colour) + sizes::GAP;
     let number = shift::instances(&figure.compared.pair, behaviour);
-    let left = title.right() + sizes::GAP;
     widgets::paint_cut(
         painter,
         pos2(left, middle),
@@ -207,14 +184,7 @@ fn behaviour_head(ui: &mut Ui, rect: Rect, figure: &Figure<'_>, behaviour: Behav
         right - left - sizes::GAP,
     );
     let area = Rect::from_min_max(rect.min, pos2(right, rect.bottom()));
-    let response = ui.interact(area, ui.scope_id().with(("shift head", behaviour.index())), Sense::click());
-    response.widget_info(|| WidgetInfo::labeled(Role::Heading, true, format!("{}, {number}", behaviour.title())));
-    if response.double_clicked() {
-        actions.push(Action::Maximise(behaviour));
-    } else if response.clicked() && scene.state.maximised.is_none() {
-        let on = scene.state.behaviour == Some(behaviour);
-        actions.push(Action::SetBehaviour((!on).then_some(behaviour)));
-    }
+    behaviour_head::press(ui, area, scene.state, behaviour, &number, actions);
 }
 
 /// One heatmap; `labels` says whether modules are named on its left and layers under it.
@@ -255,35 +225,29 @@ fn map(ui: &mut Ui, place: Rect, figure: &Figure<'_>, behaviour: Behaviour, part
     };
     let written = grid.cell_size().x >= sizes::CELL_TEXT_WIDE && grid.cell_size().y >= sizes::CELL_TEXT[1];
     if written {
-        for component in Component::all(comparison.layers()) {
+        cells::write(ui, &grid, comparison.layers(), colour_of, |component| {
             let share = match part {
                 Part::Side(side) => figure.sides[side].figures.relative_of(Basis::Behaviour(behaviour), component),
                 Part::Shift => view.of(comparison.net(Some(behaviour), component)),
             };
             let text = format::percent_in_cell(share.abs(), true);
-            let text = if share < 0.0 { format!("−{text}") } else { text };
-            let centre = grid.cell(component.layer.0, component.module.index()).center();
-            ui.painter()
-                .text(centre, Align2::CENTER_CENTER, text, typeface::tick(), Palette::ink_on(colour_of(component)));
-        }
+            if share < 0.0 { format!("−{text}") } else { text }
+        });
     }
     let first = match part {
         Part::Side(side) => figure.sides[side].figures.first(Basis::Behaviour(behaviour)),
         Part::Shift => shift::first(comparison, Basis::Behaviour(behaviour), view),
     };
     if let Some(first) = first.filter(|_| !written) {
-        let cell = grid.cell(first.layer.0, first.module.index());
-        let radius = sizes::DOT.min(cell.width() * 0.36);
-        ui.painter().circle_filled(cell.center(), radius, Palette::ink_on(colour_of(first)));
+        let cell = cells::place(&grid, first);
+        cells::dot(ui, cell, cell.center(), colour_of(first));
     }
     cells::crosshair(ui, &grid, state, palette);
     interact(ui, &grid, id, figure, behaviour, part, actions);
 }
 
 fn interact(ui: &mut Ui, grid: &Grid, id: egui::Id, figure: &Figure<'_>, behaviour: Behaviour, part: Part, actions: &mut Vec<Action>) {
-    let response = ui.interact(grid.rect, id, Sense::click());
-    let under = response.hover_pos().and_then(|point| grid.at(point));
-    let hovered = under.map(|(column, row)| Component::new(column, Module::ALL[row]));
+    let (response, hovered) = cells::pointed(ui, grid, id);
     let (scene, comparison) = (figure.scene, figure.compared.comparison());
     let read = hovered.or(scene.state.selected).filter(|component| component.layer.0 < comparison.layers());
     let view = scene.state.shift;
@@ -297,11 +261,6 @@ fn interact(ui: &mut Ui, grid: &Grid, id: egui::Id, figure: &Figure<'_>, behavio
     });
     let Some(component) = hovered else { return };
     actions.push(Action::Hover(behaviour, component));
-    let cell = grid.cell(component.layer.0, component.module.index());
-    tooltip::show(ui, &response, cell, scene, figure.compared, behaviour, component);
-    if response.double_clicked() {
-        actions.push(Action::Maximise(behaviour));
-    } else if response.clicked() {
-        actions.push(Action::Select(component));
-    }
+    tooltip::show(ui, &response, cells::place(grid, component), scene, figure.compared, behaviour, component);
+    cells::press(&response, behaviour, component, actions);
 }

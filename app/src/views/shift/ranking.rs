@@ -1,7 +1,7 @@
 //! The list of shifts, the largest first: interval, both studies' numbers and ranks.
 
 use cruxscope_study::ShiftView;
-use egui::{Align2, CornerRadius, Rect, Role, ScrollArea, Sense, Stroke, StrokeKind, Ui, WidgetInfo, pos2, vec2};
+use egui::{Align2, Rect, Role, ScrollArea, Sense, Stroke, Ui, WidgetInfo, vec2};
 
 use crate::comparison::Compared;
 use crate::selectors::shift::{self, ShiftRow};
@@ -30,37 +30,18 @@ const INTERVAL_LEAST: f32 = 100.0;
 
 impl Columns {
     fn of(row: Rect) -> Self {
-        let mut left = row.left() + sizes::GAP + sizes::SMALL;
-        let mut take = |width: f32| {
-            let rect = Rect::from_min_max(pos2(left, row.top()), pos2(left + width, row.bottom()));
-            left += width;
-            rect
-        };
-        let (rank, component, shift) = (take(RANK), take(COMPONENT), take(SHIFT));
-        let mut right = row.right() - sizes::GAP - sizes::SMALL;
-        let mut take_right = |width: f32| {
-            if right - width < left + sizes::LARGE {
-                return None;
-            }
-            let rect = Rect::from_min_max(pos2(right - width, row.top()), pos2(right, row.bottom()));
-            right -= width;
-            Some(rect)
-        };
-        let ranks = take_right(RANKS);
-        // One side without the other would say nothing.
-        let sides = match take_right(2.0 * SIDE) {
-            Some(both) => [both.split_left_right_at_x(both.center().x).0, both.split_left_right_at_x(both.center().x).1].map(Some),
-            None => [None, None],
-        };
-        let interval = (right - left - 2.0 * sizes::LARGE >= INTERVAL_LEAST)
-            .then(|| Rect::from_min_max(pos2(left + 2.0 * sizes::LARGE, row.top()), pos2(right - sizes::LARGE, row.bottom())));
+        let mut columns = widgets::Columns::of(row, sizes::GAP + sizes::SMALL);
         Self {
-            rank,
-            component,
-            shift,
-            interval,
-            sides,
-            ranks,
+            rank: columns.take(RANK),
+            component: columns.take(COMPONENT),
+            shift: columns.take(SHIFT),
+            ranks: columns.take_right(RANKS, 0.0),
+            // One side without the other would say nothing.
+            sides: columns.take_right(2.0 * SIDE, 0.0).map_or([None, None], |both| {
+                let (a, b) = both.split_left_right_at_x(both.center().x);
+                [Some(a), Some(b)]
+            }),
+            interval: columns.rest(INTERVAL_LEAST),
         }
     }
 }
@@ -69,15 +50,8 @@ impl Columns {
 pub fn show(ui: &mut Ui, scene: &Scene<'_>, compared: &Compared, height: f32, actions: &mut Vec<Action>) {
     let (basis, view, palette) = (scene.state.ranking.basis, scene.state.shift, scene.palette);
     let rows = shift::rows(compared.comparison(), compared.intervals(), basis, view);
-    let least = sizes::TABLE_HEAD + 2.0 * sizes::TABLE_ROW;
-    let (rect, _) = ui.allocate_exact_size(vec2(ui.available_width(), height.max(least)), Sense::hover());
-    let line = Stroke::new(sizes::HAIRLINE, palette.line);
-    ui.painter()
-        .rect(rect, CornerRadius::same(sizes::RADIUS), palette.panel, line, StrokeKind::Inside);
-    let head = Rect::from_min_max(rect.min, pos2(rect.right(), rect.top() + sizes::TABLE_HEAD));
+    let (head, body) = widgets::table(ui, height, palette);
     heads(ui, head, scene, basis, view);
-    ui.painter().hline(rect.x_range(), head.bottom(), line);
-    let body = Rect::from_min_max(pos2(rect.left() + 1.0, head.bottom() + 1.0), rect.max - vec2(1.0, 2.0));
     let reach = shift::reach(&rows);
     ui.scope_builder(egui::UiBuilder::new().max_rect(body), |ui| {
         ui.set_clip_rect(ui.clip_rect().intersect(body));
@@ -143,12 +117,7 @@ fn show_row(ui: &mut Ui, scene: &Scene<'_>, row: &ShiftRow, reach: f64, actions:
     let columns = Columns::of(rect);
     let painter = ui.painter();
     let under_pointer = scene.state.hovered.is_some_and(|(_, component)| component == row.component);
-    if chosen {
-        painter.rect_filled(rect, CornerRadius::ZERO, palette.chosen);
-    } else if response.hovered() || under_pointer {
-        painter.rect_filled(rect, CornerRadius::ZERO, palette.raised);
-    }
-    painter.hline(rect.x_range(), rect.bottom() - 0.5, Stroke::new(sizes::HAIRLINE, palette.line));
+    widgets::row_ground(painter, rect, chosen, response.hovered() || under_pointer, palette);
     let right = |rect: Rect, text: String, colour| {
         painter.text(rect.right_center(), Align2::RIGHT_CENTER, text, typeface::body(), colour);
     };

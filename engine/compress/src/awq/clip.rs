@@ -8,13 +8,15 @@
 use cruxscope_checkpoint::{LayerWeights, Matrix};
 use rayon::prelude::*;
 
-use super::evidence::{InputEvidence, LayerEvidence, Slot, check_weight, expect};
-use super::products::{BLOCK, dot, gram, times};
+use super::evidence::{InputEvidence, LayerEvidence, Slot, check_weight, expect, mean_gram};
 use super::rounding::Rounding;
 use super::scale::LayerScales;
 use super::{AwqSettings, METHOD};
 use crate::CompressError;
+use crate::linear_algebra::{Operand, dot, product_here};
 
+/// Rows of one task, for which the products of a group are one call.
+const ROWS_A_TASK: usize = 128;
 /// Limits that are tried.
 const STEPS: usize = 10;
 /// Tokens that the search looks at, evenly spaced.
@@ -89,7 +91,7 @@ pub fn search_clip(weight: &Matrix, evidence: InputEvidence<'_>, scale: Option<&
         .collect();
     let blocks: Vec<Vec<f32>> = weight
         .values
-        .par_chunks(BLOCK * width)
+        .par_chunks(ROWS_A_TASK * width)
         .map(|rows| limits_of_rows(rows, width, &grams, &rounding))
         .collect();
     Ok(Matrix {
@@ -114,7 +116,7 @@ fn scaled_gram(evidence: InputEvidence<'_>, scale: Option<&[f32]>, columns: std:
                 .step_by(stride)
                 .flat_map(|token| inputs.row(token)[columns.clone()].to_vec())
                 .collect();
-            gram(&Matrix {
+            mean_gram(&Matrix {
                 rows: values.len() / size,
                 columns: size,
                 values,
@@ -157,7 +159,7 @@ fn limits_of_rows(rows: &[f32], width: usize, grams: &[Matrix], rounding: &Round
                     *delta -= weight;
                 }
             }
-            let product = times(&delta, &gram.values, count, length, length);
+            let product = product_here(&delta, Operand::rows(&gram.values, length), [count, length, length]);
             for row in 0..count {
                 let here = row * length..(row + 1) * length;
                 let error = dot(&product[here.clone()], &delta[here]);

@@ -7,8 +7,8 @@ use cruxscope_checkpoint::{LayerWeights, Matrix};
 use rayon::prelude::*;
 
 use super::evaluation::BlockShape;
-use super::products;
 use crate::CompressError;
+use crate::linear_algebra::gram;
 
 /// The inputs that the projections of a layer read. Query, key and value share one, and so do gate and up.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,7 +51,7 @@ impl InputGram {
     pub fn of(inputs: &Matrix) -> Self {
         Self {
             mean_absolute: mean_absolute(inputs),
-            gram: products::gram(inputs),
+            gram: mean_gram(inputs),
         }
     }
 }
@@ -178,6 +178,16 @@ impl InputEvidence<'_> {
                 finite("the Gram matrix", &gram.gram.values)
             }
         }
+    }
+}
+
+/// `Xᵀ X / tokens`, summed in float64.
+pub(super) fn mean_gram(inputs: &Matrix) -> Matrix {
+    let tokens = inputs.rows.max(1) as f64;
+    Matrix {
+        rows: inputs.columns,
+        columns: inputs.columns,
+        values: gram(&inputs.values, inputs.columns).iter().map(|sum| (sum / tokens) as f32).collect(),
     }
 }
 

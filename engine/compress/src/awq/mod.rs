@@ -14,7 +14,6 @@ mod clip;
 mod evaluation;
 mod evidence;
 mod fold;
-mod products;
 #[cfg(test)]
 mod reference;
 mod rounding;
@@ -47,6 +46,17 @@ pub enum Dialect {
     AutoAwq,
 }
 
+/// What a scale is judged by; see [`search_scales`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Search {
+    /// The outputs of the attention module and of the feed-forward block, as in the programs: holds every input of the layer.
+    #[default]
+    Outputs,
+    /// The outputs of the matrices themselves, by their inputs' Gram matrices: work and memory do not grow with the text.
+    Grams,
+}
+
 /// Settings of AWQ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct AwqSettings {
@@ -60,6 +70,9 @@ pub struct AwqSettings {
     pub grid: Grid,
     /// Whether to search clipping limits.
     pub clip: bool,
+    /// What a scale is judged by.
+    #[serde(default)]
+    pub search: Search,
     /// Projections that keep their weights: query, key, value, output, gate, up, down. They are scaled with the rest, so that the
     /// layer's function stays whole, but neither clipped nor rounded. Folded back they are the original weights.
     pub keep: [bool; 7],
@@ -74,6 +87,7 @@ impl AwqSettings {
             group_size,
             grid: Grid::AwqAsym,
             clip: true,
+            search: Search::Outputs,
             keep: [false; 7],
         }
     }

@@ -16,12 +16,15 @@
 use cruxscope_checkpoint::{LayerWeights, Matrix, Projection};
 use rayon::prelude::*;
 
-use super::evaluation::{BlockShape, Mixer, gated, in_blocks, linear, sequences};
+use super::evaluation::{BlockShape, Linear, Mixer, gated, in_parts, upload};
 use super::evidence::{InputEvidence, InputGram, LayerEvidence, LayerInputs, Slot, check_weight, expect};
-use super::products::{BLOCK, dot, squared_distance, times, times_transposed};
 use super::rounding::Rounding;
 use super::{AwqSettings, Dialect, METHOD};
 use crate::CompressError;
+use crate::linear_algebra::{Operand, dot, product_here, squared_distance};
+
+/// Rows of one task: enough to keep a product busy, few enough to share among threads.
+const ROWS_A_TASK: usize = 128;
 
 /// Ratios that are tried: `0/20 … 19/20`.
 pub const RATIOS: usize = 20;
@@ -129,7 +132,7 @@ pub fn search_scale(weights: &[&Matrix], evidence: InputEvidence<'_>, settings: 
         let errors = weights.iter().map(|weight| {
             let parts: Vec<f64> = weight
                 .values
-                .par_chunks(BLOCK * width)
+                .par_chunks(ROWS_A_TASK * width)
                 .map(|rows| {
                     let mut delta = rows.to_vec();
                     for (delta, row) in delta.chunks_exact_mut(width).zip(rows.chunks_exact(width)) {
@@ -158,9 +161,10 @@ impl QuadraticError<'_> {
     fn of(&self, delta: &[f32], width: usize) -> f64 {
         let rows = delta.len() / width;
         match self {
-            Self::Gram(gram) => dot(&times(delta, &gram.values, rows, width, width), delta),
+            Self::Gram(gram) => dot(&product_here(delta, Operand::rows(&gram.values, width), [rows, width, width]), delta),
             Self::Inputs(inputs) => {
-                let outputs = times_transposed(delta, &inputs.values, rows, width, inputs.rows);
+                let inputs_transposed = Operand::transposed(&inputs.values, width);
+                let outputs = product_here(delta, inputs_transposed, [rows, width, inputs.rows]);
                 dot(&outputs, &outputs) / inputs.rows as f64
             }
         }
@@ -173,22 +177,12 @@ fn search_attention(layer: &LayerWeights, inputs: &LayerInputs, shape: &BlockSha
     let evidence = InputEvidence::Inputs(&inputs.attention);
     let candidates = Candidates::new(&[&query.weight, &key.weight, &value.weight], &evidence.mean_absolute(), settings);
     let mixer = Mixer::new(layer, shape, &inputs.lengths);
-    let sequences = sequences(&inputs.attention, &inputs.lengths);
-    let run = |query: &Projection, key: &Projection, value: &Projection| -> Vec<Vec<f32>> {
-        let attend = |x: &&[f32]| linear(&mixer.mix(x, query, key, value), output);
-        sequences.par_iter().map(attend).collect()
-    };
-    let original = run(query, key, value);
-    let count = inputs.attention.rows * output.weight.rows;
+    let (x, output) = (upload(&inputs.attention), Linear::from(output.clone()));
+    let original = output.apply(&upload(&inputs.output), None);
     candidates.best(|scale| {
-        let [query, key, value] = [query, key, value].map(|projection| candidates.rounded(projection, scale));
-        let errors = run(&query, &key, &value);
-        let sum: f64 = errors
-            .iter()
-            .zip(&original)
-            .map(|(rounded, original)| squared_distance(rounded, original))
-            .sum();
-        sum / count as f64
+        let [query, key, value] = [query, key, value].map(|projection| Linear::from(candidates.rounded(projection, scale)));
+        let rounded = output.apply(&mixer.mix(&x, &query, &key, &value), None);
+        squared_distance(rounded.values(), original.values()) / original.values().len() as f64
     })
 }
 
@@ -197,18 +191,12 @@ fn search_feed_forward(layer: &LayerWeights, inputs: &LayerInputs, settings: &Aw
     let [.., gate, up, down] = &layer.projections;
     let evidence = InputEvidence::Inputs(&inputs.feed_forward);
     let candidates = Candidates::new(&[&gate.weight, &up.weight], &evidence.mean_absolute(), settings);
-    let hidden = down.weight.rows;
-    let original = in_blocks(&inputs.down, hidden, |x| linear(x, down));
+    let (x, down) = (upload(&inputs.feed_forward), Linear::from(down.clone()));
+    let original = down.apply(&upload(&inputs.down), None);
     candidates.best(|scale| {
-        let [gate, up] = [gate, up].map(|projection| candidates.rounded(projection, scale));
-        let errors: Vec<f64> = inputs
-            .feed_forward
-            .values
-            .par_chunks(BLOCK * inputs.feed_forward.columns)
-            .zip(original.values.par_chunks(BLOCK * hidden))
-            .map(|(x, original)| squared_distance(&linear(&gated(x, &gate, &up), down), original))
-            .collect();
-        errors.iter().sum::<f64>() / original.values.len() as f64
+        let [gate, up] = [gate, up].map(|projection| Linear::from(candidates.rounded(projection, scale)));
+        let rounded = in_parts(&x, |x| down.apply(&gated(x, &gate, &up), None));
+        squared_distance(rounded.values(), original.values()) / original.values().len() as f64
     })
 }
 
@@ -312,7 +300,7 @@ fn mean_relative_weight(weights: &[&Matrix], rounding: &Rounding, width: usize) 
     };
     let mut sums = vec![0.0f64; width];
     for weight in weights {
-        for block in weight.values.par_chunks(BLOCK * width).map(of_block).collect::<Vec<_>>() {
+        for block in weight.values.par_chunks(ROWS_A_TASK * width).map(of_block).collect::<Vec<_>>() {
             for (sum, part) in sums.iter_mut().zip(&block) {
                 *sum += part;
             }

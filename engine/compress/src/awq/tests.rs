@@ -3,6 +3,7 @@
 use cruxscope_checkpoint::{LayerWeights, Matrix, Projection, Rope, RopeScaling};
 
 use super::*;
+use crate::linear_algebra::{dot, squared_distance};
 use crate::quantize::fake_quantize_group;
 
 /// Numbers between −1 and 1 that are the same everywhere.
@@ -100,7 +101,7 @@ fn settings(bits: u8, group: i64) -> AwqSettings {
 }
 
 fn error(found: &[f32], wanted: &[f32]) -> f64 {
-    products::squared_distance(found, wanted) / products::dot(wanted, wanted)
+    squared_distance(found, wanted) / dot(wanted, wanted)
 }
 
 #[test]

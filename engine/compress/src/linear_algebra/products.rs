@@ -112,6 +112,32 @@ fn tiled<T: Scalar>([rows, inner, columns]: [usize; 3], left: &[T], right: Opera
     out
 }
 
+/// `A · B` on this thread; `A` is row-major.
+///
+/// # Shapes
+/// `[m, k] × [k, n] → [m, n]`, as in [`multiply_into`].
+pub fn product_here<T: Scalar>(left: &[T], right: Operand<'_, T>, [m, k, n]: [usize; 3]) -> Vec<T> {
+    let mut out = vec![T::default(); m * n];
+    multiply_into([m, k, n], &mut out, n, false, Operand::rows(left, k), right, T::ONE);
+    out
+}
+
+/// `Σ a b`, summed in float64.
+pub fn dot(left: &[f32], right: &[f32]) -> f64 {
+    left.iter().zip(right).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
+}
+
+/// `Σ (a − b)²`, summed in float64 in parts of a fixed length.
+pub fn squared_distance(left: &[f32], right: &[f32]) -> f64 {
+    const PART: usize = 1 << 16;
+    let parts: Vec<f64> = left
+        .par_chunks(PART)
+        .zip(right.par_chunks(PART))
+        .map(|(left, right)| left.iter().zip(right).map(|(a, b)| f64::from(a - b).powi(2)).sum())
+        .collect();
+    parts.iter().sum()
+}
+
 /// `A · B`, over threads.
 ///
 /// # Shapes

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::pattern::Sparsity;
+use super::alpha::TailStart;
+use super::pattern::{Pattern, Sparsity};
+use super::sparse_gpt::SparseGptSettings;
 use crate::CompressError;
 
 const METHOD: &str = "AlphaPruning";
@@ -15,6 +17,44 @@ pub enum Mapping {
     BlockWise,
     /// Each matrix by its own exponent.
     LayerWise,
+}
+
+/// AlphaPruning's settings: SparseGPT at sparsities from tail exponents.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct AlphaPruningSettings {
+    /// Of all treated matrices together.
+    pub sparsity: Sparsity,
+    /// How far blocks may differ, 0 to 1: 0.3 by default in the original, 0.2 in its scripts for SparseGPT.
+    pub epsilon: f64,
+    /// Where the tail of a spectrum begins.
+    pub tail: TailStart,
+    /// Who shares a sparsity.
+    pub mapping: Mapping,
+    /// What is added to the Hessian's diagonal, as a share of its mean.
+    pub damping: f64,
+}
+
+impl AlphaPruningSettings {
+    /// The original's choices for SparseGPT.
+    #[must_use]
+    pub fn new(sparsity: Sparsity) -> Self {
+        Self {
+            sparsity,
+            epsilon: 0.2,
+            tail: TailStart::Peak,
+            mapping: Mapping::BlockWise,
+            damping: 0.01,
+        }
+    }
+
+    /// What is done to a matrix once its sparsity is known.
+    #[must_use]
+    pub fn at(&self, sparsity: Sparsity) -> SparseGptSettings {
+        SparseGptSettings {
+            damping: self.damping,
+            ..SparseGptSettings::new(Pattern::Unstructured(sparsity))
+        }
+    }
 }
 
 /// Sparsities from tail exponents: a small `α` (a heavy tail, a well trained matrix) is pruned less.

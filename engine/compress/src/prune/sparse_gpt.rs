@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::check;
 use super::pattern::{Pattern, Window, threshold};
 use crate::CompressError;
-use crate::linear_algebra::{Operand, multiply_into, upper_cholesky_of_inverse};
-use crate::quantize::{Bits, Clipping, Grid, ScaleZero};
+use crate::linear_algebra::{Operand, multiply_into};
+use crate::quantize::{Bits, Clipping, ColumnOrder, Damping, Grid, GroupSize, HessianFactor, ScaleZero};
 
 const METHOD: &str = "SparseGPT";
 
@@ -39,6 +39,24 @@ impl SparseGptSettings {
             bits: None,
         }
     }
+
+    /// The damping as it is factored with.
+    pub fn damping(&self) -> Damping {
+        Damping {
+            share: self.damping,
+            ..Damping::ORIGINAL
+        }
+    }
+
+    /// The groups that it is factored for: none.
+    pub fn group_size(&self) -> GroupSize {
+        GroupSize::Row
+    }
+
+    /// The factor of a Hessian that these settings ask for.
+    pub(super) fn factor(&self, hessian: &[f64], columns: usize) -> Result<HessianFactor, CompressError> {
+        HessianFactor::new(hessian, columns, ColumnOrder::Stored, self.group_size(), self.damping())
+    }
 }
 
 /// What SparseGPT did.
@@ -46,8 +64,7 @@ impl SparseGptSettings {
 pub struct SparseGptReport {
     /// `½ Σ (w − q)² / U_ii²`: what the method believes to have done to the outputs, `½ tr(ΔW H ΔWᵀ)`, damping included.
     pub loss: f64,
-    /// The share of the mean diagonal that was added: the setting, or ten or a hundred times that where a smaller one left the
-    /// Hessian singular.
+    /// The share of the mean diagonal that was added: the setting, or more where that left the Hessian singular.
     pub damping: f64,
     /// Weights that are zero now.
     pub zeros: usize,
@@ -69,10 +86,25 @@ pub struct SparseGptReport {
 ///
 /// # Errors
 /// `Shape`, `NotFinite`; `Setting` for an empty block, for a damping that is negative or no number, and for windows that fill
-/// neither row nor block; `Singular` if a hundred times the damping does not help. On an error the weights are as they were.
+/// neither row nor block; `Singular` if no damping helps. On an error the weights are as they were.
 pub fn sparse_gpt(weights: &mut [f32], rows: usize, columns: usize, hessian: &[f64], settings: &SparseGptSettings) -> Result<SparseGptReport, CompressError> {
-    let Prepared { upper, damping, dead, grids } = prepare(weights, rows, columns, hessian, settings)?;
-    let dead_columns = dead.iter().filter(|dead| **dead).count();
+    check::weights(METHOD, weights, rows, columns)?;
+    sparse_gpt_with_factor(weights, rows, &settings.factor(hessian, columns)?, settings)
+}
+
+/// The same with a factor at hand, which serves every matrix with the same inputs. Its damping holds.
+///
+/// # Errors
+/// As [`sparse_gpt`], and `Setting` for a factor that takes columns in another than the stored order.
+pub fn sparse_gpt_with_factor(
+    weights: &mut [f32],
+    rows: usize,
+    factor: &HessianFactor,
+    settings: &SparseGptSettings,
+) -> Result<SparseGptReport, CompressError> {
+    let grids = prepare(weights, rows, factor, settings)?;
+    let (columns, upper, damping) = (factor.columns(), factor.upper(), factor.damping());
+    let dead_columns = factor.dead().iter().filter(|dead| **dead).count();
     let mut loss = 0.0;
     if weights.is_empty() {
         return Ok(SparseGptReport {
@@ -139,75 +171,40 @@ pub fn sparse_gpt(weights: &mut [f32], rows: usize, columns: usize, hessian: &[f
 /// Rows that one task takes through a block. Fixed, so that results do not hang on the number of threads.
 const ROWS_A_TASK: usize = 64;
 
-/// What [`sparse_gpt`] and its reference both start from.
-pub(super) struct Prepared {
-    /// `U`, `[columns, columns]`.
-    pub upper: Vec<f32>,
-    /// The damping that was enough.
-    pub damping: f64,
-    /// Columns with nothing on the Hessian's diagonal.
-    pub dead: Vec<bool>,
-    /// A grid for each row, or none at all.
-    pub grids: Vec<ScaleZero>,
-}
-
-/// Checks everything, fits grids to the original weights, sets dead columns to zero and factors the damped inverse Hessian.
-pub(super) fn prepare(weights: &mut [f32], rows: usize, columns: usize, hessian: &[f64], settings: &SparseGptSettings) -> Result<Prepared, CompressError> {
+/// Checks everything, fits a grid to each original row (or to none) and sets dead columns to zero.
+pub(super) fn prepare(weights: &mut [f32], rows: usize, factor: &HessianFactor, settings: &SparseGptSettings) -> Result<Vec<ScaleZero>, CompressError> {
+    let columns = factor.columns();
     check::weights(METHOD, weights, rows, columns)?;
-    check::length(METHOD, "the Hessian", hessian.len(), columns, columns)?;
-    check::finite(METHOD, "the Hessian", hessian.par_iter().all(|value| value.is_finite()))?;
     let wrong = |setting, value: String, rule: &str| CompressError::Setting {
         method: METHOD,
         setting,
         value,
         rule: rule.to_string(),
     };
+    if factor.order().is_some() {
+        let rule = "the Hessian was factored for another order";
+        return Err(wrong("column order", "as stored".to_string(), rule));
+    }
     if settings.block == 0 {
         return Err(wrong("block", "0".to_string(), "a block has at least one column"));
-    }
-    if !(settings.damping >= 0.0 && settings.damping.is_finite()) {
-        return Err(wrong("damping", settings.damping.to_string(), "it is a share of the mean diagonal, at least 0"));
     }
     if let Pattern::Windows(window) = settings.pattern {
         window.fills(METHOD, "columns", columns)?;
         window.fills(METHOD, "columns of a block", settings.block)?;
     }
-    let dead: Vec<bool> = (0..columns).map(|column| hessian[column * columns + column] == 0.0).collect();
-    let (upper, damping) = inverse_factor(hessian, columns, &dead, settings.damping)?;
     let grids = settings.bits.map_or_else(Vec::new, |bits| {
         weights
             .par_chunks(columns.max(1))
             .map(|row| Grid::GptqAsym.fit(row, bits, Clipping::None))
             .collect()
     });
-    if dead.contains(&true) {
+    if factor.dead().contains(&true) {
         weights.par_chunks_mut(columns).for_each(|row| {
-            row.iter_mut().zip(&dead).filter(|(_, dead)| **dead).for_each(|(weight, _)| *weight = 0.0);
+            let dead = row.iter_mut().zip(factor.dead()).filter(|(_, dead)| **dead);
+            dead.for_each(|(weight, _)| *weight = 0.0);
         });
     }
-    Ok(Prepared { upper, damping, dead, grids })
-}
-
-/// `U` of the damped Hessian, with ones on the diagonal of dead columns; ten and a hundred times the damping where less is singular.
-fn inverse_factor(hessian: &[f64], columns: usize, dead: &[bool], damping: f64) -> Result<(Vec<f32>, f64), CompressError> {
-    // The ones of dead columns count in the mean, as in the original.
-    let diagonal = |column: usize| if dead[column] { 1.0 } else { hessian[column * columns + column] };
-    let mean = (0..columns).map(diagonal).sum::<f64>() / columns.max(1) as f64;
-    let mut tried = damping;
-    let mut damped = hessian.to_vec();
-    for factor in [1.0, 10.0, 100.0] {
-        tried = damping * factor;
-        for column in 0..columns {
-            damped[column * columns + column] = diagonal(column) + tried * mean;
-        }
-        if let Some(upper) = upper_cholesky_of_inverse(&damped, columns) {
-            return Ok((upper.into_iter().map(|value| value as f32).collect(), tried));
-        }
-    }
-    Err(CompressError::Singular {
-        method: METHOD,
-        damping: tried,
-    })
+    Ok(grids)
 }
 
 /// How the weights of a row are chosen.

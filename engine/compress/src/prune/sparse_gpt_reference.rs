@@ -15,8 +15,9 @@ pub fn sparse_gpt_reference(
     hessian: &[f64],
     settings: &SparseGptSettings,
 ) -> Result<SparseGptReport, CompressError> {
-    let prepared = prepare(weights, rows, columns, hessian, settings)?;
-    let upper = &prepared.upper;
+    let factor = settings.factor(hessian, columns)?;
+    let grids = prepare(weights, rows, &factor, settings)?;
+    let upper = factor.upper();
     let diagonal = |column: usize| upper[column * columns + column];
     let mut pruned = vec![false; weights.len()];
     let mut loss = 0.0;
@@ -45,7 +46,7 @@ pub fn sparse_gpt_reference(
             let place = row * columns + column;
             let weight = weights[place];
             let mut target = if pruned[place] { 0.0 } else { weight };
-            if let Some((grid, bits)) = prepared.grids.get(row).zip(settings.bits) {
+            if let Some((grid, bits)) = grids.get(row).zip(settings.bits) {
                 target = grid.nearest(target, bits);
             }
             let error = (weight - target) / diagonal(column);
@@ -58,8 +59,8 @@ pub fn sparse_gpt_reference(
     }
     Ok(SparseGptReport {
         loss: loss / 2.0,
-        damping: prepared.damping,
+        damping: factor.damping(),
         zeros: weights.iter().filter(|weight| **weight == 0.0).count(),
-        dead_columns: prepared.dead.iter().filter(|dead| **dead).count(),
+        dead_columns: factor.dead().iter().filter(|dead| **dead).count(),
     })
 }

@@ -15,9 +15,9 @@ use crate::CompressError;
 pub enum Compatibility {
     /// What the originals compute: a group that starts inside a block of 128 columns is fitted to weights
     /// that lack the errors of that block; GPTAQ carries rounded weights from block to block, but unrounded ones inside.
-    #[default]
     Original,
     /// Groups are fitted to the weights as they stand, and GPTAQ carries unrounded weights throughout.
+    #[default]
     Improved,
 }
 
@@ -34,6 +34,10 @@ pub struct GptqSettings {
     pub damping: Damping,
     /// Whether to do what the original does where that surprises.
     pub compatibility: Compatibility,
+    /// Whether a layer's later matrices see what was done to its earlier ones: query, key and value, then output, then gate and up,
+    /// then down. GPTAQ always does.
+    #[serde(default)]
+    pub true_sequential: bool,
 }
 
 /// A matrix quantized with compensation, and how it went.

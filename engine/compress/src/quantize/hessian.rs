@@ -42,6 +42,8 @@ impl Default for Damping {
     }
 }
 
+/// The name in errors: GPTQ, GPTAQ and SparseGPT share it.
+const METHOD: &str = "the inverse Hessian";
 const LADDER_STEP: f64 = 0.01;
 
 /// The factor `U` of the inverse Hessian, `H⁻¹ = Uᵀ U`, in the order in which columns are taken.
@@ -77,7 +79,7 @@ impl HessianFactor {
         check_square("the Hessian", hessian, columns)?;
         if !(damping.share >= 0.0 && damping.share.is_finite()) {
             return Err(CompressError::Setting {
-                method: "GPTQ",
+                method: METHOD,
                 setting: "damping",
                 value: damping.share.to_string(),
                 rule: "a share of the mean diagonal is at least 0".to_string(),
@@ -145,7 +147,7 @@ impl HessianFactor {
 pub(super) fn check_square(what: &'static str, matrix: &[f64], columns: usize) -> Result<(), CompressError> {
     if columns.checked_mul(columns) != Some(matrix.len()) {
         return Err(CompressError::Shape {
-            method: "GPTQ",
+            method: METHOD,
             what,
             found: format!("{} values", matrix.len()),
             expected: format!("{columns} x {columns}"),
@@ -154,7 +156,7 @@ pub(super) fn check_square(what: &'static str, matrix: &[f64], columns: usize) -
     if matrix.par_iter().all(|value| value.is_finite()) {
         Ok(())
     } else {
-        Err(CompressError::NotFinite { method: "GPTQ", what })
+        Err(CompressError::NotFinite { method: METHOD, what })
     }
 }
 
@@ -200,7 +202,7 @@ fn factor_damped(matrix: &mut [f64], diagonal: &[f64], damping: Damping) -> Resu
         }
     }
     Err(CompressError::Singular {
-        method: "GPTQ",
+        method: METHOD,
         damping: share,
     })
 }

@@ -1,5 +1,6 @@
 //! A quantized matrix: codes, scales, zeros.
 
+use cruxscope_checkpoint::packed::Codes;
 use rayon::prelude::*;
 
 use super::grid::{Grid, ScaleZero};
@@ -42,6 +43,20 @@ impl Quantized {
             scales: vec![0.0; rows * groups],
             zeros: vec![0; rows * groups],
             group_index: None,
+        }
+    }
+
+    /// The same codes for a packed layout, which knows no grids.
+    pub fn codes(&self) -> Codes {
+        Codes {
+            rows: self.rows,
+            columns: self.columns,
+            bits: self.bits.get(),
+            group: self.group_size.of_row(self.columns),
+            codes: self.codes.clone(),
+            zeros: self.zeros.clone(),
+            scales: self.scales.clone(),
+            group_index: self.group_index.clone(),
         }
     }
 

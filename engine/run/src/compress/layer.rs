@@ -1,177 +1,124 @@
-//! One layer of a checkpoint: its statistics, its treatment, and what is said of it.
+//! One layer of a checkpoint: its treatment, and what is said of it.
 
-use cruxscope_checkpoint::{LayerWeights, Matrix, ModelConfig};
-use cruxscope_compress::awq::{self, AwqSettings, BlockShape};
-use cruxscope_compress::linear_algebra::{accumulate_gram_lower, gram, mirror_lower};
-use cruxscope_compress::treatment::{Statistics, Treated, Treatment};
-use cruxscope_model::block::{self, Site};
+use cruxscope_checkpoint::LayerWeights;
+use cruxscope_checkpoint::packed::Layout;
+use cruxscope_checkpoint::writer::PackedLayer;
+use cruxscope_compress::evidence::Evidence;
+use cruxscope_compress::quantize::Quantized;
+use cruxscope_compress::treatment::{Inputs, Treated};
+use cruxscope_model::block::{Site, place};
 use cruxscope_model::decoder::Decoder;
-use cruxscope_model::kernels::Kernels as _;
-use cruxscope_model::kernels::cpu::{CpuKernels, CpuMatrix};
-use cruxscope_study::Component;
+use cruxscope_model::kernels::cpu::CpuKernels;
 
-use super::{Basis, ComponentReport};
+use super::plan::Planned;
+use super::report::ComponentReport;
+use super::statistics::{Streams, statistics};
+use super::{Basis, awq};
 use crate::RunError;
 
-/// The treatments of a layer's seven components, in the order of its projections.
-pub type Treatments<'a> = [(Component, Option<&'a Treatment>)];
+/// A layer as it will be written, and what is said of it.
+pub struct TreatedLayer {
+    /// Its weights.
+    pub weights: LayerWeights,
+    /// Those of its projections that are written packed; `weights` holds what they are read back as.
+    pub packed: PackedLayer,
+    /// One for each component.
+    pub reports: Vec<ComponentReport>,
+}
+
+/// The order in which the original programs take the matrices that share an input; it matters to GPTAQ's damping only.
+const ORDER: [&[usize]; 4] = [
+    &[place::KEY, place::VALUE, place::QUERY],
+    &[place::OUTPUT],
+    &[place::UP, place::GATE],
+    &[place::DOWN],
+];
 
 /// Treats a layer, from the calibration text's hidden states at its input.
 pub fn treat(
     decoder: &Decoder<CpuKernels>,
     original: LayerWeights,
-    treatments: &Treatments<'_>,
-    hidden: &[CpuMatrix],
+    planned: &[Planned],
+    streams: &Streams,
     basis: Basis,
-) -> Result<(LayerWeights, Vec<ComponentReport>), RunError> {
-    if let Some(settings) = awq_of(treatments)? {
-        return awq_layer(&original, &settings, treatments, hidden, decoder.config(), basis);
-    }
-    let needed = treatments.iter().any(|(_, treatment)| treatment.is_some_and(Treatment::needs_statistics));
-    let statistics = if needed { Some(statistics(decoder, &original, hidden)?) } else { None };
-    let mut weights = original;
-    let mut reports = Vec::new();
-    for (component, treatment) in treatments {
-        let index = component.module.index();
-        let place = &mut weights.projections[index].weight;
-        let of_input = statistics.as_ref().map(|statistics| &statistics[Site::of(index) as usize]);
-        let treated = match treatment {
-            Some(treatment) => treatment.apply(place, of_input).map_err(|source| RunError::Compress {
-                component: component.to_string(),
+    layout: Option<Layout>,
+) -> Result<TreatedLayer, RunError> {
+    let (mut weights, treated) = match awq::settings_of(planned)? {
+        Some(settings) => awq::layer(decoder, &original, &settings, planned, &streams.original, basis)?,
+        None => one_by_one(decoder, original, planned, streams)?,
+    };
+    let mut packed: PackedLayer = [const { None }; 7];
+    if let Some(layout) = layout {
+        for (index, codes) in treated.codes.iter().enumerate() {
+            let Some(codes) = codes else { continue };
+            let refused = |source| RunError::Pack {
+                component: planned[index].component.to_string(),
                 source,
-            })?,
-            None => Treated::measured(place, place.values.clone(), None, None),
-        };
-        reports.push(report(*component, *treatment, &treated));
-        *place = treated.weight;
+            };
+            let arrays = codes.codes().pack(layout).map_err(refused)?;
+            weights.projections[index].weight.values = arrays.unpack().map_err(refused)?.dequantize();
+            packed[index] = Some(arrays);
+        }
     }
-    Ok((weights, reports))
+    Ok(TreatedLayer {
+        weights,
+        packed,
+        reports: treated.reports,
+    })
 }
 
-fn report(component: Component, treatment: Option<&Treatment>, treated: &Treated) -> ComponentReport {
-    ComponentReport {
-        component: component.to_string(),
-        method: treatment.map(|treatment| treatment.name().into()),
-        bits: treated.bits,
-        sparsity: treated.sparsity,
-        output_error: treatment.and(treated.output_error),
-        weight_error: treated.weight_error,
-    }
+/// Reports and, where there are such, codes of a layer's components.
+pub struct Outcome {
+    pub reports: Vec<ComponentReport>,
+    pub codes: [Option<Quantized>; 7],
 }
 
-/// Runs the calibration text through a layer.
-pub fn advance(decoder: &Decoder<CpuKernels>, weights: LayerWeights, hidden: &mut [CpuMatrix]) -> Result<(), RunError> {
-    let on_device = decoder.bring(weights);
-    for hidden in hidden {
-        let rotation = decoder.rotation(&(0..decoder.kernels().rows(hidden)).collect::<Vec<_>>());
-        *hidden = block::forward(decoder, &on_device, hidden, &rotation, |_, _, _| Ok(()))?.0;
-    }
-    Ok(())
-}
-
-/// The settings of AWQ in a layer, if it is treated so; components without a treatment are scaled along and kept.
-fn awq_of(treatments: &[(Component, Option<&Treatment>)]) -> Result<Option<AwqSettings>, RunError> {
-    let mut found: Option<AwqSettings> = None;
-    for (component, treatment) in treatments {
-        match treatment {
-            Some(Treatment::Awq(settings)) if found.is_none_or(|found| found == *settings) => found = Some(*settings),
-            None => {}
-            Some(_) if found.is_none() && !treatments.iter().any(|(_, other)| matches!(other, Some(Treatment::Awq(_)))) => {}
-            Some(_) => {
-                let why = format!("{component} is in a layer with AWQ under other settings or another method: AWQ scales the matrices of a layer together");
-                return Err(RunError::Recipe { why });
+/// Every matrix by its own treatment. Where a method asks for it, later matrices see what was done to earlier ones.
+fn one_by_one(decoder: &Decoder<CpuKernels>, original: LayerWeights, planned: &[Planned], streams: &Streams) -> Result<(LayerWeights, Outcome), RunError> {
+    let sequential = planned.iter().any(|planned| planned.treatment.as_ref().is_some_and(|treatment| treatment.is_sequential()));
+    let inputs_of = |site: Site| {
+        let treatments = ORDER[site as usize].iter().filter_map(|index| planned[*index].treatment.as_ref());
+        treatments.map(|treatment| treatment.inputs()).filter(|inputs| *inputs != Inputs::None).max_by_key(|inputs| *inputs == Inputs::Both)
+    };
+    let stages: Vec<Vec<Site>> = if sequential { Site::ALL.map(|site| vec![site]).to_vec() } else { vec![Site::ALL.to_vec()] };
+    let mut weights = original.clone();
+    let mut outcomes: [Option<Treated>; 7] = [const { None }; 7];
+    for stage in stages {
+        let asking: Vec<Site> = stage.iter().copied().filter(|site| inputs_of(*site).is_some()).collect();
+        let both = asking.iter().any(|site| inputs_of(*site) == Some(Inputs::Both));
+        let mut known = if asking.is_empty() {
+            Vec::new()
+        } else {
+            let other = both.then_some((&original, streams.original.as_slice()));
+            statistics(decoder, &weights, &streams.compressed, &asking, other)?
+        }
+        .into_iter();
+        for site in stage {
+            // Evidence lives no longer than the matrices that read this input: its factors are as large as itself.
+            let mut evidence = if asking.contains(&site) { known.next().map(Evidence::new) } else { None };
+            let mut nth = 0;
+            for index in ORDER[site as usize].iter().copied() {
+                let Some(treatment) = &planned[index].treatment else { continue };
+                let weight = &mut weights.projections[index].weight;
+                let mut treated = treatment.apply(weight, evidence.as_mut(), nth).map_err(|source| RunError::Compress {
+                    component: planned[index].component.to_string(),
+                    source,
+                })?;
+                std::mem::swap(weight, &mut treated.weight);
+                outcomes[index] = Some(treated);
+                nth += 1;
             }
         }
     }
-    let keep = std::array::from_fn(|index| treatments[index].1.is_none());
-    Ok(found.map(|settings| AwqSettings { keep, ..settings }))
-}
-
-/// A layer by AWQ, from the inputs that the original model gives.
-fn awq_layer(
-    original: &LayerWeights,
-    settings: &AwqSettings,
-    treatments: &[(Component, Option<&Treatment>)],
-    hidden: &[CpuMatrix],
-    config: &ModelConfig,
-    basis: Basis,
-) -> Result<(LayerWeights, Vec<ComponentReport>), RunError> {
-    let refuse = |source| RunError::Compress {
-        component: format!("layer {}", treatments[0].0.layer),
-        source,
-    };
-    let lengths: Vec<usize> = hidden.iter().map(|window| window.values().len() / config.hidden).collect();
-    let all = Matrix {
-        rows: lengths.iter().sum(),
-        columns: config.hidden,
-        values: hidden.iter().flat_map(|window| window.values().to_vec()).collect(),
-    };
-    let shape = BlockShape::from(config);
-    let run = awq::run_layer(original, &shape, &all, &lengths).map_err(refuse)?;
-    let layer = awq::compress_layer(original, awq::LayerEvidence::Inputs(&run.inputs, &shape), settings).map_err(refuse)?;
-    let back = layer.rounded_back(original, settings).map_err(refuse)?;
-    let reports = treatments
+    let reports = planned
         .iter()
-        .map(|(component, treatment)| {
-            let index = component.module.index();
-            let before = &original.projections[index].weight;
-            let inputs = match Site::of(index) {
-                Site::Attention => &run.inputs.attention,
-                Site::Output => &run.inputs.output,
-                Site::FeedForward => &run.inputs.feed_forward,
-                Site::Down => &run.inputs.down,
-            };
-            let statistics = Statistics {
-                hessian: gram(&inputs.values, inputs.columns),
-                means: Vec::new(),
-            };
-            let treated = Treated::measured(
-                before,
-                back.projections[index].weight.values.clone(),
-                treatment.map(|_| settings.bits.get()),
-                Some(&statistics),
-            );
-            report(*component, *treatment, &treated)
+        .zip(&outcomes)
+        .zip(&weights.projections)
+        .map(|((planned, outcome), projection)| match outcome {
+            Some(treated) => ComponentReport::of(planned, treated),
+            None => ComponentReport::untouched(planned, &projection.weight),
         })
         .collect();
-    let weights = match basis {
-        Basis::Original => back,
-        Basis::Folded => layer.rounded(settings),
-    };
-    Ok((weights, reports))
-}
-
-/// Statistics of a layer's four inputs over the calibration text.
-fn statistics(decoder: &Decoder<CpuKernels>, weights: &LayerWeights, hidden: &[CpuMatrix]) -> Result<[Statistics; 4], RunError> {
-    let on_device = decoder.bring(weights.clone());
-    let kernels = decoder.kernels();
-    let widths = Site::ALL.map(|site| decoder.width(site));
-    let mut grams = widths.map(|width| vec![0.0f64; width * width]);
-    let mut sums = widths.map(|width| vec![vec![0.0f64; width]]);
-    let mut tokens = 0;
-    for hidden in hidden {
-        let count = kernels.rows(hidden);
-        let rotation = decoder.rotation(&(0..count).collect::<Vec<_>>());
-        block::forward(decoder, &on_device, hidden, &rotation, |site, _, x| {
-            accumulate_gram_lower(&mut grams[site as usize], x.values(), widths[site as usize]);
-            kernels.row_sums(x, &[&vec![1.0; kernels.rows(x)]], &mut sums[site as usize])
-        })?;
-        tokens += count;
-    }
-    let scale = 2.0 / hidden.len().max(1) as f64;
-    let mut all = grams.into_iter().zip(sums).zip(widths).map(|((mut gram, sums), width)| {
-        mirror_lower(&mut gram, width);
-        gram.iter_mut().for_each(|value| *value *= scale);
-        Statistics {
-            hessian: gram,
-            means: sums[0].iter().map(|sum| (sum / tokens.max(1) as f64) as f32).collect(),
-        }
-    });
-    let mut next = || {
-        all.next().unwrap_or(Statistics {
-            hessian: Vec::new(),
-            means: Vec::new(),
-        })
-    };
-    Ok([next(), next(), next(), next()])
+    let codes = outcomes.map(|outcome| outcome.and_then(|treated| treated.codes));
+    Ok((weights, Outcome { reports, codes }))
 }

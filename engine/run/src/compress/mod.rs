@@ -1,31 +1,44 @@
 //! A checkpoint into a compressed one, layer by layer.
 //!
 //! Methods that have to know the inputs see those that the compressed layers before give, as in the original programs: the
-//! calibration text runs through a layer once for its statistics, the layer is treated, and the text runs through what came
-//! out. Memory holds one layer, its statistics and the text's hidden states. A finished layer is a file; a run that was
+//! calibration text runs through a layer for its statistics, the layer is treated, and the text runs through what came out.
+//! Others see what the original layers give. Memory holds one layer, its statistics and the text's hidden states. A finished layer is a file; a run that was
 //! stopped goes on after the last one.
 
+mod alpha;
+mod awq;
 mod layer;
+mod packing;
+mod plan;
+mod report;
+mod statistics;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cruxscope_checkpoint::Checkpoint;
+use cruxscope_checkpoint::packed::{Layout, quantization_config};
 use cruxscope_checkpoint::writer::{FolderWriter, StoredAs};
 use cruxscope_compress::recipe::Recipe;
 use cruxscope_compress::treatment::Treatment;
 use cruxscope_interpret::InterpretError;
 use cruxscope_model::decoder::{Decoder, Residence};
 use cruxscope_model::kernels::cpu::CpuKernels;
-use cruxscope_study::{DigestBuilder, FileDigest, Module, folder};
+use cruxscope_study::{DigestBuilder, FileDigest, folder};
 use serde::{Deserialize, Serialize};
 
-use crate::windows::WindowSource;
+use self::packing::PackedPlan;
+use self::plan::Needs;
+pub use self::plan::CompressPlan;
+pub(crate) use self::layer::treat;
+pub(crate) use self::plan::{Planned, of_layer, planned};
+pub(crate) use self::statistics::Streams;
+pub use self::report::{CalibrationReport, ComponentReport, CompressionReport, REPORT_FILE, ScaleReport, report_of};
+use crate::machine::{available_memory, bytes_in_words};
+use crate::plan::measure_rate;
+use crate::windows::Calibration;
 use crate::{Event, Observer, RunError};
-
-/// The file that says how a folder was compressed.
-pub const REPORT_FILE: &str = "cruxscope_compression.json";
 
 /// What is to be compressed, and how.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,11 +50,11 @@ pub struct CompressSettings {
     /// Which treatment each component gets.
     pub recipe: Recipe,
     /// Calibration text, for methods that need it.
-    pub calibration: Option<WindowSource>,
-    /// At most so many windows of it.
-    pub windows: Option<usize>,
+    pub calibration: Option<Calibration>,
     /// How numbers are stored.
     pub stored_as: StoredAs,
+    /// The layout in which codes are packed; none writes every weight as a number.
+    pub packed: Option<Layout>,
     /// Whether scales that a method folds into other weights are folded back, so that activations keep the original's basis.
     pub basis: Basis,
 }
@@ -67,119 +80,151 @@ impl Basis {
     }
 }
 
-/// What was done to a component.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ComponentReport {
-    /// Its short name, such as `30_gate`.
-    pub component: String,
-    /// The method's name; none where it was left as it is.
-    pub method: Option<String>,
-    /// Bits of a weight's code.
-    pub bits: Option<u8>,
-    /// Share of weights that are zero.
-    pub sparsity: f64,
-    /// Squared error of the outputs on the calibration text, as a share of the outputs' own square.
-    pub output_error: Option<f64>,
-    /// Squared error of the weights, as a share of their own square.
-    pub weight_error: f64,
+/// A compression that has been checked and planned, and is ready to run.
+pub struct Compression<'a> {
+    settings: &'a CompressSettings,
+    checkpoint: Arc<Checkpoint>,
+    windows: Vec<Vec<u32>>,
+    planned: Vec<Planned>,
+    packed: Option<PackedPlan>,
+    plan: CompressPlan,
 }
 
-/// How a folder was compressed; saved in it as [`REPORT_FILE`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct CompressionReport {
-    /// The program and its version.
-    pub program: String,
-    /// The source's name.
-    pub source: String,
-    /// The source's files.
-    pub source_files: Vec<FileDigest>,
-    /// The recipe.
-    pub recipe: Recipe,
-    /// The calibration file and the windows taken from it.
-    pub calibration: Option<(FileDigest, usize)>,
-    /// The basis of activations; only AWQ makes another.
-    pub basis: Basis,
-    /// Every component, layer by layer.
-    pub components: Vec<ComponentReport>,
-}
-
-/// Compresses a checkpoint.
-///
-/// # Errors
-/// When an input cannot be used, a method refuses a matrix, the observer says stop, or the disk refuses. Finished layers stay.
-pub fn compress(settings: &CompressSettings, observer: &mut dyn Observer) -> Result<CompressionReport, RunError> {
-    let checkpoint = Arc::new(Checkpoint::open(&settings.model)?);
-    let layers = checkpoint.config().layers;
-    let plan = settings.recipe.plan(layers).map_err(|why| RunError::Recipe { why })?;
-    let first_with_statistics = plan.iter().position(|(_, treatment)| treatment.is_some_and(Treatment::needs_statistics));
-    let (windows, calibration) = match (&settings.calibration, first_with_statistics) {
-        (Some(source), Some(_)) => {
-            let windows: Vec<Vec<u32>> = source.read(&checkpoint, settings.windows)?.into_values().flatten().collect();
-            let count = windows.len();
-            (windows, Some((folder::digest_of_file(source.path())?, count)))
-        }
-        (None, Some(_)) => {
-            return Err(RunError::Recipe {
-                why: "this recipe has to know the inputs of a matrix: give calibration tokens or text".into(),
+impl<'a> Compression<'a> {
+    /// Reads the model's headers and the calibration text, and plans.
+    ///
+    /// # Errors
+    /// When an input cannot be used, the recipe cannot be followed, no engine could load what it makes, or memory is too small.
+    pub fn prepare(settings: &'a CompressSettings) -> Result<Self, RunError> {
+        let checkpoint = Arc::new(Checkpoint::open(&settings.model)?);
+        let planned = planned(&settings.recipe, checkpoint.config().layers)?;
+        let needs = Needs::of(&planned);
+        let windows = match (&settings.calibration, needs.any()) {
+            (Some(calibration), true) => calibration.read(&checkpoint)?,
+            (None, true) => {
+                return Err(RunError::Recipe {
+                    why: "this recipe has to know the inputs of a matrix: give calibration text, traces or tokens".into(),
+                });
+            }
+            (_, false) => Vec::new(),
+        };
+        let packed = match settings.packed {
+            Some(layout) => Some(packing::plan(&planned, layout, settings.basis, checkpoint.config())?),
+            None => None,
+        };
+        let lengths: Vec<usize> = windows.iter().map(Vec::len).collect();
+        let rate = if needs.any() { measure_rate(&CpuKernels, checkpoint.config()).ok() } else { None };
+        let plan = CompressPlan::new(checkpoint.config(), &planned, &lengths, settings.stored_as, rate);
+        if let Some(available) = available_memory().filter(|available| plan.memory > *available) {
+            return Err(RunError::Memory {
+                needed: bytes_in_words(plan.memory),
+                available: bytes_in_words(available),
+                hint: "fewer or shorter calibration windows need less; so does AWQ with --search grams".into(),
             });
         }
-        (_, None) => (Vec::new(), None),
-    };
-    let mut source_files = Vec::new();
-    for path in checkpoint.files() {
-        source_files.push(folder::digest_of_file(&path)?);
+        Ok(Self {
+            settings,
+            checkpoint,
+            windows,
+            planned,
+            packed,
+            plan,
+        })
     }
-    let key = key_of(settings, &source_files, &windows)?;
-    let awq = plan.iter().any(|(_, treatment)| matches!(treatment, Some(Treatment::Awq(_))));
-    let writer = FolderWriter::begin(&checkpoint, &settings.out, settings.stored_as)?;
 
-    let decoder = Decoder::new(checkpoint.clone(), CpuKernels, Residence::Streamed)?;
-    let last_with_statistics = plan
-        .iter()
-        .rposition(|(_, treatment)| treatment.is_some_and(Treatment::needs_statistics))
-        .map(|index| index / Module::ALL.len());
-    let mut hidden = windows.iter().map(|window| decoder.embed(window)).collect::<Result<Vec<_>, _>>()?;
-    let mut components = Vec::new();
-    let began = Instant::now();
-    for layer in 0..layers {
-        if observer.stop() {
-            return Err(InterpretError::Cancelled.into());
-        }
-        let treatments = &plan[layer * Module::ALL.len()..][..Module::ALL.len()];
-        let layer_key = format!("{key} {layer}");
-        let reports = match finished_reports(&writer, layer, &layer_key) {
-            Some(reports) => reports,
-            None => {
-                let original = checkpoint.layer(layer)?;
-                let (mut treated, reports) = layer::treat(&decoder, original, treatments, &hidden, settings.basis)?;
-                let note = LayerNote {
-                    key: layer_key,
-                    components: reports,
-                };
-                writer.write_layer(layer, &mut treated, &to_json(&note)?)?;
-                note.components
-            }
-        };
-        components.extend(reports);
-        if last_with_statistics.is_some_and(|last| layer < last) {
-            // AWQ's statistics are those of the original model, every other method's those of the layers before as they were
-            // written, so that a run that goes on sees the same numbers as one that was never stopped.
-            let weights = if awq { checkpoint.layer(layer)? } else { writer.finished_layer(layer)? };
-            layer::advance(&decoder, weights, &mut hidden)?;
-        }
-        report_progress(observer, began, layer + 1, layers, &windows);
+    /// What it will take.
+    pub fn plan(&self) -> &CompressPlan {
+        &self.plan
     }
-    let report = CompressionReport {
-        program: concat!("cruxscope ", env!("CARGO_PKG_VERSION")).into(),
-        source: checkpoint.name(),
-        source_files,
-        recipe: settings.recipe.clone(),
-        calibration,
-        basis: if awq { settings.basis } else { Basis::Original },
-        components,
-    };
-    writer.finish(&[(REPORT_FILE, to_json(&report)?)])?;
-    Ok(report)
+
+    /// Compresses.
+    ///
+    /// # Errors
+    /// When a method refuses a matrix, the observer says stop, or the disk refuses. Finished layers stay.
+    pub fn run(mut self, observer: &mut dyn Observer) -> Result<CompressionReport, RunError> {
+        let (settings, checkpoint) = (self.settings, &self.checkpoint);
+        let layers = checkpoint.config().layers;
+        let mut source_files = Vec::new();
+        for path in checkpoint.files() {
+            source_files.push(folder::digest_of_file(&path)?);
+        }
+        let key = key_of(settings, &source_files, &self.windows)?;
+        let scheme = self.packed.as_ref().map(|packed| packed.scheme);
+        let writer = FolderWriter::begin(checkpoint, &settings.out, settings.stored_as, scheme)?;
+        alpha::resolve(checkpoint, &writer, &key, &mut self.planned, observer)?;
+
+        let decoder = Decoder::new(checkpoint.clone(), CpuKernels, Residence::Streamed)?;
+        let needs = Needs::of(&self.planned);
+        let mut streams = Streams::begin(&decoder, &self.windows, &needs)?;
+        let mut components = Vec::new();
+        let mut progress = LayerProgress::new(layers, self.plan.tokens);
+        for layer in 0..layers {
+            if observer.stop() {
+                return Err(InterpretError::Cancelled.into());
+            }
+            let layer_key = format!("{key} {layer}");
+            let reports = match finished_reports(&writer, layer, &layer_key) {
+                Some(reports) => {
+                    progress.kept();
+                    reports
+                }
+                None => {
+                    let planned = of_layer(&self.planned, layer);
+                    let treated = treat(&decoder, checkpoint.layer(layer)?, planned, &streams, settings.basis, settings.packed)?;
+                    let note = LayerNote {
+                        key: layer_key,
+                        components: treated.reports,
+                    };
+                    writer.write_layer(layer, &treated.weights, &treated.packed, &to_json(&note)?)?;
+                    note.components
+                }
+            };
+            components.extend(reports);
+            if needs.last_original.is_some_and(|last| layer < last) {
+                statistics::advance(&decoder, checkpoint.layer(layer)?, &mut streams.original)?;
+            }
+            // Compressed layers go on as they were written, so that a run which goes on sees the same numbers as one that was
+            // never stopped.
+            if needs.last_compressed.is_some_and(|last| layer < last) {
+                statistics::advance(&decoder, writer.finished_layer(layer)?, &mut streams.compressed)?;
+            }
+            progress.report(observer, layer);
+        }
+        let calibration = match &settings.calibration {
+            Some(calibration) if needs.any() => Some(CalibrationReport {
+                file: folder::digest_of_file(calibration.source.path())?,
+                windows: self.windows.len(),
+                tokens: self.plan.tokens,
+                seed: calibration.seed,
+            }),
+            _ => None,
+        };
+        let awq = self.planned.iter().any(|planned| matches!(planned.treatment, Some(Treatment::Awq(_))));
+        let report = CompressionReport {
+            program: concat!("cruxscope ", env!("CARGO_PKG_VERSION")).into(),
+            source: checkpoint.name(),
+            source_files,
+            recipe: settings.recipe.clone(),
+            calibration,
+            basis: if awq { settings.basis } else { Basis::Original },
+            packed: settings.packed.map(|layout| layout.name().to_owned()),
+            components,
+        };
+        let quantization = self
+            .packed
+            .as_ref()
+            .map(|packed| quantization_config(&packed.scheme, packed.symmetric, packed.activation_order, &packed.kept));
+        writer.finish(&[(REPORT_FILE, to_json(&report)?)], quantization.as_ref())?;
+        Ok(report)
+    }
+}
+
+/// Compresses a checkpoint: [`Compression::prepare`], then [`Compression::run`].
+///
+/// # Errors
+/// Theirs.
+pub fn compress(settings: &CompressSettings, observer: &mut dyn Observer) -> Result<CompressionReport, RunError> {
+    Compression::prepare(settings)?.run(observer)
 }
 
 /// What stands beside a finished layer: from what it was made, and what was said of it.
@@ -199,21 +244,36 @@ fn to_json(value: &impl Serialize) -> Result<Vec<u8>, RunError> {
     serde_json::to_vec_pretty(value).map_err(|error| RunError::Recipe { why: error.to_string() })
 }
 
-fn report_progress(observer: &mut dyn Observer, began: Instant, done: usize, of: usize, windows: &[Vec<u32>]) {
-    let share = done as f64 / of as f64;
-    let elapsed = began.elapsed().as_secs_f64();
-    let tokens: usize = windows.iter().map(Vec::len).sum();
-    let left = Duration::from_secs_f64(elapsed * (1.0 - share) / share);
-    observer.event(Event::Advanced {
-        share,
-        tokens_per_second: share * tokens as f64 / elapsed.max(1e-9),
-        left: Some(left),
-    });
+/// How far a run is; layers that an earlier run finished say nothing about this one's speed.
+struct LayerProgress {
+    began: Instant,
+    layers: usize,
+    kept: usize,
+    tokens: usize,
 }
 
-/// How a folder was compressed, if it says so.
-pub fn report_of(model: &Path) -> Option<CompressionReport> {
-    serde_json::from_slice(&std::fs::read(model.join(REPORT_FILE)).ok()?).ok()
+impl LayerProgress {
+    fn new(layers: usize, tokens: usize) -> Self {
+        Self {
+            began: Instant::now(),
+            layers,
+            kept: 0,
+            tokens,
+        }
+    }
+
+    fn kept(&mut self) {
+        self.kept += 1;
+    }
+
+    fn report(&self, observer: &mut dyn Observer, layer: usize) {
+        let (done, elapsed) = (layer + 1 - self.kept, self.began.elapsed().as_secs_f64());
+        observer.event(Event::Advanced {
+            share: (layer + 1) as f64 / self.layers as f64,
+            tokens_per_second: (done * self.tokens) as f64 / self.layers as f64 / elapsed.max(1e-9),
+            left: (done > 0).then(|| Duration::from_secs_f64(elapsed * (self.layers - layer - 1) as f64 / done as f64)),
+        });
+    }
 }
 
 fn key_of(settings: &CompressSettings, files: &[FileDigest], windows: &[Vec<u32>]) -> Result<String, RunError> {
@@ -221,6 +281,7 @@ fn key_of(settings: &CompressSettings, files: &[FileDigest], windows: &[Vec<u32>
     builder.update(&to_json(&settings.recipe)?);
     builder.update(settings.stored_as.name().as_bytes());
     builder.update(&[settings.basis as u8]);
+    builder.update(&to_json(&settings.packed)?);
     for file in files {
         builder.update(file.sha256.0.as_bytes());
     }

@@ -40,9 +40,24 @@ impl CpuMatrix {
         }
     }
 
+    /// Number of columns.
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
     /// The values, row by row.
     pub fn values(&self) -> &[f32] {
         &self.values
+    }
+
+    /// The values, row by row, to be changed in place.
+    pub fn values_mut(&mut self) -> &mut [f32] {
+        &mut self.values
+    }
+
+    /// The values, row by row, and nothing left of the matrix.
+    pub fn into_values(self) -> Vec<f32> {
+        self.values
     }
 }
 

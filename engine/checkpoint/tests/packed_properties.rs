@@ -2,26 +2,26 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests
 
-use cruxscope_compress::packing::{awq, gptq};
-use cruxscope_compress::quantize::*;
+use cruxscope_checkpoint::packed::{Codes, Layout, ZeroFormat};
 use proptest::prelude::*;
 
+/// Groups as wide as the row.
+const ROW: usize = usize::MAX;
+
 /// A matrix of codes without pattern; scales are powers of two, which float16 holds.
-fn quantized(rows: usize, columns: usize, bits: u8, group: i64, seed: u64) -> Quantized {
-    let group_size = GroupSize::new(group).unwrap();
-    let bits = Bits::new(bits).unwrap();
-    let groups = group_size.groups(columns);
+fn quantized(rows: usize, columns: usize, bits: u8, group: usize, seed: u64) -> Codes {
+    let group = group.min(columns);
+    let groups = columns.div_ceil(group);
     let mut state = seed * 2 + 1;
     let mut next = move || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 56) as u8 & bits.largest_code()
+        (state >> 56) as u8 & (u8::MAX >> (8 - bits))
     };
-    Quantized {
+    Codes {
         rows,
         columns,
         bits,
-        grid: Grid::AwqAsym,
-        group_size,
+        group,
         codes: (0..rows * columns).map(|_| next()).collect(),
         scales: (0..rows * groups).map(|i| 0.5f32.powi((i % 9) as i32)).collect(),
         zeros: (0..rows * groups).map(|_| next()).collect(),
@@ -34,14 +34,14 @@ proptest! {
 
     #[test]
     fn awq_and_back(rows in 1usize..6, groups in 1usize..5, group in 1usize..40, seed in 0u64..1000) {
-        let original = quantized(rows * 8, groups * group, 4, group as i64, seed);
-        prop_assert_eq!(awq::unpack(&awq::pack(&original).unwrap()).unwrap(), original);
+        let original = quantized(rows * 8, groups * group, 4, group, seed);
+        prop_assert_eq!(original.pack(Layout::Awq).unwrap().unpack().unwrap(), original);
     }
 
     #[test]
     fn gptq_and_back(
         rows in 1usize..4, columns in 1usize..6, bits in prop_oneof![Just(2u8), Just(3), Just(4), Just(8)],
-        group in prop_oneof![Just(-1i64), 1i64..80], v1 in any::<bool>(), shuffled in any::<bool>(), seed in 0u64..1000,
+        group in prop_oneof![Just(ROW), 1usize..80], v1 in any::<bool>(), shuffled in any::<bool>(), seed in 0u64..1000,
     ) {
         let unit = if bits == 3 { 32 } else { 32 / usize::from(bits) };
         let mut original = quantized(rows * unit, columns * unit, bits, group, seed);
@@ -49,52 +49,52 @@ proptest! {
             let groups = original.groups() as u32;
             original.group_index = Some((0..original.columns as u32).map(|column| (column * 7 + 1) % groups).collect());
         }
-        let format = if v1 { gptq::ZeroFormat::V1 } else { gptq::ZeroFormat::V2 };
-        prop_assert_eq!(gptq::unpack(&gptq::pack(&original, format).unwrap(), Grid::AwqAsym).unwrap(), original);
+        let format = if v1 { ZeroFormat::V1 } else { ZeroFormat::V2 };
+        prop_assert_eq!(original.pack(Layout::Gptq(format)).unwrap().unpack().unwrap(), original);
     }
 }
 
 #[test]
 fn layouts_by_hand() {
-    let mut matrix = quantized(8, 8, 4, -1, 1);
+    let mut matrix = quantized(8, 8, 4, ROW, 1);
     matrix.codes = (0..64).map(|i| if i % 8 == 0 { (i / 8) as u8 } else { 0 }).collect();
     matrix.zeros = vec![0, 1, 2, 3, 4, 5, 6, 7];
-    let packed = awq::pack(&matrix).unwrap();
+    let packed = matrix.pack(Layout::Awq).unwrap();
     assert_eq!(packed.qweight, [0x7531_6420, 0, 0, 0, 0, 0, 0, 0]);
     assert_eq!(packed.qzeros, [0x7531_6420]);
-    let packed = gptq::pack(&matrix, gptq::ZeroFormat::V2).unwrap();
+    let packed = matrix.pack(Layout::Gptq(ZeroFormat::V2)).unwrap();
     assert_eq!(packed.qweight, [0, 1, 2, 3, 4, 5, 6, 7]);
     assert_eq!(packed.qzeros, [0x7654_3210]);
     // One less in every field, on its own: a zero of 0 becomes 15 and borrows from nobody.
-    assert_eq!(gptq::pack(&matrix, gptq::ZeroFormat::V1).unwrap().qzeros, [0x6543_210F]);
+    assert_eq!(matrix.pack(Layout::Gptq(ZeroFormat::V1)).unwrap().qzeros, [0x6543_210F]);
     assert_eq!(packed.group_index, [0; 8]);
 }
 
 #[test]
 fn what_no_engine_loads_is_refused() {
     let refused = |result: Result<(), String>, part: &str| assert!(result.as_ref().unwrap_err().contains(part), "{result:?}");
-    let awq = |matrix: &Quantized| awq::pack(matrix).map(drop).map_err(|error| error.to_string());
-    let gptq = |matrix: &Quantized| gptq::pack(matrix, gptq::ZeroFormat::V1).map(drop).map_err(|error| error.to_string());
-    refused(awq(&quantized(8, 8, 3, -1, 1)), "of 3 bits");
+    let awq = |matrix: &Codes| matrix.pack(Layout::Awq).map(drop).map_err(|error| error.to_string());
+    let gptq = |matrix: &Codes| matrix.pack(Layout::Gptq(ZeroFormat::V1)).map(drop).map_err(|error| error.to_string());
+    refused(awq(&quantized(8, 8, 3, ROW, 1)), "of 3 bits");
     refused(
-        awq(&quantized(7, 8, 4, -1, 1)),
+        awq(&quantized(7, 8, 4, ROW, 1)),
         "the number of outputs is 7, but this layout holds multiples of 8",
     );
     refused(
         awq(&quantized(8, 12, 4, 8, 1)),
         "the number of inputs is 12, but this layout holds multiples of 8",
     );
-    refused(gptq(&quantized(32, 32, 5, -1, 1)), "bits is 5");
-    refused(gptq(&quantized(32, 33, 3, -1, 1)), "multiples of 32");
-    refused(gptq(&quantized(9, 8, 4, -1, 1)), "multiples of 8");
-    let mut matrix = quantized(8, 8, 4, -1, 1);
+    refused(gptq(&quantized(32, 32, 5, ROW, 1)), "bits is 5");
+    refused(gptq(&quantized(32, 33, 3, ROW, 1)), "multiples of 32");
+    refused(gptq(&quantized(9, 8, 4, ROW, 1)), "multiples of 8");
+    let mut matrix = quantized(8, 8, 4, ROW, 1);
     matrix.scales[3] = 1e9;
     refused(awq(&matrix), "not finite");
-    let mut packed = gptq::pack(&quantized(8, 8, 4, -1, 1), gptq::ZeroFormat::V1).unwrap();
+    let mut packed = quantized(8, 8, 4, ROW, 1).pack(Layout::Gptq(ZeroFormat::V1)).unwrap();
     packed.group_index[2] = 9;
-    assert!(gptq::unpack(&packed, Grid::GptqAsym).unwrap_err().to_string().contains("g_idx is 9"));
+    assert!(packed.unpack().unwrap_err().to_string().contains("g_idx is 9"));
     packed.group_index[2] = -1;
-    assert!(gptq::unpack(&packed, Grid::GptqAsym).is_err());
+    assert!(packed.unpack().is_err());
     packed.qzeros.push(0);
-    assert!(gptq::unpack(&packed, Grid::GptqAsym).unwrap_err().to_string().contains("qzeros"));
+    assert!(packed.unpack().unwrap_err().to_string().contains("qzeros"));
 }

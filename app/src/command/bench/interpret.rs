@@ -1,17 +1,12 @@
-//! `cruxscope bench`: speed and memory, beside PyTorch in the same run where it is there.
-//!
-//! Peak memory belongs to a process and threads are fixed once, so every configuration runs in a process of its own.
+//! `cruxscope bench interpret`: an interpretation, beside PyTorch in the same run where it is there.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 
-use anyhow::Context as _;
-use clap::{Args, Subcommand};
+use clap::Args;
 use cruxscope_checkpoint::Checkpoint;
-use cruxscope_model::device::{self, ChosenDevice};
-use cruxscope_model::kernels::cpu::CpuKernels;
-use cruxscope_model::kernels::reference::ReferenceKernels;
+use cruxscope_model::{device, with_kernels};
 use cruxscope_run::RunError;
 use cruxscope_run::benchmark::{self, Measurement};
 use cruxscope_run::instances::Instances;
@@ -19,17 +14,12 @@ use cruxscope_run::machine::bytes_in_words;
 use cruxscope_run::plan::Plan;
 use serde_json::{Value, json};
 
-use super::settings::{Machine, Source};
-use super::{Failure, print_json, print_text};
+use super::process::{output_of, this_command_alone, thread_counts};
+use crate::command::settings::{Machine, Source};
+use crate::command::{Failure, print_json, print_text};
 
 /// The race against PyTorch, given to Python on standard input.
-const RACE: &str = include_str!("race.py");
-
-#[derive(Debug, Subcommand)]
-pub enum Bench {
-    /// Tokens a second, seconds and peak memory of an interpretation
-    Interpret(Box<Arguments>),
-}
+const RACE: &str = include_str!("interpret_race.py");
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -60,67 +50,64 @@ pub struct Arguments {
     alone: Option<usize>,
 }
 
-pub fn run(bench: Bench) -> Result<(), Failure> {
-    let Bench::Interpret(arguments) = bench;
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     if let Some(threads) = arguments.alone {
         Machine {
             threads: Some(threads),
             ..arguments.machine.clone()
         }
         .set_threads()?;
-        let (measurement, _) = measure(&arguments)?;
-        return print_json(&measurement);
+        return print_json(&measure(arguments)?);
     }
     let mut rows = Vec::new();
-    let threads = match arguments.machine.threads {
-        Some(threads) => vec![threads],
-        None => {
-            let all = std::thread::available_parallelism().map_or(1, usize::from);
-            if all > 1 { vec![1, all] } else { vec![1] }
-        }
-    };
-    for threads in threads {
+    for threads in thread_counts(&arguments.machine) {
         eprintln!("measuring with {threads} thread{}", if threads == 1 { "" } else { "s" });
-        rows.push(in_a_process(threads)?);
+        rows.push(own_row(&this_command_alone(threads)?));
     }
     if let Some(reference) = &arguments.reference {
-        rows.extend(race(&arguments, reference)?);
+        rows.extend(race(arguments, reference)?);
     }
     if arguments.json { print_json(&rows) } else { print_text(&table(&rows)) }
 }
 
-fn measure(arguments: &Arguments) -> Result<(Measurement, Instances), Failure> {
-    let device = device::find(&arguments.machine.device).map_err(RunError::from)?;
-    let checkpoint = Arc::new(Checkpoint::open(&arguments.source.model).map_err(RunError::from)?);
-    let settings = arguments.source.settings();
-    let instances = Instances::read(&checkpoint, &settings)?;
-    let plan = Plan::new(checkpoint.config(), &instances, settings.definition, arguments.machine.weights.into(), None)?;
-    let (works, runs) = (&instances.works, arguments.runs);
-    let measurement = match device {
-        ChosenDevice::Cpu => benchmark::interpret(checkpoint, CpuKernels, plan.residence, works, settings.definition, plan.operations, runs)?,
-        ChosenDevice::Reference => benchmark::interpret(checkpoint, ReferenceKernels, plan.residence, works, settings.definition, plan.operations, runs)?,
-        ChosenDevice::Tensors(kernels) => benchmark::interpret(checkpoint, kernels, plan.residence, works, settings.definition, plan.operations, runs)?,
-    };
-    Ok((measurement, instances))
+/// The model and the instances to interpret, read but not yet computed on.
+fn load(source: &Source) -> Result<(Arc<Checkpoint>, Instances), Failure> {
+    let checkpoint = Arc::new(Checkpoint::open(&source.model).map_err(RunError::from)?);
+    let instances = Instances::read(&checkpoint, &source.settings())?;
+    Ok((checkpoint, instances))
 }
 
-/// This command again, in a process of its own with a number of threads.
-fn in_a_process(threads: usize) -> Result<Value, Failure> {
-    let program = std::env::current_exe().map_err(Failure::failed)?;
-    let mut command = Command::new(program);
-    command.args(std::env::args_os().skip(1)).arg("--alone").arg(threads.to_string());
-    let measured = output_of(command, "")?;
+fn measure(arguments: &Arguments) -> Result<Measurement, Failure> {
+    let device = device::find(&arguments.machine.device).map_err(RunError::from)?;
+    let (checkpoint, instances) = load(&arguments.source)?;
+    let definition = arguments.source.settings().definition;
+    let plan = Plan::new(checkpoint.config(), &instances, definition, arguments.machine.weights.into(), None)?;
+    let works = &instances.works;
+    let measured = with_kernels!(device, |kernels| benchmark::interpret(
+        checkpoint,
+        kernels,
+        plan.residence,
+        works,
+        definition,
+        plan.operations,
+        arguments.runs
+    ));
+    Ok(measured?)
+}
+
+/// A row of the table out of what another process of this program measured.
+fn own_row(measured: &Value) -> Value {
     let number = |name: &str| measured.get(name).cloned().unwrap_or(Value::Null);
-    Ok(json!({
+    json!({
         "what": "cruxscope", "threads": number("threads"), "backend": number("backend"), "tokens": number("tokens"), "segments": number("segments"),
         "seconds": number("seconds"), "processor_seconds": number("processor_seconds"), "tokens_per_second": number("tokens_per_second"),
         "peak_memory": number("peak_memory"), "efficiency": number("efficiency"), "runs": number("runs"),
-    }))
+    })
 }
 
 /// PyTorch on the same instances: its segment-local form, and the published procedure.
 fn race(arguments: &Arguments, reference: &Path) -> Result<Vec<Value>, Failure> {
-    let (_, instances) = measure(&Arguments { runs: 1, ..clone(arguments) })?;
+    let (_, instances) = load(&arguments.source)?;
     let works: Vec<Value> = instances
         .works
         .iter()
@@ -154,33 +141,6 @@ fn race(arguments: &Arguments, reference: &Path) -> Result<Vec<Value>, Failure> 
         rows.push(output_of(command, RACE)?);
     }
     Ok(rows)
-}
-
-fn clone(arguments: &Arguments) -> Arguments {
-    Arguments {
-        source: arguments.source.clone(),
-        machine: arguments.machine.clone(),
-        reference: None,
-        reference_model: None,
-        python: String::new(),
-        ..*arguments
-    }
-}
-
-/// Runs a program that prints one JSON object, with its talk passed through.
-fn output_of(mut command: Command, input: &str) -> Result<Value, Failure> {
-    use std::io::Write as _;
-    let name = command.get_program().to_string_lossy().into_owned();
-    let mut run = || -> anyhow::Result<Value> {
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-        if let Some(mut stdin) = child.stdin.take() {
-            stdin.write_all(input.as_bytes())?;
-        }
-        let output = child.wait_with_output()?;
-        anyhow::ensure!(output.status.success(), "it ended with {}", output.status);
-        serde_json::from_slice(&output.stdout).context("it printed no JSON")
-    };
-    run().with_context(|| format!("could not measure with {name}")).map_err(Failure::Failed)
 }
 
 fn table(rows: &[Value]) -> String {

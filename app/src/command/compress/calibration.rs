@@ -1,0 +1,53 @@
+//! The flags of calibration text.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use cruxscope_run::windows::{Calibration, WindowSource};
+
+#[derive(Clone, Debug, Args)]
+#[group(id = "calibration_source", multiple = true)]
+pub struct CalibrationArguments {
+    /// Calibration: a safetensors file with arrays [windows, length] of token ids
+    #[arg(long, value_name = "FILE.safetensors", conflicts_with_all = ["calibration_text", "calibration_traces"])]
+    pub calibration_tokens: Option<PathBuf>,
+    /// Only this array of the file
+    #[arg(long, value_name = "NAME", requires = "calibration_tokens")]
+    pub calibration_array: Option<String>,
+    /// Calibration: plain text
+    #[arg(long, value_name = "FILE", conflicts_with = "calibration_traces")]
+    pub calibration_text: Option<PathBuf>,
+    /// Calibration: traces, JSON lines with prompt and output (or token ids), plain or gzipped
+    #[arg(long, value_name = "FILE.jsonl")]
+    pub calibration_traces: Option<PathBuf>,
+    /// Tokens of a window of calibration text or traces
+    #[arg(long, default_value_t = 512)]
+    pub length: usize,
+    /// At most so many calibration windows
+    #[arg(long)]
+    pub windows: Option<usize>,
+    /// Draw the windows from the whole text by this seed [default: the first ones]
+    #[arg(long)]
+    pub seed: Option<u64>,
+}
+
+impl CalibrationArguments {
+    /// The text, if one is given.
+    pub fn calibration(&self) -> Option<Calibration> {
+        let (path, length) = (PathBuf::clone, self.length);
+        let source = match (&self.calibration_tokens, &self.calibration_text, &self.calibration_traces) {
+            (Some(file), _, _) => WindowSource::Tokens {
+                path: path(file),
+                array: self.calibration_array.clone(),
+            },
+            (_, Some(file), _) => WindowSource::Text { path: path(file), length },
+            (_, _, Some(file)) => WindowSource::Traces { path: path(file), length },
+            _ => return None,
+        };
+        Some(Calibration {
+            source,
+            windows: self.windows,
+            seed: self.seed,
+        })
+    }
+}

@@ -1,0 +1,9 @@
+//! The program as a person meets it: what it prints, what it writes, how it ends.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests, outside their functions
+
+mod bad_input;
+mod compression;
+mod inputs;
+mod interpretation;
+mod shift;

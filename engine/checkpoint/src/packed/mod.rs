@@ -1,0 +1,235 @@
+//! The packed layouts that inference engines load: codes in 32-bit words, transposed, with float16 scales.
+//!
+//! [`Codes`] is a matrix of codes as it is thought of, [`PackedWeight`] the arrays that stand for it in a file. There are two
+//! layouts: AutoAWQ's GEMM and that of GPTQ in both of its versions. Ragged last groups in words and other sizes that no engine
+//! loads are refused.
+
+mod awq;
+mod fields;
+mod gptq;
+pub(crate) mod scheme;
+
+use half::f16;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+pub use scheme::{Scheme, quantization_config};
+
+/// How zeros are stored; `checkpoint_format` in a configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum ZeroFormat {
+    /// `gptq`: zero − 1, modulo 2ᵇ, as AutoGPTQ wrote it and vLLM expects. Engines add 1 to what they read; a zero of 0 therefore
+    /// comes back as 2ᵇ in an engine that does not take it modulo 2ᵇ again.
+    #[default]
+    #[serde(rename = "gptq")]
+    V1,
+    /// `gptq_v2`: the zero itself.
+    #[serde(rename = "gptq_v2")]
+    V2,
+}
+
+/// Whose layout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Layout {
+    /// AutoAWQ's GEMM: 4 bits, eight outputs to a word, interleaved.
+    Awq,
+    /// GPTQ's: 2, 3, 4 or 8 bits, the codes of one output running down the words of a column.
+    Gptq(ZeroFormat),
+}
+
+impl Layout {
+    /// The name in `quantization_config`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Awq => "awq",
+            Self::Gptq(_) => "gptq",
+        }
+    }
+}
+
+/// A matrix `[out, in]` of codes: `w[r, c] = (code[r, c] − zero[r, g]) · scale[r, g]`, `g` the group of `c`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Codes {
+    /// Outputs.
+    pub rows: usize,
+    /// Inputs.
+    pub columns: usize,
+    /// Bits of a code, 2 to 8.
+    pub bits: u8,
+    /// Columns of a group; the last group of a row may be shorter.
+    pub group: usize,
+    /// `[out, in]`.
+    pub codes: Vec<u8>,
+    /// `[out, groups]`.
+    pub zeros: Vec<u8>,
+    /// `[out, groups]`.
+    pub scales: Vec<f32>,
+    /// The group of every column, `[in]`, where groups are not of neighbours.
+    pub group_index: Option<Vec<u32>>,
+}
+
+impl Codes {
+    /// Groups of a row.
+    pub fn groups(&self) -> usize {
+        self.columns.div_ceil(self.group.max(1))
+    }
+
+    /// The weights that the codes stand for, `[out, in]`.
+    pub fn dequantize(&self) -> Vec<f32> {
+        let groups = self.groups();
+        let of: Vec<usize> = match &self.group_index {
+            Some(index) => index.iter().map(|group| *group as usize).collect(),
+            None => (0..self.columns).map(|column| column / self.group.max(1)).collect(),
+        };
+        let mut weights = vec![0.0; self.rows * self.columns];
+        let width = self.columns.max(1);
+        weights
+            .par_chunks_mut(width)
+            .zip(self.codes.par_chunks(width))
+            .enumerate()
+            .for_each(|(row, (weights, codes))| {
+                let (zeros, scales) = (&self.zeros[row * groups..][..groups], &self.scales[row * groups..][..groups]);
+                for ((weight, code), group) in weights.iter_mut().zip(codes).zip(&of) {
+                    *weight = (f32::from(*code) - f32::from(zeros[*group])) * scales[*group];
+                }
+            });
+        weights
+    }
+
+    /// These codes in a layout. Scales become float16, which is the only loss.
+    ///
+    /// # Errors
+    /// When the layout holds no such bits, groups or sizes, or a scale is beyond float16.
+    ///
+    /// Source: AutoAWQ, `awq/modules/linear/gemm.py` (`from_linear`); GPTQModel, `nn_modules/qlinear/__init__.py` (`pack_original`).
+    pub fn pack(&self, layout: Layout) -> Result<PackedWeight, PackedError> {
+        match layout {
+            Layout::Awq => awq::pack(self),
+            Layout::Gptq(zero_format) => gptq::pack(self, zero_format),
+        }
+    }
+
+    /// Scales as the layouts hold them: `[out, groups]` in float32 to `[groups, out]` in float16.
+    fn half_scales(&self) -> Result<Vec<f16>, PackedError> {
+        let (rows, groups) = (self.rows, self.groups());
+        let scales: Vec<f16> = (0..groups * rows)
+            .map(|place| f16::from_f32(self.scales[place % rows * groups + place / rows]))
+            .collect();
+        if scales.iter().all(|scale| scale.is_finite()) {
+            Ok(scales)
+        } else {
+            Err(PackedError::Scale)
+        }
+    }
+}
+
+/// The arrays that stand for a matrix of codes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PackedWeight {
+    /// Whose layout.
+    pub layout: Layout,
+    /// Outputs.
+    pub rows: usize,
+    /// Inputs.
+    pub columns: usize,
+    /// Bits of a code.
+    pub bits: u8,
+    /// Columns of a group.
+    pub group: usize,
+    /// AWQ `[in, out/8]`; GPTQ `[in · bits / 32, out]`.
+    pub qweight: Vec<i32>,
+    /// `[groups, out · bits / 32]`.
+    pub qzeros: Vec<i32>,
+    /// `[groups, out]`.
+    pub scales: Vec<f16>,
+    /// `g_idx`, the group of every column, `[in]`; none in AWQ's layout.
+    pub group_index: Vec<i32>,
+}
+
+impl PackedWeight {
+    /// The codes again: what was packed, with the scales' float16.
+    ///
+    /// # Errors
+    /// When the arrays do not fit the sizes, or a column's group does not exist.
+    pub fn unpack(&self) -> Result<Codes, PackedError> {
+        match self.layout {
+            Layout::Awq => awq::unpack(self),
+            Layout::Gptq(zero_format) => gptq::unpack(self, zero_format),
+        }
+    }
+
+    /// Names and shapes of the arrays.
+    pub(crate) fn shapes(&self) -> Vec<(&'static str, Vec<usize>)> {
+        let groups = self.columns.div_ceil(self.group.max(1));
+        let zeros = self.rows * usize::from(self.bits) / 32;
+        match self.layout {
+            Layout::Awq => vec![
+                ("qweight", vec![self.columns, self.rows / 8]),
+                ("qzeros", vec![groups, zeros]),
+                ("scales", vec![groups, self.rows]),
+            ],
+            Layout::Gptq(_) => vec![
+                ("qweight", vec![self.columns * usize::from(self.bits) / 32, self.rows]),
+                ("qzeros", vec![groups, zeros]),
+                ("scales", vec![groups, self.rows]),
+                ("g_idx", vec![self.columns]),
+            ],
+        }
+    }
+
+    /// Scales as they are thought of: `[groups, out]` in float16 to `[out, groups]` in float32.
+    fn whole_scales(&self, groups: usize) -> Vec<f32> {
+        (0..self.rows * groups)
+            .map(|place| self.scales[place % groups * self.rows + place / groups].to_f32())
+            .collect()
+    }
+}
+
+/// Why codes cannot be packed, or arrays not be read as codes.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum PackedError {
+    /// The layout has no room for it.
+    #[error("{setting} is {value}, but {rule}")]
+    Setting {
+        /// What.
+        setting: &'static str,
+        /// Its value.
+        value: String,
+        /// What it must be.
+        rule: String,
+    },
+    /// An array has another length than its sizes imply.
+    #[error("{what} has {found} values, where {expected} were expected")]
+    Length {
+        /// The array.
+        what: &'static str,
+        /// What was found.
+        found: usize,
+        /// What was expected.
+        expected: usize,
+    },
+    /// A scale is beyond float16.
+    #[error("a scale is not finite in float16, which packed layouts hold it in")]
+    Scale,
+}
+
+/// Refuses sizes that the layout cannot hold.
+fn check_divides(setting: &'static str, value: usize, divisor: usize) -> Result<(), PackedError> {
+    if value.is_multiple_of(divisor.max(1)) {
+        return Ok(());
+    }
+    Err(PackedError::Setting {
+        setting,
+        value: value.to_string(),
+        rule: format!("this layout holds multiples of {divisor}"),
+    })
+}
+
+/// Refuses an array of another length.
+fn check_length(what: &'static str, found: usize, expected: usize) -> Result<(), PackedError> {
+    if found == expected {
+        return Ok(());
+    }
+    Err(PackedError::Length { what, found, expected })
+}

@@ -1,0 +1,174 @@
+//! A layer by AWQ, which treats its matrices together and from the inputs that the original model gives.
+
+use cruxscope_checkpoint::{LayerWeights, Matrix};
+use cruxscope_compress::awq::{self, AwqSettings, BlockShape, InputGram, LayerEvidence, LayerGrams, LayerInputs, LayerScales, Search};
+use cruxscope_compress::evidence::{Evidence, Statistics};
+use cruxscope_compress::linear_algebra::gram;
+use cruxscope_compress::quantize::{Clipping, GridSettings, round_to_nearest};
+use cruxscope_compress::treatment::{Treated, Treatment};
+use cruxscope_model::block::Site;
+use cruxscope_model::decoder::Decoder;
+use cruxscope_model::kernels::cpu::{CpuKernels, CpuMatrix};
+
+use super::Basis;
+use super::layer::Outcome;
+use super::plan::Planned;
+use super::report::{ComponentReport, ScaleReport};
+use super::statistics::statistics;
+use crate::RunError;
+
+/// The settings of AWQ in a layer, if it is treated so; components without a treatment are scaled along and kept.
+pub fn settings_of(planned: &[Planned]) -> Result<Option<AwqSettings>, RunError> {
+    let all = || planned.iter().filter_map(|planned| planned.treatment.as_ref().map(|treatment| (planned.component, treatment)));
+    let Some(first) = all().find_map(|(_, treatment)| match treatment {
+        Treatment::Awq(settings) => Some(*settings),
+        _ => None,
+    }) else {
+        return Ok(None);
+    };
+    if let Some((component, _)) = all().find(|(_, treatment)| **treatment != Treatment::Awq(first)) {
+        let why = format!("{component} is in a layer with AWQ under other settings or another method: AWQ scales the matrices of a layer together");
+        return Err(RunError::Recipe { why });
+    }
+    Ok(Some(AwqSettings {
+        keep: std::array::from_fn(|index| planned[index].treatment.is_none()),
+        ..first
+    }))
+}
+
+/// Treats a layer.
+pub fn layer(
+    decoder: &Decoder<CpuKernels>,
+    original: &LayerWeights,
+    settings: &AwqSettings,
+    planned: &[Planned],
+    hidden: &[CpuMatrix],
+    basis: Basis,
+) -> Result<(LayerWeights, Outcome), RunError> {
+    let refuse = |source| RunError::Compress {
+        component: format!("layer {}", planned[0].component.layer),
+        source,
+    };
+    let shape = BlockShape::from(decoder.config());
+    let (layer, known) = match settings.search {
+        Search::Outputs => {
+            let inputs = inputs(original, &shape, hidden).map_err(refuse)?;
+            let layer = awq::compress_layer(original, LayerEvidence::Inputs(&inputs, &shape), settings).map_err(refuse)?;
+            (layer, Known::Inputs(inputs))
+        }
+        Search::Grams => {
+            let known = statistics(decoder, original, hidden, &Site::ALL, None)?;
+            let grams = LayerGrams {
+                attention: gram_of(&known[Site::Attention as usize]),
+                output: gram_of(&known[Site::Output as usize]),
+                feed_forward: gram_of(&known[Site::FeedForward as usize]),
+                down: gram_of(&known[Site::Down as usize]),
+            };
+            let layer = awq::compress_layer(original, LayerEvidence::Grams(&grams), settings).map_err(refuse)?;
+            (layer, Known::Sums(known.into_iter().map(Some).collect()))
+        }
+    };
+    let back = layer.rounded_back(original, settings).map_err(refuse)?;
+    let reports = reports(original, &back, &layer.scales, settings, planned, known);
+    let mut codes = [const { None }; 7];
+    let weights = match basis {
+        Basis::Original => back,
+        Basis::Folded => {
+            let grid = GridSettings {
+                grid: settings.grid,
+                bits: settings.bits,
+                group_size: settings.group_size,
+                clipping: Clipping::None,
+            };
+            for (index, code) in codes.iter_mut().enumerate().filter(|(index, _)| !settings.keep[*index]) {
+                let weight = &layer.ready.projections[index].weight;
+                *code = Some(round_to_nearest(&weight.values, weight.rows, weight.columns, &grid).map_err(refuse)?);
+            }
+            layer.rounded(settings)
+        }
+    };
+    Ok((weights, Outcome { reports, codes }))
+}
+
+/// What is known of the inputs, for the reports.
+enum Known {
+    Inputs(LayerInputs),
+    Sums(Vec<Option<Statistics>>),
+}
+
+fn inputs(original: &LayerWeights, shape: &BlockShape, hidden: &[CpuMatrix]) -> Result<LayerInputs, cruxscope_compress::CompressError> {
+    let columns = original.attention_norm.len();
+    let lengths: Vec<usize> = hidden.iter().map(|window| window.values().len() / columns.max(1)).collect();
+    let all = Matrix {
+        rows: lengths.iter().sum(),
+        columns,
+        values: hidden.iter().flat_map(|window| window.values()).copied().collect(),
+    };
+    Ok(awq::run_layer(original, shape, &all, &lengths)?.inputs)
+}
+
+/// `XᵀX / tokens` out of the Hessian, `2 XᵀX / sequences`.
+fn gram_of(statistics: &Statistics) -> InputGram {
+    let factor = statistics.sequences as f64 / (2.0 * statistics.tokens.max(1) as f64);
+    let width = statistics.means.len();
+    InputGram {
+        mean_absolute: statistics.mean_magnitudes.clone(),
+        gram: Matrix {
+            rows: width,
+            columns: width,
+            values: statistics.hessian.iter().map(|value| (value * factor) as f32).collect(),
+        },
+    }
+}
+
+/// Errors are those in the original basis, so that they can be held against other methods'.
+fn reports(original: &LayerWeights, back: &LayerWeights, scales: &LayerScales, settings: &AwqSettings, planned: &[Planned], mut known: Known) -> Vec<ComponentReport> {
+    let mut reports: Vec<ComponentReport> = Vec::new();
+    for site in Site::ALL {
+        let evidence = Evidence::new(match &mut known {
+            Known::Sums(all) => all[site as usize].take().unwrap_or_else(|| of_inputs(&Matrix { rows: 0, columns: 0, values: Vec::new() })),
+            Known::Inputs(inputs) => of_inputs(match site {
+                Site::Attention => &inputs.attention,
+                Site::Output => &inputs.output,
+                Site::FeedForward => &inputs.feed_forward,
+                Site::Down => &inputs.down,
+            }),
+        });
+        let scale = match site {
+            Site::Attention => Some(&scales.attention),
+            Site::Output => scales.output.as_ref(),
+            Site::FeedForward => Some(&scales.feed_forward),
+            Site::Down => Some(&scales.down),
+        };
+        for (index, planned) in planned.iter().enumerate().filter(|(index, _)| Site::of(*index) == site) {
+            let (before, after) = (&original.projections[index].weight, &back.projections[index].weight);
+            let scale = scale.map(ScaleReport::of);
+            reports.push(match planned.treatment {
+                None => ComponentReport {
+                    scale,
+                    ..ComponentReport::untouched(planned, before)
+                },
+                Some(_) => {
+                    let mut treated = Treated::measured(before, after.values.clone(), Some(&evidence));
+                    treated.bits = Some(settings.bits.get());
+                    ComponentReport {
+                        scale,
+                        ..ComponentReport::of(planned, &treated)
+                    }
+                }
+            });
+        }
+    }
+    reports
+}
+
+fn of_inputs(inputs: &Matrix) -> Statistics {
+    Statistics {
+        hessian: gram(&inputs.values, inputs.columns),
+        cross: None,
+        means: vec![0.0; inputs.columns],
+        mean_magnitudes: Vec::new(),
+        sequences: 2,
+        tokens: inputs.rows,
+    }
+}

@@ -1,0 +1,207 @@
+//! What a compression will do, and what it will take.
+
+use std::time::Duration;
+
+use cruxscope_checkpoint::ModelConfig;
+use cruxscope_checkpoint::writer::StoredAs;
+use cruxscope_compress::awq::{RATIOS, Search};
+use cruxscope_compress::recipe::Recipe;
+use cruxscope_compress::treatment::{Inputs, Treatment};
+use cruxscope_model::block::Site;
+use cruxscope_study::{Component, Module};
+
+use crate::RunError;
+
+/// Share of the rate of matrix products that a whole run reaches, as measured over several methods.
+const EXPECTED_EFFICIENCY: f64 = 0.5;
+/// Work in float64, against float32.
+const DOUBLE: f64 = 2.0;
+/// Bytes besides what is counted: the program, tiles of the forward pass, a part of the embedding on its way to disk.
+const WORKING: u64 = 200 << 20;
+/// Tokens whose inner features exist at the same time in a forward pass.
+const TILE: usize = 1024;
+
+/// What is done to a component.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    /// The component.
+    pub component: Component,
+    /// What is done to it; what a recipe says for whole models is resolved to what that means for this matrix.
+    pub treatment: Option<Treatment>,
+    /// The name of what the recipe asks for.
+    pub method: Option<&'static str>,
+}
+
+/// Every component, layer by layer.
+pub fn planned(recipe: &Recipe, layers: usize) -> Result<Vec<Planned>, RunError> {
+    let plan = recipe.plan(layers).map_err(|why| RunError::Recipe { why })?;
+    let of = |(component, treatment): (Component, Option<&Treatment>)| Planned {
+        component,
+        treatment: treatment.cloned(),
+        method: treatment.map(Treatment::name),
+    };
+    Ok(plan.into_iter().map(of).collect())
+}
+
+/// The components of a layer.
+pub fn of_layer(planned: &[Planned], layer: usize) -> &[Planned] {
+    &planned[layer * Module::ALL.len()..][..Module::ALL.len()]
+}
+
+/// Up to which layers inputs have to be known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Needs {
+    /// The last layer whose inputs in the uncompressed model are asked for.
+    pub last_original: Option<usize>,
+    /// The last layer whose inputs behind compressed layers are asked for.
+    pub last_compressed: Option<usize>,
+}
+
+impl Needs {
+    /// Of a plan.
+    pub fn of(planned: &[Planned]) -> Self {
+        let last = |wanted: fn(Inputs) -> bool| {
+            let asks = |planned: &Planned| planned.treatment.as_ref().is_some_and(|treatment| wanted(treatment.inputs()));
+            planned.iter().rposition(asks).map(|index| index / Module::ALL.len())
+        };
+        Self {
+            last_original: last(|inputs| matches!(inputs, Inputs::Original | Inputs::Both)),
+            last_compressed: last(|inputs| matches!(inputs, Inputs::Compressed | Inputs::Both)),
+        }
+    }
+
+    /// Whether any text has to be read.
+    pub fn any(&self) -> bool {
+        self.last_original.is_some() || self.last_compressed.is_some()
+    }
+}
+
+/// What a compression will take.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct CompressPlan {
+    /// Components that are treated.
+    pub treated: usize,
+    /// Of so many.
+    pub components: usize,
+    /// Calibration windows.
+    pub windows: usize,
+    /// Their tokens.
+    pub tokens: usize,
+    /// Expected peak memory in bytes.
+    pub memory: u64,
+    /// Bytes that will be written.
+    pub disk: u64,
+    /// Floating-point operations in all.
+    pub operations: f64,
+    /// Expected time, where the rate of matrix products was measured.
+    #[serde(serialize_with = "in_seconds", rename = "seconds")]
+    pub time: Option<Duration>,
+}
+
+fn in_seconds<S: serde::Serializer>(time: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    serde::Serialize::serialize(&time.map(|time| time.as_secs_f64()), serializer)
+}
+
+impl CompressPlan {
+    /// Of a recipe on a model. `rate` is that of matrix products in float32, in operations a second, if known.
+    pub fn new(config: &ModelConfig, planned: &[Planned], lengths: &[usize], stored_as: StoredAs, rate: Option<f64>) -> Self {
+        let needs = Needs::of(planned);
+        let tokens: usize = lengths.iter().sum();
+        let weights = |index: usize| {
+            let (rows, columns) = config.dimensions(index);
+            (rows * columns) as f64
+        };
+        let layer: f64 = (0..Module::ALL.len()).map(weights).sum();
+        let attention: f64 = 2.0 * (config.heads * config.head_dim) as f64 * lengths.iter().map(|length| (*length as f64).powi(2)).sum::<f64>();
+        let forward = 2.0 * layer * tokens as f64 + attention;
+        let mut operations = 0.0;
+        let mut most = 0.0f64;
+        for index in 0..config.layers {
+            let work = LayerWork::of(config, of_layer(planned, index), tokens, forward);
+            operations += work.operations;
+            most = most.max(work.memory);
+            for last in [needs.last_original, needs.last_compressed].into_iter().flatten() {
+                operations += if index < last { forward } else { 0.0 };
+            }
+        }
+        let streams = [needs.last_original, needs.last_compressed].into_iter().flatten().count();
+        let hidden = streams * tokens * config.hidden * 4;
+        // The layer as it was, as it becomes, and at the kernels.
+        let resident = 3.0 * 4.0 * layer + hidden as f64 + most;
+        Self {
+            treated: planned.iter().filter(|planned| planned.treatment.is_some()).count(),
+            components: planned.len(),
+            windows: lengths.len(),
+            tokens,
+            memory: resident as u64 + WORKING,
+            disk: config.parameters() as u64 * if stored_as == StoredAs::Float32 { 4 } else { 2 },
+            operations,
+            time: rate.map(|rate| Duration::from_secs_f64(operations / (rate * EXPECTED_EFFICIENCY))),
+        }
+    }
+}
+
+/// What one layer takes.
+struct LayerWork {
+    operations: f64,
+    /// Bytes besides the layer's weights and the hidden states.
+    memory: f64,
+}
+
+impl LayerWork {
+    fn of(config: &ModelConfig, planned: &[Planned], tokens: usize, forward: f64) -> Self {
+        let mut work = Self { operations: 0.0, memory: 0.0 };
+        let treatments = |site: Site| {
+            let of_site = planned.iter().enumerate().filter(move |(index, _)| Site::of(*index) == site);
+            of_site.filter_map(|(index, planned)| planned.treatment.as_ref().map(|treatment| (index, treatment)))
+        };
+        let sequential = planned.iter().any(|planned| planned.treatment.as_ref().is_some_and(Treatment::is_sequential));
+        let (mut sums, mut factors, mut asking) = (0.0, 0.0f64, 0);
+        let mut awq = None;
+        for site in Site::ALL {
+            let width = config.dimensions(site.reader()).1 as f64;
+            let square = width * width;
+            let (mut needed, mut both, mut hessian) = (false, false, false);
+            for (index, treatment) in treatments(site) {
+                let rows = config.dimensions(index).0 as f64;
+                needed |= treatment.inputs() != Inputs::None;
+                both |= treatment.inputs() == Inputs::Both;
+                hessian |= matches!(treatment, Treatment::Gptq(_) | Treatment::Gptaq(_) | Treatment::SparseGpt(_) | Treatment::AlphaPruning(_));
+                // The column loop and the trailing products are a triangle of rows by columns; the report's two forms a square each.
+                work.operations += 4.0 * rows * square + if hessian { 2.0 * rows * square } else { 0.0 };
+                if let Treatment::Awq(settings) = treatment {
+                    awq = Some(settings.search);
+                }
+            }
+            if needed {
+                asking += 1;
+                let crossed = if both { 3.0 } else { 1.0 };
+                sums += 8.0 * square * if both { 2.0 } else { 1.0 };
+                work.operations += tokens as f64 * square * crossed;
+                // A factor: the permuted copy and its inverse in float64, and what is kept in float32.
+                factors = factors.max(if hessian { (8.0 + 8.0 + 8.0 + 4.0 * if both { 2.0 } else { 1.0 }) * square } else { 4.0 * square });
+                work.operations += if hessian { DOUBLE * square * width } else { 0.0 };
+            }
+        }
+        let passes = if sequential { asking } else { usize::from(asking > 0) };
+        work.operations += forward * passes as f64;
+        let inner = (config.intermediate * 3 + config.hidden * 4) as f64;
+        work.memory = sums + factors + 4.0 * inner * tokens.min(TILE) as f64;
+        match awq {
+            Some(Search::Outputs) => {
+                work.operations += forward * (RATIOS + 1) as f64;
+                let kept = (config.intermediate + 5 * config.hidden + 2 * config.heads * config.head_dim) as f64;
+                work.memory += 2.0 * 4.0 * tokens as f64 * kept;
+            }
+            Some(Search::Grams) => {
+                let products: f64 = (0..7)
+                    .map(|index| config.dimensions(index))
+                    .map(|(rows, columns)| 2.0 * (rows * columns) as f64 * columns as f64)
+                    .sum();
+                work.operations += RATIOS as f64 * products;
+            }
+            None => {}
+        }
+        work
+    }
+}

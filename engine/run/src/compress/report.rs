@@ -1,0 +1,150 @@
+//! What is said of a compression: a line for each component, and from what and how all of it was made.
+
+use std::path::Path;
+
+use cruxscope_checkpoint::Matrix;
+use cruxscope_compress::awq::Scale;
+use cruxscope_compress::recipe::Recipe;
+use cruxscope_compress::treatment::Treated;
+use cruxscope_study::FileDigest;
+use serde::{Deserialize, Serialize};
+
+use super::Basis;
+use super::plan::Planned;
+
+/// The file that says how a folder was compressed.
+pub const REPORT_FILE: &str = "cruxscope_compression.json";
+
+/// What was done to a component.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ComponentReport {
+    /// Its short name, such as `30_gate`.
+    pub component: String,
+    /// The method's name; none where it was left as it is.
+    pub method: Option<String>,
+    /// Bits of a weight's code.
+    pub bits: Option<u8>,
+    /// Share of weights that are zero.
+    pub sparsity: f64,
+    /// Squared error of the outputs on the calibration text, as a share of the outputs' own square.
+    pub output_error: Option<f64>,
+    /// Squared error of the weights, as a share of their own square.
+    pub weight_error: f64,
+    /// What had to be added to the Hessian's diagonal, as a share of its mean.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub damping: Option<f64>,
+    /// Inputs that were zero at every token of the calibration text.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub dead_inputs: usize,
+    /// AWQ's scales of its input.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scale: Option<ScaleReport>,
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
+
+impl ComponentReport {
+    /// Of a treated component.
+    pub(super) fn of(planned: &Planned, treated: &Treated) -> Self {
+        Self {
+            component: planned.component.to_string(),
+            method: planned.method.map(Into::into),
+            bits: treated.bits,
+            sparsity: treated.sparsity,
+            output_error: treated.output_error,
+            weight_error: treated.weight_error,
+            damping: treated.damping,
+            dead_inputs: treated.dead_columns,
+            scale: None,
+        }
+    }
+
+    /// Of a component that was left as it is.
+    pub(super) fn untouched(planned: &Planned, weight: &Matrix) -> Self {
+        Self {
+            component: planned.component.to_string(),
+            method: None,
+            bits: None,
+            sparsity: weight.values.iter().filter(|value| **value == 0.0).count() as f64 / weight.values.len().max(1) as f64,
+            output_error: None,
+            weight_error: 0.0,
+            damping: None,
+            dead_inputs: 0,
+            scale: None,
+        }
+    }
+}
+
+/// AWQ's scales before they are normalised, which can be compared between layers: what the paper ranks in Appendix M. Where the
+/// ratio is 0, every scale is 1.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ScaleReport {
+    /// The power of the mean activation that was best, 0 to 0.95.
+    pub ratio: f32,
+    /// The smallest.
+    pub smallest: f32,
+    /// Their mean.
+    pub mean: f32,
+    /// exp of the mean of their logarithms.
+    pub geometric_mean: f32,
+    /// The largest.
+    pub largest: f32,
+}
+
+impl ScaleReport {
+    /// Of one searched scale.
+    pub(super) fn of(scale: &Scale) -> Self {
+        let raw = scale.raw();
+        let count = raw.len().max(1) as f64;
+        Self {
+            ratio: scale.ratio(),
+            smallest: raw.iter().copied().fold(f32::INFINITY, f32::min),
+            mean: (raw.iter().map(|value| f64::from(*value)).sum::<f64>() / count) as f32,
+            geometric_mean: (raw.iter().map(|value| f64::from(*value).ln()).sum::<f64>() / count).exp() as f32,
+            largest: raw.iter().copied().fold(0.0, f32::max),
+        }
+    }
+}
+
+/// How a folder was compressed; saved in it as [`REPORT_FILE`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CompressionReport {
+    /// The program and its version.
+    pub program: String,
+    /// The source's name.
+    pub source: String,
+    /// The source's files.
+    pub source_files: Vec<FileDigest>,
+    /// The recipe.
+    pub recipe: Recipe,
+    /// The calibration text, if a method asked for it.
+    pub calibration: Option<CalibrationReport>,
+    /// The basis of activations; only AWQ makes another.
+    pub basis: Basis,
+    /// How weights are packed: `awq` or `gptq`; none where they are plain numbers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub packed: Option<String>,
+    /// Every component, layer by layer.
+    pub components: Vec<ComponentReport>,
+}
+
+/// What text calibrated.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CalibrationReport {
+    /// The file.
+    pub file: FileDigest,
+    /// Windows taken from it.
+    pub windows: usize,
+    /// Tokens of all windows.
+    pub tokens: usize,
+    /// The seed by which windows were drawn; none where they are the first ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+}
+
+/// How a folder was compressed, if it says so.
+pub fn report_of(model: &Path) -> Option<CompressionReport> {
+    serde_json::from_slice(&std::fs::read(model.join(REPORT_FILE)).ok()?).ok()
+}

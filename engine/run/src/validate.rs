@@ -1,0 +1,343 @@
+//! Importance held against damage: one component at a time is compressed, and the next-token distributions are compared.
+//!
+//! The hidden states before a layer do not hang on what is done to it, so only the layers from it on are run again; the variants of
+//! a layer's components go through them together, so that weights are read once for all of them. What is finished is kept line by
+//! line, and a run that was stopped goes on there.
+
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use cruxscope_checkpoint::Checkpoint;
+use cruxscope_compress::recipe::Recipe;
+use cruxscope_compress::treatment::{Inputs, Treatment};
+use cruxscope_interpret::InterpretError;
+use cruxscope_model::block;
+use cruxscope_model::decoder::{Decoder, Layer, Residence};
+use cruxscope_model::kernels::Kernels as _;
+use cruxscope_model::kernels::cpu::{CpuKernels, CpuMatrix};
+use cruxscope_study::{Damage, DigestBuilder, Module, Study, VALIDATION_FILE, Validation, folder};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::compress::{Basis, Streams, of_layer, planned, treat};
+use crate::windows::Calibration;
+use crate::{Event, Observer, RunError};
+
+/// Rows whose logits exist at the same time, for the model and for every variant in turn.
+const ROWS: usize = 256;
+/// The file that keeps what is finished.
+const PARTIAL: &str = "validation.partial.jsonl";
+
+/// What is to be validated, and how.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ValidateSettings {
+    /// The study whose importance is held against the damage; the result is saved in it.
+    pub study: PathBuf,
+    /// Its model.
+    pub model: PathBuf,
+    /// What is done to each component.
+    pub treatment: Treatment,
+    /// The text.
+    pub text: Calibration,
+    /// Whether weights stay in memory.
+    pub residence: Residence,
+}
+
+/// Validates a study.
+///
+/// # Errors
+/// When the study and the model do not belong together, a treatment works on whole models only, the model cannot be run, the
+/// observer says stop, or the disk refuses. Finished components stay.
+pub fn validate(settings: &ValidateSettings, observer: &mut dyn Observer) -> Result<Validation, RunError> {
+    let study = folder::load(&settings.study)?;
+    let study_folder = if settings.study.is_file() { settings.study.parent().unwrap_or(Path::new(".")) } else { &settings.study };
+    let checkpoint = Arc::new(Checkpoint::open(&settings.model)?);
+    let layers = checkpoint.config().layers;
+    check(&study, &checkpoint, &settings.treatment)?;
+    let windows = settings.text.read(&checkpoint)?;
+    let mut model_files = Vec::new();
+    for path in checkpoint.files() {
+        model_files.push(folder::digest_of_file(&path)?);
+    }
+    let data = folder::digest_of_file(settings.text.source.path())?;
+    let mut key = DigestBuilder::default();
+    key.update(&serde_json::to_vec(&settings.treatment).map_err(|error| RunError::Recipe { why: error.to_string() })?);
+    model_files.iter().for_each(|file| key.update(file.sha256.0.as_bytes()));
+    windows.iter().flatten().for_each(|id| key.update(&id.to_le_bytes()));
+    let mut kept = Kept::open(study_folder, &key.finish().0)?;
+
+    let recipe = Recipe::of(settings.treatment.clone(), None, None);
+    let everything = planned(&recipe, layers)?;
+    let decoder = Decoder::new(checkpoint.clone(), CpuKernels, settings.residence)?;
+    let mut hidden = windows.iter().map(|window| decoder.embed(window)).collect::<Result<Vec<_>, _>>()?;
+    let own = windows.iter().map(|window| block::run(&decoder, window)).collect::<Result<Vec<_>, _>>()?;
+    let perplexity = Comparison::of(&decoder, &windows, &own, &[])?.perplexity;
+    let predictions = windows.iter().map(|window| window.len().saturating_sub(1)).sum();
+    let tokens: usize = windows.iter().map(Vec::len).sum();
+    let (began, resumed) = (Instant::now(), kept.damage.len());
+    // A layer's variants run through all layers after it and the head.
+    let work = |layer: usize| (layers - layer) as f64 + 1.0;
+    let all: f64 = (0..layers).map(work).sum();
+    let skipped: f64 = (0..layers).filter(|layer| resumed >= (layer + 1) * Module::ALL.len()).map(work).sum();
+    let mut done = 0.0;
+    for layer in 0..layers {
+        if kept.damage.len() < (layer + 1) * Module::ALL.len() {
+            if observer.stop() {
+                return Err(InterpretError::Cancelled.into());
+            }
+            let planned = of_layer(&everything, layer);
+            observer.event(Event::Began {
+                id: planned[0].component.to_string(),
+                count: planned.len(),
+            });
+            let variants = variants(&decoder, &checkpoint, layer, planned, &hidden)?;
+            let comparisons = Comparison::of(&decoder, &windows, &own, &variants)?;
+            kept.damage.truncate(layer * Module::ALL.len());
+            let found = planned.iter().zip(comparisons.variants);
+            kept.add(found.map(|(planned, (divergence, perplexity))| Damage {
+                component: planned.component.to_string(),
+                divergence,
+                perplexity,
+            }))?;
+        }
+        hidden = through(&decoder, &*decoder.layer(layer)?, &hidden)?;
+        done += work(layer);
+        let fresh = (done - skipped).max(0.0);
+        let elapsed = began.elapsed().as_secs_f64();
+        observer.event(Event::Advanced {
+            share: done / all,
+            tokens_per_second: fresh * (Module::ALL.len() * tokens) as f64 / layers as f64 / elapsed.max(1e-9),
+            left: (fresh > 0.0).then(|| Duration::from_secs_f64(elapsed * (all - done) / fresh)),
+        });
+    }
+    let validation = Validation {
+        program: concat!("cruxscope ", env!("CARGO_PKG_VERSION")).into(),
+        treatment: serde_json::to_value(&settings.treatment).unwrap_or_default(),
+        data,
+        model_files,
+        predictions,
+        perplexity,
+        components: std::mem::take(&mut kept.damage),
+    };
+    let text = serde_json::to_vec_pretty(&validation).map_err(|error| RunError::Recipe { why: error.to_string() })?;
+    folder::write_atomically(&study_folder.join(VALIDATION_FILE), &text)?;
+    kept.remove();
+    Ok(validation)
+}
+
+fn check(study: &Study, checkpoint: &Checkpoint, treatment: &Treatment) -> Result<(), RunError> {
+    let (model, config) = (&study.manifest.model, checkpoint.config());
+    let dimensions = model.modules.iter().map(|module| (module.outputs, module.inputs));
+    if model.layers != config.layers || !dimensions.eq((0..Module::ALL.len()).map(|module| config.dimensions(module))) {
+        let why = format!("the study is of {} with {} layers, and {} is another model", model.name, model.layers, checkpoint.name());
+        return Err(RunError::Recipe { why });
+    }
+    if matches!(treatment, Treatment::AlphaPruning(_)) {
+        let why = "AlphaPruning decides about whole models, and here one component is treated at a time: take SparseGPT".into();
+        return Err(RunError::Recipe { why });
+    }
+    Ok(())
+}
+
+/// The text behind a layer in which one component is compressed: for each component in turn, the final hidden states of all
+/// windows.
+fn variants(
+    decoder: &Decoder<CpuKernels>,
+    checkpoint: &Checkpoint,
+    layer: usize,
+    planned: &[crate::compress::Planned],
+    hidden: &[CpuMatrix],
+) -> Result<Vec<Vec<CpuMatrix>>, RunError> {
+    let original = checkpoint.layer(layer)?;
+    // Nothing before this layer is compressed, so both kinds of inputs are the same.
+    let asks = planned[0].treatment.as_ref().is_some_and(|treatment| treatment.inputs() != Inputs::None);
+    let streams = Streams {
+        original: if asks { hidden.to_vec() } else { Vec::new() },
+        compressed: if asks { hidden.to_vec() } else { Vec::new() },
+    };
+    let mut states = Vec::new();
+    for index in 0..planned.len() {
+        let mut alone = planned.to_vec();
+        alone.iter_mut().enumerate().filter(|(other, _)| *other != index).for_each(|(_, planned)| planned.treatment = None);
+        let treated = treat(decoder, original.clone(), &alone, &streams, Basis::Original, None)?;
+        states.push(through(decoder, &decoder.bring(treated.weights), hidden)?);
+    }
+    for next in layer + 1..decoder.config().layers {
+        let layer = decoder.layer(next)?;
+        for state in &mut states {
+            *state = through(decoder, &*layer, state)?;
+        }
+    }
+    Ok(states)
+}
+
+fn through(decoder: &Decoder<CpuKernels>, layer: &Layer<CpuKernels>, hidden: &[CpuMatrix]) -> Result<Vec<CpuMatrix>, RunError> {
+    let mut next = Vec::with_capacity(hidden.len());
+    for hidden in hidden {
+        let rotation = decoder.rotation(&(0..decoder.kernels().rows(hidden)).collect::<Vec<_>>());
+        next.push(block::forward(decoder, layer, hidden, &rotation, |_, _, _| Ok(()))?.0);
+    }
+    Ok(next)
+}
+
+/// Next-token distributions of a model, and of variants beside it.
+struct Comparison {
+    /// The model's own perplexity.
+    perplexity: f64,
+    /// Divergence and perplexity of each variant.
+    variants: Vec<(f64, f64)>,
+}
+
+impl Comparison {
+    /// With p the model's and q a variant's distribution: the mean of Σ p (log p − log q), and exp of the mean of −log q(next).
+    ///
+    /// # Shapes
+    /// Final hidden states of each window, `[tokens, hidden]`; `variants` holds such a list for each variant.
+    fn of(decoder: &Decoder<CpuKernels>, windows: &[Vec<u32>], own: &[CpuMatrix], variants: &[Vec<CpuMatrix>]) -> Result<Self, RunError> {
+        let kernels = decoder.kernels();
+        let mut own_loss = 0.0;
+        let mut sums = vec![(0.0, 0.0); variants.len()];
+        let mut predictions = 0usize;
+        for (index, window) in windows.iter().enumerate() {
+            let rows = window.len().saturating_sub(1);
+            predictions += rows;
+            for first in (0..rows).step_by(ROWS) {
+                let count = ROWS.min(rows - first);
+                let targets = &window[first + 1..first + 1 + count];
+                let logits = block::logits(decoder, &kernels.slice(&own[index], first, count))?;
+                let original = Distribution::of(kernels, logits, targets)?;
+                own_loss += original.losses.iter().sum::<f64>();
+                for (sums, variant) in sums.iter_mut().zip(variants) {
+                    let logits = block::logits(decoder, &kernels.slice(&variant[index], first, count))?;
+                    let other = Distribution::of(kernels, logits, targets)?;
+                    sums.0 += original.divergence(&other);
+                    sums.1 += other.losses.iter().sum::<f64>();
+                }
+            }
+        }
+        let mean = |sum: f64| sum / predictions.max(1) as f64;
+        Ok(Self {
+            perplexity: mean(own_loss).exp(),
+            variants: sums.into_iter().map(|(divergence, loss)| (mean(divergence), mean(loss).exp())).collect(),
+        })
+    }
+}
+
+/// Distributions over the vocabulary, a row a token.
+struct Distribution {
+    /// In parts side by side.
+    logits: Vec<CpuMatrix>,
+    probabilities: Vec<CpuMatrix>,
+    /// log Σ exp of each row.
+    normalisers: Vec<f64>,
+    /// −log p(target) of each row.
+    losses: Vec<f64>,
+}
+
+impl Distribution {
+    fn of(kernels: &CpuKernels, logits: Vec<CpuMatrix>, targets: &[u32]) -> Result<Self, RunError> {
+        // The gradient of the cross-entropy is p less one at the target, which the divergence puts back.
+        let (losses, probabilities) = kernels.cross_entropy(logits.clone(), targets, &vec![1.0; targets.len()])?;
+        let mut normalisers = Vec::with_capacity(targets.len());
+        let mut own = probabilities;
+        for (row, (target, loss)) in targets.iter().zip(&losses).enumerate() {
+            let mut first = 0;
+            for (part, gradient) in logits.iter().zip(&mut own) {
+                let (column, width) = ((*target as usize).wrapping_sub(first), part.columns());
+                if column < width {
+                    normalisers.push(loss + f64::from(part.values()[row * width + column]));
+                    gradient.values_mut()[row * width + column] += 1.0;
+                }
+                first += width;
+            }
+        }
+        Ok(Self {
+            logits,
+            probabilities: own,
+            normalisers,
+            losses,
+        })
+    }
+
+    /// Sum over rows of Σ p (log p − log q).
+    fn divergence(&self, other: &Self) -> f64 {
+        let mut total: f64 = other.normalisers.iter().zip(&self.normalisers).map(|(other, own)| other - own).sum();
+        for ((probabilities, own), other) in self.probabilities.iter().zip(&self.logits).zip(&other.logits) {
+            let width = own.columns().max(1);
+            let rows: Vec<f64> = (probabilities.values().par_chunks(width), own.values().par_chunks(width), other.values().par_chunks(width))
+                .into_par_iter()
+                .map(|(p, own, other)| p.iter().zip(own).zip(other).map(|((p, own), other)| f64::from(*p) * f64::from(own - other)).sum())
+                .collect();
+            total += rows.iter().sum::<f64>();
+        }
+        total
+    }
+}
+
+/// What an earlier run finished, and what this one adds.
+struct Kept {
+    path: PathBuf,
+    file: File,
+    damage: Vec<Damage>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Head {
+    key: String,
+}
+
+impl Kept {
+    fn open(folder: &Path, key: &str) -> Result<Self, RunError> {
+        let path = folder.join(PARTIAL);
+        let io = |source| RunError::Io {
+            attempt: "write",
+            path: path.clone(),
+            source,
+        };
+        let mut damage = Vec::new();
+        if let Ok(file) = File::open(&path) {
+            let mut lines = BufReader::new(file).lines().map_while(Result::ok);
+            let same = lines.next().and_then(|line| serde_json::from_str::<Head>(&line).ok()).is_some_and(|head| head.key == key);
+            if same {
+                // A line that was cut off by a kill, and whatever follows it, is done again.
+                damage.extend(lines.map_while(|line| serde_json::from_str::<Damage>(&line).ok()));
+            }
+        }
+        let whole_layers = damage.len() / Module::ALL.len() * Module::ALL.len();
+        damage.truncate(whole_layers);
+        let mut text = line(&Head { key: key.to_owned() })?;
+        for damage in &damage {
+            text += &line(damage)?;
+        }
+        folder::write_atomically(&path, text.as_bytes())?;
+        let file = OpenOptions::new().append(true).open(&path).map_err(io)?;
+        Ok(Self { path, file, damage })
+    }
+
+    fn add(&mut self, found: impl Iterator<Item = Damage>) -> Result<(), RunError> {
+        let mut text = String::new();
+        for damage in found {
+            text += &line(&damage)?;
+            self.damage.push(damage);
+        }
+        let written = self.file.write_all(text.as_bytes()).and_then(|()| self.file.sync_data());
+        written.map_err(|source| RunError::Io {
+            attempt: "write",
+            path: self.path.clone(),
+            source,
+        })
+    }
+
+    fn remove(self) {
+        // The result is saved; what is left over is only untidy.
+        std::fs::remove_file(&self.path).ok();
+    }
+}
+
+fn line(value: &impl Serialize) -> Result<String, RunError> {
+    let text = serde_json::to_string(value).map_err(|error| RunError::Recipe { why: error.to_string() })?;
+    Ok(text + "\n")
+}
