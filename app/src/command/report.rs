@@ -22,8 +22,11 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let folder = arguments.model.display();
-    let report = report_of(&arguments.model)
-        .ok_or_else(|| Failure::mistake(format!("{folder} has no {REPORT_FILE} that can be read: it was not written by `cruxscope compress`")))?;
+    let report = report_of(&arguments.model).ok_or_else(|| {
+        Failure::mistake(format!(
+            "{folder} has no {REPORT_FILE} that can be read: it was not written by `cruxscope compress`"
+        ))
+    })?;
     if arguments.json {
         return print_json(&report);
     }

@@ -7,7 +7,7 @@ use cruxscope_checkpoint::Checkpoint;
 use cruxscope_compress::paper::Experiment;
 use cruxscope_compress::quantize::GroupSize;
 use cruxscope_run::RunError;
-use cruxscope_run::compress::{CompressSettings, CompressionReport, Compression, report_of};
+use cruxscope_run::compress::{CompressSettings, Compression, CompressionReport, report_of};
 use cruxscope_study::folder;
 
 use super::compress::calibration::CalibrationArguments;
@@ -99,7 +99,11 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         let treated: Vec<_> = report.components.iter().filter(|component| component.method.is_some()).collect();
         let mean = |values: Vec<f64>| {
             let count = values.len();
-            if count == 0 { "-".to_owned() } else { format!("{:.3} %", 100.0 * values.iter().sum::<f64>() / count as f64) }
+            if count == 0 {
+                "-".to_owned()
+            } else {
+                format!("{:.3} %", 100.0 * values.iter().sum::<f64>() / count as f64)
+            }
         };
         let weights = mean(treated.iter().map(|component| component.weight_error).collect());
         let outputs = mean(treated.iter().filter_map(|component| component.output_error).collect());

@@ -70,7 +70,10 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
 /// By behaviour, and for all of them together.
 fn correlations(study: &Study, validation: &Validation) -> Vec<(String, Option<RankCorrelation>)> {
     let of = |behaviour| validation.correlation(&study.importance, behaviour);
-    let mut all: Vec<_> = Behaviour::ALL.into_iter().map(|behaviour| (behaviour.name().to_owned(), of(Some(behaviour)))).collect();
+    let mut all: Vec<_> = Behaviour::ALL
+        .into_iter()
+        .map(|behaviour| (behaviour.name().to_owned(), of(Some(behaviour))))
+        .collect();
     all.push(("all together".into(), of(None)));
     all
 }

@@ -4,7 +4,7 @@
 //! and appends each the moment it is whole. What failed is summarised and is simply still missing: the same command again
 //! asks for it again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
@@ -126,7 +126,15 @@ impl SamplingPlan {
     ) -> Result<Self, BenchmarkError> {
         let (model, engine) = (generator.model(), generator.engine());
         let mut prompts = Vec::new();
+        let mut ids = BTreeSet::new();
         for question in datasets.iter().flat_map(|dataset| &dataset.questions) {
+            if !ids.insert(question.id.as_str()) {
+                return Err(BenchmarkError::Setting {
+                    setting: "the list of datasets",
+                    value: "ambiguous".into(),
+                    rule: format!("{} stands in two of them; give each dataset once", question.id),
+                });
+            }
             prompts.push((question.id.as_str(), style.prompt(question)?));
         }
         if prompts.is_empty() || passes == 0 {
@@ -194,7 +202,9 @@ impl SamplingPlan {
         let parallel = parallel.clamp(1, missing.len().max(1));
         let next = AtomicUsize::new(0);
         let halted = AtomicBool::new(false);
-        let (sender, receiver) = mpsc::channel();
+        // Without a queue: a worker that is done waits until its sample is being written, so that no more than one sample a
+        // worker, and the one being written, can ever be lost.
+        let (sender, receiver) = mpsc::sync_channel(0);
         let mut failed_to_write = None;
         std::thread::scope(|scope| {
             for _ in 0..parallel {

@@ -103,7 +103,9 @@ impl Store {
     pub fn types(&self) -> BTreeMap<String, String> {
         let mut types = BTreeMap::new();
         for (name, tensor) in &self.tensors {
-            let part = ["qweight", "qzeros", "scales", "g_idx"].iter().find_map(|part| name.strip_suffix(&format!(".{part}")));
+            let part = ["qweight", "qzeros", "scales", "g_idx"]
+                .iter()
+                .find_map(|part| name.strip_suffix(&format!(".{part}")));
             match (part, self.packed) {
                 (Some(stem), Some(scheme)) => {
                     let layout = scheme.layout.name().to_uppercase();

@@ -10,10 +10,12 @@
 //! * [`compress`] — a checkpoint into a compressed one, layer by layer.
 //! * [`validate`] — one component at a time compressed, its damage held against its importance.
 //! * [`perplexity`] — the cheap yardstick of what compression cost, over [`windows`] of tokens.
+//! * [`sampling`] — datasets and an endpoint into samples; [`annotation`] — outputs and an endpoint into annotations.
 //! * [`benchmark`] — tokens per second and peak memory of the same work, repeatedly.
 //!
 //! What it is not: it prints nothing and draws nothing.
 
+pub mod annotation;
 pub mod benchmark;
 pub mod compress;
 mod error;
@@ -25,6 +27,7 @@ mod manifest;
 pub mod perplexity;
 pub mod plan;
 mod progress;
+pub mod sampling;
 pub mod validate;
 pub mod windows;
 

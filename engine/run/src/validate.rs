@@ -53,7 +53,11 @@ pub struct ValidateSettings {
 /// observer says stop, or the disk refuses. Finished components stay.
 pub fn validate(settings: &ValidateSettings, observer: &mut dyn Observer) -> Result<Validation, RunError> {
     let study = folder::load(&settings.study)?;
-    let study_folder = if settings.study.is_file() { settings.study.parent().unwrap_or(Path::new(".")) } else { &settings.study };
+    let study_folder = if settings.study.is_file() {
+        settings.study.parent().unwrap_or(Path::new("."))
+    } else {
+        &settings.study
+    };
     let checkpoint = Arc::new(Checkpoint::open(&settings.model)?);
     let layers = checkpoint.config().layers;
     check(&study, &checkpoint, &settings.treatment)?;
@@ -132,7 +136,12 @@ fn check(study: &Study, checkpoint: &Checkpoint, treatment: &Treatment) -> Resul
     let (model, config) = (&study.manifest.model, checkpoint.config());
     let dimensions = model.modules.iter().map(|module| (module.outputs, module.inputs));
     if model.layers != config.layers || !dimensions.eq((0..Module::ALL.len()).map(|module| config.dimensions(module))) {
-        let why = format!("the study is of {} with {} layers, and {} is another model", model.name, model.layers, checkpoint.name());
+        let why = format!(
+            "the study is of {} with {} layers, and {} is another model",
+            model.name,
+            model.layers,
+            checkpoint.name()
+        );
         return Err(RunError::Recipe { why });
     }
     if matches!(treatment, Treatment::AlphaPruning(_)) {
@@ -161,7 +170,11 @@ fn variants(
     let mut states = Vec::new();
     for index in 0..planned.len() {
         let mut alone = planned.to_vec();
-        alone.iter_mut().enumerate().filter(|(other, _)| *other != index).for_each(|(_, planned)| planned.treatment = None);
+        alone
+            .iter_mut()
+            .enumerate()
+            .filter(|(other, _)| *other != index)
+            .for_each(|(_, planned)| planned.treatment = None);
         let treated = treat(decoder, original.clone(), &alone, &streams, Basis::Original, None)?;
         states.push(through(decoder, &decoder.bring(treated.weights), hidden)?);
     }
@@ -267,9 +280,19 @@ impl Distribution {
         let mut total: f64 = other.normalisers.iter().zip(&self.normalisers).map(|(other, own)| other - own).sum();
         for ((probabilities, own), other) in self.probabilities.iter().zip(&self.logits).zip(&other.logits) {
             let width = own.columns().max(1);
-            let rows: Vec<f64> = (probabilities.values().par_chunks(width), own.values().par_chunks(width), other.values().par_chunks(width))
+            let rows: Vec<f64> = (
+                probabilities.values().par_chunks(width),
+                own.values().par_chunks(width),
+                other.values().par_chunks(width),
+            )
                 .into_par_iter()
-                .map(|(p, own, other)| p.iter().zip(own).zip(other).map(|((p, own), other)| f64::from(*p) * f64::from(own - other)).sum())
+                .map(|(p, own, other)| {
+                    p.iter()
+                        .zip(own)
+                        .zip(other)
+                        .map(|((p, own), other)| f64::from(*p) * f64::from(own - other))
+                        .sum()
+                })
                 .collect();
             total += rows.iter().sum::<f64>();
         }
@@ -300,7 +323,10 @@ impl Kept {
         let mut damage = Vec::new();
         if let Ok(file) = File::open(&path) {
             let mut lines = BufReader::new(file).lines().map_while(Result::ok);
-            let same = lines.next().and_then(|line| serde_json::from_str::<Head>(&line).ok()).is_some_and(|head| head.key == key);
+            let same = lines
+                .next()
+                .and_then(|line| serde_json::from_str::<Head>(&line).ok())
+                .is_some_and(|head| head.key == key);
             if same {
                 // A line that was cut off by a kill, and whatever follows it, is done again.
                 damage.extend(lines.map_while(|line| serde_json::from_str::<Damage>(&line).ok()));

@@ -41,13 +41,22 @@ const JOBS: &[(&str, &str)] = &[
     ("sel_0up_rtn3_g64", "--method rtn --bits 3 --group-size 64 --only 1_up"),
     ("sel_29up_rtn3_row", "--method rtn --bits 3 --group-size -1 --only 30_up"),
     ("sel_0up_rtn3_row", "--method rtn --bits 3 --group-size -1 --only 1_up"),
-    ("gptq4_g64_asym", "--method gptq --bits 4 --group-size 64 --order stored --compatibility original"),
-    ("gptq3_g64_asym", "--method gptq --bits 3 --group-size 64 --order stored --compatibility original"),
+    (
+        "gptq4_g64_asym",
+        "--method gptq --bits 4 --group-size 64 --order stored --compatibility original",
+    ),
+    (
+        "gptq3_g64_asym",
+        "--method gptq --bits 3 --group-size 64 --order stored --compatibility original",
+    ),
     (
         "gptq3_g64_asym_act_static",
         "--method gptq --bits 3 --group-size 64 --order activation --static-groups --compatibility original",
     ),
-    ("gptaq3_g64_asym", "--method gptaq --bits 3 --group-size 64 --order stored --compatibility original"),
+    (
+        "gptaq3_g64_asym",
+        "--method gptaq --bits 3 --group-size 64 --order stored --compatibility original",
+    ),
     ("awq4_g64", "--method awq --bits 4 --group-size 64"),
     ("awq3_g64", "--method awq --bits 3 --group-size 64"),
     ("awq3_g64_protect_last_mlp", "--method awq --bits 3 --group-size 64 --protect final-mlp"),
@@ -183,7 +192,9 @@ fn measure(arguments: &Arguments, job: &str) -> Result<Row, Failure> {
         (out, report.components.iter().map(|component| component.sparsity).sum::<f64>() / count)
     };
     let seconds = began.elapsed().as_secs_f64();
-    let processor_seconds = processor.zip(processor_time()).map(|(before, after)| after.saturating_sub(before).as_secs_f64());
+    let processor_seconds = processor
+        .zip(processor_time())
+        .map(|(before, after)| after.saturating_sub(before).as_secs_f64());
     let peak_memory = peak_memory();
     let checkpoint = Arc::new(Checkpoint::open(&model).map_err(RunError::from)?);
     let all = WindowSource::Tokens {

@@ -107,20 +107,30 @@ pub fn components_table(report: &CompressionReport) -> String {
             100.0 * component.weight_error
         ));
     }
-    let damped = report.components.iter().filter(|component| component.damping.is_some_and(|damping| damping > 0.05)).count();
+    let damped = report
+        .components
+        .iter()
+        .filter(|component| component.damping.is_some_and(|damping| damping > 0.05))
+        .count();
     if damped > 0 {
         lines.push(format!("{damped} components needed more damping than 0.05: calibrate with more text"));
     }
     let dead: usize = report.components.iter().map(|component| component.dead_inputs).sum();
     if dead > 0 {
-        lines.push(format!("{dead} inputs were zero at every token of the calibration text; what read them alone became zero"));
+        lines.push(format!(
+            "{dead} inputs were zero at every token of the calibration text; what read them alone became zero"
+        ));
     }
     lines.join("\n")
 }
 
 /// AWQ's scales, the largest first among each module: what the paper's Appendix M ranks.
 pub fn scales_table(report: &CompressionReport) -> Option<String> {
-    let mut scales: Vec<_> = report.components.iter().filter_map(|component| Some((&component.component, component.scale?))).collect();
+    let mut scales: Vec<_> = report
+        .components
+        .iter()
+        .filter_map(|component| Some((&component.component, component.scale?)))
+        .collect();
     if scales.is_empty() {
         return None;
     }

@@ -139,14 +139,16 @@ mod tests {
             prompt: "é?".into(),
             output: "Wait. So x.".into(),
         };
-        let subjects = [subject("a"), subject("b"), subject("c")];
+        let subjects = ["a", "b", "c", "d", "e"].map(subject);
         let first = [
             annotation("a", r#"["backtracking"] Wait. ["end-section"] ["deduction"] So x. ["end-section"]"#),
             annotation("b", r#"["deduction"] So x. ["end-section"]"#),
+            annotation("c", ""),
+            annotation("d", ""),
             annotation("x", ""),
         ];
         let same = agreement(&subjects, &first, &first, Reading::Tolerant, Alignment::ForwardSearch, &Bootstrap::default()).unwrap();
-        assert_eq!((same.traces, same.characters, same.same, same.kappa), (2, 22, 1.0, Some(1.0)));
+        assert_eq!((same.traces, same.characters, same.same, same.kappa), (4, 44, 1.0, Some(1.0)));
         let backtracking = same.labels.iter().find(|label| label.label == "backtracking").unwrap();
         assert_eq!((backtracking.first, backtracking.both, backtracking.overlap), (5, 5, Some(1.0)));
         assert_eq!(backtracking.spearman.map(|rho| (rho * 1e9).round() / 1e9), Some(1.0));

@@ -204,24 +204,24 @@ mod tests {
     #[test]
     fn a_sheet_is_drawn_filled_and_read_back() {
         let (subjects, annotations) = material();
-        let mut sheet = CheckSheet::draw(&subjects, &annotations, 4, 1);
-        assert_eq!(sheet.rows.len(), 4);
-        assert_eq!(sheet, CheckSheet::draw(&subjects, &annotations, 4, 1));
+        let mut sheet = CheckSheet::draw(&subjects, &annotations, 5, 1);
+        assert_eq!(sheet.rows.len(), 5);
+        assert_eq!(sheet, CheckSheet::draw(&subjects, &annotations, 5, 1));
         assert_eq!(
             (sheet.rows[0].before.as_str(), sheet.rows[0].text.as_str(), sheet.rows[0].after.as_str()),
             ("pHm.\n", "Wait,\tno.", " So é.")
         );
         for (place, row) in sheet.rows.iter_mut().enumerate() {
-            row.correct = (place < 3).then_some(place < 2);
+            row.correct = (place < 4).then_some(place < 3);
         }
         let read = CheckSheet::from_text(&sheet.to_text()).unwrap();
         assert_eq!(
             read.rows.iter().map(|row| row.correct).collect::<Vec<_>>(),
-            [Some(true), Some(true), Some(false), None]
+            [Some(true), Some(true), Some(true), Some(false), None]
         );
         assert_eq!(read.rows[0].text, "Wait, no.");
         let compared = ratings(&read, &read, &Bootstrap::default());
-        assert_eq!((compared[0].traces, compared[0].first), (3, Some(2.0 / 3.0)));
+        assert_eq!((compared[0].traces, compared[0].first), (4, Some(0.75)));
         assert!((compared[0].spearman.unwrap() - 1.0).abs() < 1e-12);
         assert_eq!((compared[1].traces, compared[1].first), (0, None));
     }

@@ -11,7 +11,11 @@ pub(super) fn pack(codes: &Codes) -> Result<PackedWeight, PackedError> {
     let Codes { rows, columns, group, .. } = *codes;
     let groups = codes.groups();
     if codes.bits != 4 || codes.group_index.is_some() {
-        let order = if codes.group_index.is_some() { "in activation order" } else { "of neighbours" };
+        let order = if codes.group_index.is_some() {
+            "in activation order"
+        } else {
+            "of neighbours"
+        };
         return Err(PackedError::Setting {
             setting: "codes",
             value: format!("of {} bits, groups {order}", codes.bits),

@@ -74,10 +74,7 @@ pub fn quantization_config(scheme: &Scheme, symmetric: bool, activation_order: b
             })
         }
         Layout::Gptq(zero_format) => {
-            let dynamic: serde_json::Map<String, Value> = kept
-                .iter()
-                .map(|name| (format!("-:^{}$", name.replace('.', "\\.")), json!({})))
-                .collect();
+            let dynamic: serde_json::Map<String, Value> = kept.iter().map(|name| (format!("-:^{}$", name.replace('.', "\\.")), json!({}))).collect();
             json!({
                 "quant_method": "gptq", "bits": scheme.bits, "group_size": group, "sym": symmetric, "desc_act": activation_order,
                 "lm_head": false, "checkpoint_format": zero_format, "dynamic": dynamic,
@@ -104,7 +101,10 @@ mod tests {
         refused(json!({"quant_method": "fp8"}), "`fp8`");
         refused(json!({"quant_method": "awq", "version": "gemv", "bits": 4, "group_size": 64}), "`gemv`");
         refused(json!({"quant_method": "awq", "bits": 3, "group_size": 64}), "3 bits");
-        refused(json!({"quant_method": "gptq", "bits": 4, "group_size": 64, "checkpoint_format": "marlin"}), "`marlin`");
+        refused(
+            json!({"quant_method": "gptq", "bits": 4, "group_size": 64, "checkpoint_format": "marlin"}),
+            "`marlin`",
+        );
         refused(json!({"quant_method": "gptq", "bits": 40, "group_size": 64}), "between 2 and 8");
         refused(json!({"quant_method": "gptq", "bits": 4, "group_size": 0}), "group_size");
         refused(json!({}), "`unknown`");

@@ -23,7 +23,10 @@ pub fn resolve(checkpoint: &Checkpoint, writer: &FolderWriter<'_>, key: &str, pl
     };
     let Some(settings) = planned.iter().find_map(asked) else { return Ok(()) };
     if let Some(other) = planned.iter().find(|planned| asked(planned).is_some_and(|found| found != settings)) {
-        let why = format!("{} is to be treated by AlphaPruning with other settings: its sparsities are those of one whole", other.component);
+        let why = format!(
+            "{} is to be treated by AlphaPruning with other settings: its sparsities are those of one whole",
+            other.component
+        );
         return Err(RunError::Recipe { why });
     }
     let layers = checkpoint.config().layers;
@@ -40,7 +43,9 @@ pub fn resolve(checkpoint: &Checkpoint, writer: &FolderWriter<'_>, key: &str, pl
                     what: "spectra of weights".into(),
                     share: layer as f64 / layers as f64,
                 });
-                exponents.push(of_layer(checkpoint, layer, &settings, |index| asked(&planned[layer * Module::ALL.len() + index]).is_some())?);
+                exponents.push(of_layer(checkpoint, layer, &settings, |index| {
+                    asked(&planned[layer * Module::ALL.len() + index]).is_some()
+                })?);
             }
             writer.write_note(NOTE, &super::to_json(&(key, &exponents))?)?;
             exponents
@@ -49,12 +54,20 @@ pub fn resolve(checkpoint: &Checkpoint, writer: &FolderWriter<'_>, key: &str, pl
     let mut places = Vec::new();
     let (mut alphas, mut sizes) = (Vec::new(), Vec::new());
     for (layer, found) in exponents.iter().enumerate() {
-        let treated: Vec<usize> = (0..Module::ALL.len()).filter(|index| asked(&planned[layer * Module::ALL.len() + index]).is_some()).collect();
+        let treated: Vec<usize> = (0..Module::ALL.len())
+            .filter(|index| asked(&planned[layer * Module::ALL.len() + index]).is_some())
+            .collect();
         if treated.is_empty() {
             continue;
         }
         alphas.push(found.clone());
-        sizes.push(treated.iter().map(|index| checkpoint.config().dimensions(*index)).map(|(rows, columns)| rows * columns).collect());
+        sizes.push(
+            treated
+                .iter()
+                .map(|index| checkpoint.config().dimensions(*index))
+                .map(|(rows, columns)| rows * columns)
+                .collect(),
+        );
         places.push(treated.into_iter().map(|index| layer * Module::ALL.len() + index).collect::<Vec<_>>());
     }
     let ratios = pruning_ratios(&alphas, &sizes, settings.sparsity, settings.epsilon, settings.mapping).map_err(|source| RunError::Compress {

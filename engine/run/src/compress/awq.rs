@@ -19,7 +19,11 @@ use crate::RunError;
 
 /// The settings of AWQ in a layer, if it is treated so; components without a treatment are scaled along and kept.
 pub fn settings_of(planned: &[Planned]) -> Result<Option<AwqSettings>, RunError> {
-    let all = || planned.iter().filter_map(|planned| planned.treatment.as_ref().map(|treatment| (planned.component, treatment)));
+    let all = || {
+        planned
+            .iter()
+            .filter_map(|planned| planned.treatment.as_ref().map(|treatment| (planned.component, treatment)))
+    };
     let Some(first) = all().find_map(|(_, treatment)| match treatment {
         Treatment::Awq(settings) => Some(*settings),
         _ => None,
@@ -122,11 +126,24 @@ fn gram_of(statistics: &Statistics) -> InputGram {
 }
 
 /// Errors are those in the original basis, so that they can be held against other methods'.
-fn reports(original: &LayerWeights, back: &LayerWeights, scales: &LayerScales, settings: &AwqSettings, planned: &[Planned], mut known: Known) -> Vec<ComponentReport> {
+fn reports(
+    original: &LayerWeights,
+    back: &LayerWeights,
+    scales: &LayerScales,
+    settings: &AwqSettings,
+    planned: &[Planned],
+    mut known: Known,
+) -> Vec<ComponentReport> {
     let mut reports: Vec<ComponentReport> = Vec::new();
     for site in Site::ALL {
         let evidence = Evidence::new(match &mut known {
-            Known::Sums(all) => all[site as usize].take().unwrap_or_else(|| of_inputs(&Matrix { rows: 0, columns: 0, values: Vec::new() })),
+            Known::Sums(all) => all[site as usize].take().unwrap_or_else(|| {
+                of_inputs(&Matrix {
+                    rows: 0,
+                    columns: 0,
+                    values: Vec::new(),
+                })
+            }),
             Known::Inputs(inputs) => of_inputs(match site {
                 Site::Attention => &inputs.attention,
                 Site::Output => &inputs.output,

@@ -75,12 +75,21 @@ pub struct Outcome {
 
 /// Every matrix by its own treatment. Where a method asks for it, later matrices see what was done to earlier ones.
 fn one_by_one(decoder: &Decoder<CpuKernels>, original: LayerWeights, planned: &[Planned], streams: &Streams) -> Result<(LayerWeights, Outcome), RunError> {
-    let sequential = planned.iter().any(|planned| planned.treatment.as_ref().is_some_and(|treatment| treatment.is_sequential()));
+    let sequential = planned
+        .iter()
+        .any(|planned| planned.treatment.as_ref().is_some_and(|treatment| treatment.is_sequential()));
     let inputs_of = |site: Site| {
         let treatments = ORDER[site as usize].iter().filter_map(|index| planned[*index].treatment.as_ref());
-        treatments.map(|treatment| treatment.inputs()).filter(|inputs| *inputs != Inputs::None).max_by_key(|inputs| *inputs == Inputs::Both)
+        treatments
+            .map(|treatment| treatment.inputs())
+            .filter(|inputs| *inputs != Inputs::None)
+            .max_by_key(|inputs| *inputs == Inputs::Both)
     };
-    let stages: Vec<Vec<Site>> = if sequential { Site::ALL.map(|site| vec![site]).to_vec() } else { vec![Site::ALL.to_vec()] };
+    let stages: Vec<Vec<Site>> = if sequential {
+        Site::ALL.map(|site| vec![site]).to_vec()
+    } else {
+        vec![Site::ALL.to_vec()]
+    };
     let mut weights = original.clone();
     let mut outcomes: [Option<Treated>; 7] = [const { None }; 7];
     for stage in stages {

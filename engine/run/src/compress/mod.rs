@@ -28,13 +28,13 @@ use cruxscope_model::kernels::cpu::CpuKernels;
 use cruxscope_study::{DigestBuilder, FileDigest, folder};
 use serde::{Deserialize, Serialize};
 
-use self::packing::PackedPlan;
-use self::plan::Needs;
-pub use self::plan::CompressPlan;
 pub(crate) use self::layer::treat;
+use self::packing::PackedPlan;
+pub use self::plan::CompressPlan;
+use self::plan::Needs;
 pub(crate) use self::plan::{Planned, of_layer, planned};
-pub(crate) use self::statistics::Streams;
 pub use self::report::{CalibrationReport, ComponentReport, CompressionReport, REPORT_FILE, ScaleReport, report_of};
+pub(crate) use self::statistics::Streams;
 use crate::machine::{available_memory, bytes_in_words};
 use crate::plan::measure_rate;
 use crate::windows::Calibration;
@@ -113,7 +113,11 @@ impl<'a> Compression<'a> {
             None => None,
         };
         let lengths: Vec<usize> = windows.iter().map(Vec::len).collect();
-        let rate = if needs.any() { measure_rate(&CpuKernels, checkpoint.config()).ok() } else { None };
+        let rate = if needs.any() {
+            measure_rate(&CpuKernels, checkpoint.config()).ok()
+        } else {
+            None
+        };
         let plan = CompressPlan::new(checkpoint.config(), &planned, &lengths, settings.stored_as, rate);
         if let Some(available) = available_memory().filter(|available| plan.memory > *available) {
             return Err(RunError::Memory {

@@ -49,7 +49,11 @@ pub fn plan(planned: &[Planned], layout: Layout, basis: Basis, config: &ModelCon
     let mut kept = Vec::new();
     for planned in planned {
         let Some(treatment) = &planned.treatment else {
-            kept.push(format!("model.layers.{}.{}", planned.component.layer.0, PROJECTIONS[planned.component.module.index()]));
+            kept.push(format!(
+                "model.layers.{}.{}",
+                planned.component.layer.0,
+                PROJECTIONS[planned.component.module.index()]
+            ));
             continue;
         };
         let stored = stored(treatment).ok_or_else(|| refuse(format!("{} gives no integer codes, which is all that packed layouts hold", treatment.name())))?;
@@ -124,7 +128,10 @@ fn stored(treatment: &Treatment) -> Option<Stored> {
     match treatment {
         Treatment::Rtn(grid) => Some(of(grid, false)),
         Treatment::Gptq(settings) => Some(of(&settings.grid, settings.order == ColumnOrder::Activation && !settings.static_groups)),
-        Treatment::Gptaq(settings) => Some(of(&settings.gptq.grid, settings.gptq.order == ColumnOrder::Activation && !settings.gptq.static_groups)),
+        Treatment::Gptaq(settings) => Some(of(
+            &settings.gptq.grid,
+            settings.gptq.order == ColumnOrder::Activation && !settings.gptq.static_groups,
+        )),
         Treatment::Awq(settings) => Some(Stored {
             bits: settings.bits,
             group_size: settings.group_size,

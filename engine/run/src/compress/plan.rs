@@ -166,7 +166,10 @@ impl LayerWork {
                 let rows = config.dimensions(index).0 as f64;
                 needed |= treatment.inputs() != Inputs::None;
                 both |= treatment.inputs() == Inputs::Both;
-                hessian |= matches!(treatment, Treatment::Gptq(_) | Treatment::Gptaq(_) | Treatment::SparseGpt(_) | Treatment::AlphaPruning(_));
+                hessian |= matches!(
+                    treatment,
+                    Treatment::Gptq(_) | Treatment::Gptaq(_) | Treatment::SparseGpt(_) | Treatment::AlphaPruning(_)
+                );
                 // The column loop and the trailing products are a triangle of rows by columns; the report's two forms a square each.
                 work.operations += 4.0 * rows * square + if hessian { 2.0 * rows * square } else { 0.0 };
                 if let Treatment::Awq(settings) = treatment {
@@ -179,7 +182,11 @@ impl LayerWork {
                 sums += 8.0 * square * if both { 2.0 } else { 1.0 };
                 work.operations += tokens as f64 * square * crossed;
                 // A factor: the permuted copy and its inverse in float64, and what is kept in float32.
-                factors = factors.max(if hessian { (8.0 + 8.0 + 8.0 + 4.0 * if both { 2.0 } else { 1.0 }) * square } else { 4.0 * square });
+                factors = factors.max(if hessian {
+                    (8.0 + 8.0 + 8.0 + 4.0 * if both { 2.0 } else { 1.0 }) * square
+                } else {
+                    4.0 * square
+                });
                 work.operations += if hessian { DOUBLE * square * width } else { 0.0 };
             }
         }

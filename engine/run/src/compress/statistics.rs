@@ -43,7 +43,12 @@ pub fn advance(decoder: &Decoder<CpuKernels>, weights: LayerWeights, hidden: &mu
     Ok(())
 }
 
-fn run(decoder: &Decoder<CpuKernels>, layer: &Layer<CpuKernels>, hidden: &CpuMatrix, mut see: impl FnMut(Site, usize, &CpuMatrix)) -> Result<CpuMatrix, RunError> {
+fn run(
+    decoder: &Decoder<CpuKernels>,
+    layer: &Layer<CpuKernels>,
+    hidden: &CpuMatrix,
+    mut see: impl FnMut(Site, usize, &CpuMatrix),
+) -> Result<CpuMatrix, RunError> {
     let rotation = decoder.rotation(&(0..decoder.kernels().rows(hidden)).collect::<Vec<_>>());
     let seen = |site, first, x: &CpuMatrix| {
         see(site, first, x);
