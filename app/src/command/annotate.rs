@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use cruxscope_benchmark::annotation::{
     Agreement, AnnotatedOutput, AnnotationSummary, CheckSheet, Repairs, Subject, WINDOW, agreement, annotator_settings, ratings, summarise,
 };
+use cruxscope_benchmark::prompts::Prompt;
 use cruxscope_run::RunError;
 use cruxscope_run::annotation::{ANNOTATIONS_FILE, AnnotationConfiguration, PlannedAnnotation, TRACES_FILE, read_annotations, subjects};
 use cruxscope_study::folder::write_atomically;
@@ -191,6 +192,14 @@ fn read_subjects(source: &Source) -> Result<Vec<Subject>, Failure> {
     let (found, without) = subjects(&outputs, &read_datasets(&source.data, None)?, source.pass);
     if let Some(id) = without.first() {
         eprintln!("note: {} outputs have no prompt, such as {id}: give their dataset with --data", without.len());
+    }
+    let of_messages = outputs
+        .outputs
+        .iter()
+        .filter(|output| matches!(output.prompt, Some(Prompt::Messages(_))))
+        .count();
+    if of_messages > 0 {
+        eprintln!("note: {of_messages} outputs answer messages; their traces hold the task without the template that the server put around it");
     }
     if found.is_empty() {
         return Err(Failure::mistake(format!("no output of pass {} with a known prompt is there", source.pass)));

@@ -206,6 +206,7 @@ impl SamplingPlan {
         // worker, and the one being written, can ever be lost.
         let (sender, receiver) = mpsc::sync_channel(0);
         let mut failed_to_write = None;
+        let mut in_a_row = 0;
         std::thread::scope(|scope| {
             for _ in 0..parallel {
                 let sender = sender.clone();
@@ -245,6 +246,7 @@ impl SamplingPlan {
                             continue;
                         }
                         report.made += 1;
+                        in_a_row = 0;
                         report.retried += usize::from(sample.attempts > 1);
                         observe(SamplingEvent::Made {
                             sample: &sample,
@@ -255,7 +257,9 @@ impl SamplingPlan {
                         kind: FailureKind::Stopped, ..
                     }) => {}
                     Err(error) => {
-                        if let Some(why) = hopeless(&error, &report, parallel) {
+                        // A prompt that is too long says nothing of the next one, once anything was made.
+                        in_a_row += usize::from(report.made == 0 || error.kind.is_transient());
+                        if let Some(why) = hopeless(&error, in_a_row, parallel) {
                             halted.store(true, Ordering::SeqCst);
                             report.ended_early.get_or_insert(why);
                         }
@@ -329,12 +333,11 @@ impl SamplingPlan {
     }
 }
 
-/// Why there is no point in going on, if there is none.
-fn hopeless(error: &GenerateError, report: &SamplingReport, parallel: usize) -> Option<String> {
+/// Why there is no point in going on, if there is none: a failure that all others would share, or many in a row, each of
+/// which was tried several times already.
+fn hopeless(error: &GenerateError, in_a_row: usize, parallel: usize) -> Option<String> {
     if error.kind.ends_the_run() {
         return Some(error.to_string());
     }
-    // Every sample has been tried several times already by then.
-    let failures = report.failures.len() + 1;
-    (report.made == 0 && failures >= (2 * parallel).max(8)).then(|| format!("{failures} samples failed and none was made; the last: {error}"))
+    (in_a_row >= (2 * parallel).max(8)).then(|| format!("{in_a_row} samples in a row failed; the last: {error}"))
 }

@@ -149,7 +149,7 @@ fn a_dead_server_ends_the_run_with_a_summary_and_the_next_run_goes_on() {
     assert_eq!(count, report.failures.len());
     assert!(message.contains("503") && message.contains("no backend"), "{message}");
     assert!(report.failures.iter().all(|failure| failure.attempts == 3));
-    assert!(report.ended_early.unwrap().contains("none was made"));
+    assert!(report.ended_early.unwrap().contains("in a row failed"));
     // Nobody at all.
     let nobody = collect(
         &path,
@@ -172,6 +172,28 @@ fn a_dead_server_ends_the_run_with_a_summary_and_the_next_run_goes_on() {
     let report = collect(&path, settings(&well.address, Interface::Completions, true), &dataset, 3, &few_tokens());
     assert_eq!((report.kept, report.made), (20, 40));
     exactly_once(&path, 20, 3);
+}
+
+#[test]
+fn a_server_that_dies_on_the_way_ends_the_run_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("samples.jsonl");
+    let dataset = dataset(folder.path(), 60);
+    let answered = AtomicUsize::new(0);
+    let server = Server::start(move |_| {
+        if answered.fetch_add(1, Ordering::SeqCst) < 10 {
+            Answer::Good
+        } else {
+            Answer::Status(502, "", "gone".into())
+        }
+    });
+    let mut settings = settings(&server.address, Interface::Completions, true);
+    settings.retry.attempts = 2;
+    let report = collect(&path, settings, &dataset, 1, &few_tokens());
+    assert_eq!(report.made, 10);
+    assert!(report.failures.len() >= 8 && report.failures.len() <= 12, "{report:?}");
+    assert!(report.ended_early.unwrap().contains("gone"));
+    exactly_once(&path, 10, 1);
 }
 
 #[test]

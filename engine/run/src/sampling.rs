@@ -141,6 +141,9 @@ impl PlannedSampling {
         if configuration.parallel == 0 {
             return Err(setting("the number of samples at once", "0", "at least one is needed"));
         }
+        if configuration.sampling.stop_on_collapse && !configuration.endpoint.stream {
+            return Err(setting("stopping on collapse", "on", "that needs a stream: a whole answer cannot be ended early"));
+        }
         let mut datasets = configuration.datasets.iter().map(DatasetSource::read).collect::<Result<Vec<_>, _>>()?;
         if let Some(count) = configuration.first {
             datasets = datasets.into_iter().map(|dataset| dataset.first(count)).collect();

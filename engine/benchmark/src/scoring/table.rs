@@ -62,7 +62,7 @@ pub struct BenchmarkScore {
     pub passes: usize,
     /// Outputs that were scored.
     pub outputs: usize,
-    /// Outputs that k passes over all questions would have, and that are not there.
+    /// Outputs that k passes over all questions would have, one at least, and that are not there.
     pub missing: usize,
     /// Outputs out of which the rule could read no answer. They score nothing.
     pub unparsed: usize,
@@ -156,7 +156,7 @@ pub fn score(dataset: &Dataset, outputs: &Outputs, rule: Rule, settings: &ScoreS
         questions: dataset.questions.len(),
         passes: k,
         outputs: verdicts.len(),
-        missing: (dataset.questions.len() * k).saturating_sub(verdicts.len()),
+        missing: (dataset.questions.len() * k.max(1)).saturating_sub(verdicts.len()),
         unparsed: verdicts.iter().filter(|(_, judged)| judged.verdict.extracted.is_none()).count(),
         correct,
         accuracy,
