@@ -136,6 +136,11 @@ impl Checkpoint {
         layer_of(&self.store, &self.config, layer)
     }
 
+    /// Lets go of the memory that reading has filled so far, where a model is read once and layer by layer; nothing else changes.
+    pub fn release(&self) {
+        self.store.release();
+    }
+
     /// Embeddings of these tokens, `[ids, hidden]`. Only their rows are read.
     ///
     /// # Errors

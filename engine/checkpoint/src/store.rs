@@ -121,6 +121,18 @@ impl StoreFile {
     }
 }
 
+impl StoreFile {
+    /// Lets go of the pages that were read: they stay in the system's cache, and are not counted as this process's any more.
+    fn release(&self) {
+        #[cfg(unix)]
+        // SAFETY: the map is of a file and never written, so that its pages can be read again at any time.
+        unsafe {
+            // Advice that is not taken leaves everything as it was.
+            self.map.unchecked_advise(memmap2::UncheckedAdvice::DontNeed).ok();
+        }
+    }
+}
+
 /// All tensors of a model.
 pub(crate) struct Store {
     /// The folder or file the model was opened from.
@@ -145,6 +157,11 @@ impl Store {
             tensors: BTreeMap::new(),
             packed,
         }
+    }
+
+    /// Lets go of all pages that were read.
+    pub fn release(&self) {
+        self.files.iter().for_each(StoreFile::release);
     }
 
     /// Confirms that a tensor is there, has this shape, a readable type and all its bytes.

@@ -13,10 +13,12 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde_json::{Value, json};
 
 use crate::checkpoint::layer_of;
-use crate::config::{ATTENTION_NORM, Architecture, FEED_FORWARD_NORM, KEY_NORM, ModelConfig, QUERY_NORM, layer_tensor};
+use crate::config::{
+    ATTENTION_NORM, Architecture, EMBEDDING, FEED_FORWARD_NORM, FINAL_NORM, HEAD, KEY_NORM, ModelConfig, QUERY_NORM, layer_tensor,
+};
 use crate::packed::{PackedWeight, Scheme};
 use crate::rope::RopeScaling;
-use crate::store::Store;
+use crate::store::{Store, StoreFile};
 use crate::{Checkpoint, CheckpointError, LayerWeights, PROJECTIONS, folder};
 
 /// Rows of the embedding that are converted at a time.
@@ -53,10 +55,32 @@ impl StoredAs {
     }
 
     fn bytes(self, values: &[f32]) -> Vec<u8> {
+        // Filled in place: collecting byte by byte is many times slower.
+        let fill = |bytes: &mut [u8], put: fn(f32) -> [u8; 2]| {
+            bytes
+                .as_chunks_mut::<2>()
+                .0
+                .iter_mut()
+                .zip(values)
+                .for_each(|(bytes, value)| *bytes = put(*value));
+        };
         match self {
-            Self::Float32 => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
-            Self::Float16 => values.iter().flat_map(|value| f16::from_f32(*value).to_le_bytes()).collect(),
-            Self::BFloat16 => values.iter().flat_map(|value| bf16::from_f32(*value).to_le_bytes()).collect(),
+            Self::Float32 => {
+                let mut bytes = vec![0; 4 * values.len()];
+                let places = bytes.as_chunks_mut::<4>().0.iter_mut();
+                places.zip(values).for_each(|(bytes, value)| *bytes = value.to_le_bytes());
+                bytes
+            }
+            Self::Float16 => {
+                let mut bytes = vec![0; 2 * values.len()];
+                fill(&mut bytes, |value| f16::from_f32(value).to_le_bytes());
+                bytes
+            }
+            Self::BFloat16 => {
+                let mut bytes = vec![0; 2 * values.len()];
+                fill(&mut bytes, |value| bf16::from_f32(value).to_le_bytes());
+                bytes
+            }
         }
     }
 }
@@ -146,24 +170,26 @@ impl<'a> FolderWriter<'a> {
     /// When a layer is missing, or the disk refuses.
     pub fn finish(self, extra: &[(&str, Vec<u8>)], quantization: Option<&Value>) -> Result<(), CheckpointError> {
         let config = self.source.config();
-        let mut arrays = Arrays::new();
-        arrays.insert(
-            "model.embed_tokens.weight".to_owned(),
-            self.table(config, |rows| self.source.embedding_rows(&rows.map(|row| row as u32).collect::<Vec<_>>()))?,
-        );
+        // One file each: what stands outside the layers is many times larger than a layer of a small model.
+        let mut files: Vec<String> = (0..config.layers).map(layer_file).collect();
+        let embedding = self.table(config, |rows| self.source.embedding_rows(&rows.map(|row| row as u32).collect::<Vec<_>>()))?;
+        self.write_arrays(EMBEDDING_FILE, &Arrays::from([(EMBEDDING.to_owned(), embedding)]))?;
+        files.push(EMBEDDING_FILE.to_owned());
         if !config.tied_head {
-            arrays.insert("lm_head.weight".to_owned(), self.table(config, |rows| self.source.head_rows(rows))?);
+            let head = self.table(config, |rows| self.source.head_rows(rows))?;
+            self.write_arrays(HEAD_FILE, &Arrays::from([(HEAD.to_owned(), head)]))?;
+            files.push(HEAD_FILE.to_owned());
         }
         let norm = self.source.final_norm()?;
-        arrays.insert("model.norm.weight".to_owned(), self.array(vec![norm.len()], &norm));
-        self.write_arrays(OUTER_FILE, &arrays)?;
+        self.write_arrays(NORM_FILE, &Arrays::from([(FINAL_NORM.to_owned(), self.array(vec![norm.len()], &norm))]))?;
+        files.push(NORM_FILE.to_owned());
 
         let mut index = serde_json::Map::new();
         let mut total = 0u64;
-        for file in (0..config.layers).map(layer_file).chain([OUTER_FILE.to_owned()]) {
+        for file in files {
             let path = self.partial.join(&file);
-            let bytes = fs::read(&path).map_err(io(&path))?;
-            let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|error| CheckpointError::Damaged {
+            let map = StoreFile::map(&path)?.map;
+            let (_, metadata) = SafeTensors::read_metadata(&map).map_err(|error| CheckpointError::Damaged {
                 file: path.clone(),
                 format: "safetensors",
                 reason: error.to_string(),
@@ -258,8 +284,14 @@ impl<'a> FolderWriter<'a> {
             .collect::<Result<_, CheckpointError>>()?;
         // One entry only: a map of several would be written in any order.
         let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-        let bytes = safetensors::serialize(views, Some(metadata)).map_err(refused)?;
-        self.write(file, &bytes)
+        // Straight into the file: a layer of a large model is held in memory once, not twice.
+        let temporary = self.partial.join(format!(".{file}.tmp"));
+        safetensors::serialize_to_file(views, Some(metadata), &temporary).map_err(|error| match error {
+            safetensors::SafeTensorError::IoError(source) => io(&path)(source),
+            other => refused(other),
+        })?;
+        File::open(&temporary).and_then(|file| file.sync_all()).map_err(io(&path))?;
+        fs::rename(&temporary, &path).map_err(io(&path))
     }
 
     /// A file under a temporary name, synced and renamed.
@@ -317,7 +349,9 @@ impl<'a> FolderWriter<'a> {
     }
 }
 
-const OUTER_FILE: &str = "model-outer.safetensors";
+const EMBEDDING_FILE: &str = "model-embedding.safetensors";
+const HEAD_FILE: &str = "model-head.safetensors";
+const NORM_FILE: &str = "model-norm.safetensors";
 
 fn layer_file(layer: usize) -> String {
     format!("{}.safetensors", layer_name(layer))

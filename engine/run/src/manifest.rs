@@ -37,9 +37,12 @@ impl ManifestSource<'_> {
             counts.dropped = self.instances.dropped.iter().filter(|drop| drop.label == behaviour.name()).count();
         }
         let mut tensor_types: BTreeMap<String, usize> = BTreeMap::new();
-        for kind in self.checkpoint.tensor_types().into_values() {
-            *tensor_types.entry(kind).or_default() += 1;
+        let stored = self.checkpoint.tensor_types();
+        for kind in stored.values() {
+            *tensor_types.entry(kind.clone()).or_default() += 1;
         }
+        // Plain numbers throughout say nothing about single tensors.
+        let plain = tensor_types.keys().all(|kind| matches!(kind.as_str(), "F32" | "F16" | "BF16"));
         let mut settings: BTreeMap<String, Value> = BTreeMap::new();
         settings.insert("reading".into(), traces.reading().name().into());
         settings.insert("alignment".into(), traces.alignment().name().into());
@@ -73,6 +76,7 @@ impl ManifestSource<'_> {
                     .collect(),
                 parameters: config.parameters() as u64,
                 tensor_types,
+                tensors: if plain { BTreeMap::new() } else { stored },
                 files: self.model_files.to_vec(),
                 basis,
                 compression,

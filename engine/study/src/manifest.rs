@@ -82,6 +82,10 @@ pub struct ModelEntry {
     /// How many tensors of each stored type the checkpoint holds, such as `Q4_1`.
     #[serde(default)]
     pub tensor_types: BTreeMap<String, usize>,
+    /// How each tensor is stored, by its name, where that differs from one weight to another or is packed: dynamic GGUF files mix
+    /// types layer by layer.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tensors: BTreeMap<String, String>,
     /// Its files.
     pub files: Vec<FileDigest>,
     /// The basis in which activations and gradients stand: `original`, or `folded` where a method's scales were folded in.

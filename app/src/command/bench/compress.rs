@@ -4,7 +4,7 @@
 //! own.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Instant;
@@ -23,7 +23,7 @@ use cruxscope_run::{RunError, Silent};
 use serde::{Deserialize, Serialize};
 
 use super::process::output_of;
-use crate::command::compress::method::MethodArguments;
+use crate::command::compress::method::{Method, MethodArguments};
 use crate::command::{Failure, print_json, print_text};
 
 /// The rows: a name, and what stands after `cruxscope compress`. AWQ reads two calibration windows, the others all.
@@ -96,10 +96,10 @@ pub struct Arguments {
     /// Number of threads
     #[arg(long, default_value_t = 1)]
     threads: usize,
-    /// Damping of GPTQ, GPTAQ, SparseGPT and AlphaPruning instead of 0.01: a change in its last places shows how far a result hangs
-    /// on rounding
-    #[arg(long)]
-    damping: Option<f64>,
+    /// Runs of every row that factors a Hessian, with a damping that differs in its last places: a layer's rounding decides what
+    /// the next one sees, so results that ought to be the same are not, and their range is printed
+    #[arg(long, default_value_t = 1)]
+    draws: usize,
     /// Print as JSON
     #[arg(long)]
     json: bool,
@@ -118,7 +118,12 @@ struct Row {
     peak_memory: Option<u64>,
     zeros: f64,
     perplexity: BTreeMap<String, f64>,
+    /// The lowest and the highest of all draws.
+    range: BTreeMap<String, [f64; 2]>,
 }
+
+/// What a draw adds to the damping, as a share of it.
+const NUDGE: f64 = 1e-6;
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     if let Some(job) = &arguments.alone {
@@ -162,41 +167,71 @@ fn measure(arguments: &Arguments, job: &str) -> Result<Row, Failure> {
         return Err(Failure::mistake(format!("there is no row {job}")));
     };
     let folder = tempfile::tempdir().map_err(Failure::failed)?;
-    let out = folder.path().join("model");
     let (began, processor) = (Instant::now(), processor_time());
-    let (model, zeros) = if words.is_empty() {
-        (arguments.model.clone(), 0.0)
-    } else {
-        let parsed = parse(words)?;
-        let awq = words.contains("awq --bits") && !words.contains("grams");
-        let mut method = parsed.method;
-        method.damping = arguments.damping.unwrap_or(method.damping);
-        let settings = CompressSettings {
-            model: arguments.model.clone(),
-            out: out.clone(),
-            recipe: Recipe::of(method.treatment()?, parsed.only.as_deref(), parsed.protect.as_deref()),
-            calibration: Some(Calibration {
-                source: WindowSource::Tokens {
-                    path: arguments.tokens.clone(),
-                    array: Some(arguments.calibration_array.clone()),
-                },
-                windows: awq.then_some(AWQ_WINDOWS),
-                seed: None,
-            }),
-            stored_as: StoredAs::Float32,
-            packed: None,
-            basis: Basis::Original,
-        };
-        let report = compress(&settings, &mut Silent)?;
-        let count = report.components.len().max(1) as f64;
-        (out, report.components.iter().map(|component| component.sparsity).sum::<f64>() / count)
-    };
+    let (model, zeros) = compressed(arguments, words, 0, folder.path())?;
     let seconds = began.elapsed().as_secs_f64();
     let processor_seconds = processor
         .zip(processor_time())
         .map(|(before, after)| after.saturating_sub(before).as_secs_f64());
     let peak_memory = peak_memory();
-    let checkpoint = Arc::new(Checkpoint::open(&model).map_err(RunError::from)?);
+    let found = perplexities(arguments, &model)?;
+    let mut range: BTreeMap<String, [f64; 2]> = found.iter().map(|(name, value)| (name.clone(), [*value; 2])).collect();
+    let damped = ["gptq ", "gptaq ", "sparsegpt ", "alphapruning "]
+        .iter()
+        .any(|method| words.contains(&format!("--method {method}")));
+    for draw in 1..if damped { arguments.draws } else { 1 } {
+        let folder = tempfile::tempdir().map_err(Failure::failed)?;
+        let (model, _) = compressed(arguments, words, draw, folder.path())?;
+        for (name, value) in perplexities(arguments, &model)? {
+            if let Some([low, high]) = range.get_mut(&name) {
+                (*low, *high) = (low.min(value), high.max(value));
+            }
+        }
+    }
+    Ok(Row {
+        job: job.into(),
+        command: format!("cruxscope compress {words}"),
+        seconds,
+        processor_seconds,
+        peak_memory,
+        zeros,
+        perplexity: found,
+        range,
+    })
+}
+
+/// What comes out of a row, and the share of its weights that are zero; the model itself where nothing is done to it.
+fn compressed(arguments: &Arguments, words: &str, draw: usize, folder: &Path) -> Result<(PathBuf, f64), Failure> {
+    if words.is_empty() {
+        return Ok((arguments.model.clone(), 0.0));
+    }
+    let RowArguments { mut method, only, protect, .. } = parse(words)?;
+    method.damping *= 1.0 + draw as f64 * NUDGE;
+    let awq = matches!(method.method, Some(Method::Awq));
+    let settings = CompressSettings {
+        model: arguments.model.clone(),
+        out: folder.join("model"),
+        recipe: Recipe::of(method.treatment()?, only.as_deref(), protect.as_deref()),
+        calibration: Some(Calibration {
+            source: WindowSource::Tokens {
+                path: arguments.tokens.clone(),
+                array: Some(arguments.calibration_array.clone()),
+            },
+            windows: awq.then_some(AWQ_WINDOWS),
+            seed: None,
+        }),
+        stored_as: StoredAs::Float32,
+        packed: None,
+        basis: Basis::Original,
+    };
+    let report = compress(&settings, &mut Silent)?;
+    let count = report.components.len().max(1) as f64;
+    Ok((settings.out, report.components.iter().map(|component| component.sparsity).sum::<f64>() / count))
+}
+
+/// Perplexity on every array but the one that calibrates.
+fn perplexities(arguments: &Arguments, model: &Path) -> Result<BTreeMap<String, f64>, Failure> {
+    let checkpoint = Arc::new(Checkpoint::open(model).map_err(RunError::from)?);
     let all = WindowSource::Tokens {
         path: arguments.tokens.clone(),
         array: None,
@@ -208,15 +243,7 @@ fn measure(arguments: &Arguments, job: &str) -> Result<Row, Failure> {
     for (name, windows) in sets {
         found.insert(name, perplexity(&decoder, &windows, &mut Silent)?.perplexity);
     }
-    Ok(Row {
-        job: job.into(),
-        command: format!("cruxscope compress {words}"),
-        seconds,
-        processor_seconds,
-        peak_memory,
-        zeros,
-        perplexity: found,
-    })
+    Ok(found)
 }
 
 /// The flags of `cruxscope compress` that rows use.
@@ -260,6 +287,9 @@ fn line(row: &Row, reference: Option<&serde_json::Value>) -> String {
         let other = number(&format!("ppl_{}", name.trim_start_matches("eval_")));
         let compared = other.map_or_else(String::new, |other| format!("({:+.2} %)", 100.0 * (found / other - 1.0)));
         text += &format!(" {found:>10.4} {compared:>10}");
+        if let Some([low, high]) = row.range.get(name).filter(|[low, high]| low < high) {
+            text += &format!(" [{low:.2}, {high:.2}]");
+        }
     }
     let seconds = row.processor_seconds.unwrap_or(row.seconds);
     let faster = number("seconds_compress").map_or_else(String::new, |other| format!("({:.1}x)", other / seconds.max(0.01)));

@@ -2,13 +2,10 @@
 //!
 //! The plain form is [`crate::quantize::fake_quantize_group`]; a test asks that both give the same bits.
 
+use crate::quantize::grid::round_to_even;
 use crate::quantize::{Bits, Clipping, Grid};
 
 use super::AwqSettings;
-
-/// Adding and subtracting this rounds a float32 of magnitude below 2²² to the nearest integer, ties to even: nothing is left of its
-/// fraction. `round_ties_even` is a call for every number on processors without the instruction.
-const ROUNDER: f32 = 12_582_912.0;
 
 /// A grid for rows of one width.
 #[derive(Debug, Clone, Copy)]
@@ -37,9 +34,7 @@ impl Rounding {
         let fitted = self.grid.fit(weights, self.bits, Clipping::None);
         let (zero, largest) = (f32::from(fitted.zero), f32::from(self.bits.largest_code()));
         for weight in weights {
-            // Codes are below 256, so nothing beyond ±1e6 is told apart; the rounding below needs a magnitude under 2²².
-            let steps = (*weight / fitted.scale).clamp(-1e6, 1e6);
-            let code = ((steps + ROUNDER) - ROUNDER + zero).clamp(0.0, largest);
+            let code = (round_to_even(*weight / fitted.scale) + zero).clamp(0.0, largest);
             *weight = (code - zero) * fitted.scale;
         }
     }

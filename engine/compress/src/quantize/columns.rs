@@ -8,7 +8,7 @@ use pulp::Arch;
 use rayon::prelude::*;
 
 use super::gptq::Compatibility;
-use super::grid::ScaleZero;
+use super::grid::{ScaleZero, round_to_even};
 use super::hessian::HessianFactor;
 use super::quantized::Quantized;
 use super::settings::GridSettings;
@@ -227,7 +227,7 @@ impl ColumnLoop<'_> {
             let (mut code, mut nearest, mut error): (Lanes, Lanes, Lanes) = ([0.0; LANES], [0.0; LANES], [0.0; LANES]);
             let value = tile[i];
             for lane in 0..LANES {
-                code[lane] = ((value[lane] / scale[lane]).round_ties_even() + zero[lane]).max(0.0).min(largest);
+                code[lane] = (round_to_even(value[lane] / scale[lane]) + zero[lane]).max(0.0).min(largest);
                 nearest[lane] = (code[lane] - zero[lane]) * scale[lane];
                 error[lane] = (value[lane] - nearest[lane]) / pivot;
                 total[lane] += error[lane] * error[lane];

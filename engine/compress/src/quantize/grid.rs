@@ -63,7 +63,7 @@ impl ScaleZero {
     #[inline(always)]
     pub fn code(self, weight: f32, bits: Bits) -> u8 {
         // A float saturates into an integer, so the upper clamp is all that is left to do.
-        ((weight / self.scale).round_ties_even() + f32::from(self.zero)).clamp(0.0, f32::from(bits.largest_code())) as u8
+        (round_to_even(weight / self.scale) + f32::from(self.zero)).clamp(0.0, f32::from(bits.largest_code())) as u8
     }
 
     /// The weight of a code, `(q − z) · s`.
@@ -76,9 +76,20 @@ impl ScaleZero {
     #[inline(always)]
     pub fn nearest(self, weight: f32, bits: Bits) -> f32 {
         let zero = f32::from(self.zero);
-        let code = ((weight / self.scale).round_ties_even() + zero).clamp(0.0, f32::from(bits.largest_code()));
+        let code = (round_to_even(weight / self.scale) + zero).clamp(0.0, f32::from(bits.largest_code()));
         (code - zero) * self.scale
     }
+}
+
+/// Adding and subtracting this rounds a float32 of magnitude below 2²² to the nearest integer, ties to even: nothing is left of its
+/// fraction. `round_ties_even` is a call for every number on processors without the instruction.
+const ROUNDER: f32 = 12_582_912.0;
+
+/// A number of steps to the nearest whole one, ties to even. Beyond a million it stays at a million: codes are below 256, so
+/// nothing beyond is told apart.
+#[inline(always)]
+pub(crate) fn round_to_even(steps: f32) -> f32 {
+    (steps.clamp(-1e6, 1e6) + ROUNDER) - ROUNDER
 }
 
 /// Candidates of the clipping search: `p = 1 − i/100`.

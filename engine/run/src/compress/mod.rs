@@ -192,6 +192,7 @@ impl<'a> Compression<'a> {
             if needs.last_compressed.is_some_and(|last| layer < last) {
                 statistics::advance(&decoder, writer.finished_layer(layer)?, &mut streams.compressed)?;
             }
+            checkpoint.release();
             progress.report(observer, layer);
         }
         let calibration = match &settings.calibration {

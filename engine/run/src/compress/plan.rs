@@ -126,15 +126,18 @@ impl CompressPlan {
         }
         let streams = [needs.last_original, needs.last_compressed].into_iter().flatten().count();
         let hidden = streams * tokens * config.hidden * 4;
-        // The layer as it was, as it becomes, and at the kernels.
-        let resident = 3.0 * 4.0 * layer + hidden as f64 + most;
+        // The layer as it was, as it becomes, at the kernels, and its bytes on their way to disk and back.
+        let resident = 4.0 * 4.0 * layer + hidden as f64 + most;
+        // At the end the embedding goes to disk: a part in float32, the whole as it is stored.
+        let size = if stored_as == StoredAs::Float32 { 4.0 } else { 2.0 };
+        let resident = resident.max(size * (config.vocabulary * config.hidden) as f64);
         Self {
             treated: planned.iter().filter(|planned| planned.treatment.is_some()).count(),
             components: planned.len(),
             windows: lengths.len(),
             tokens,
             memory: resident as u64 + WORKING,
-            disk: config.parameters() as u64 * if stored_as == StoredAs::Float32 { 4 } else { 2 },
+            disk: (config.parameters() as f64 * size) as u64,
             operations,
             time: rate.map(|rate| Duration::from_secs_f64(operations / (rate * EXPECTED_EFFICIENCY))),
         }

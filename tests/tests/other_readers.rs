@@ -1,0 +1,210 @@
+//! Compressed folders in other programs' eyes: transformers gives the same logits, and packed files unpack to the same weights.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests, outside their functions
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+use cruxscope_checkpoint::Checkpoint;
+use cruxscope_checkpoint::packed::{Layout, ZeroFormat};
+use cruxscope_checkpoint::writer::StoredAs;
+use cruxscope_compress::awq::AwqSettings;
+use cruxscope_compress::quantize::{Bits, Clipping, ColumnOrder, Compatibility, Damping, GptqSettings, Grid, GridSettings, GroupSize};
+use cruxscope_compress::recipe::Recipe;
+use cruxscope_compress::treatment::Treatment;
+use cruxscope_model::block;
+use cruxscope_model::decoder::{Decoder, Residence};
+use cruxscope_model::kernels::cpu::CpuKernels;
+use cruxscope_run::Silent;
+use cruxscope_run::compress::{Basis, CompressSettings, compress};
+use cruxscope_run::windows::{Calibration, WindowSource};
+use safetensors::SafeTensors;
+use safetensors::tensor::{Dtype, TensorView};
+
+const IDS: [u32; 24] = [1, 17, 300, 511, 4, 4, 90, 222, 3, 8, 150, 77, 401, 12, 65, 9, 250, 33, 2, 18, 480, 7, 100, 350];
+
+/// Runs the script; `None`, with a word, where Python or one of its libraries is missing.
+fn python(words: &[String]) -> Option<()> {
+    let program = std::env::var("CRUXSCOPE_PYTHON").unwrap_or_else(|_| "python3".into());
+    let script = cruxscope_tests::root().join("tests/scripts/other_readers.py");
+    let Ok(output) = Command::new(&program).arg(script).args(words).output() else {
+        println!("skipped: {program} cannot be started (CRUXSCOPE_PYTHON names another Python)");
+        return None;
+    };
+    let said = String::from_utf8_lossy(&output.stdout);
+    if output.status.code() == Some(3) {
+        println!(
+            "skipped: {program} has not all that is needed ({}); CRUXSCOPE_PYTHON names another Python",
+            said.trim()
+        );
+        return None;
+    }
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    Some(())
+}
+
+fn arrays(path: &Path, mut each: impl FnMut(&str, &[usize], &[f32])) {
+    let bytes = std::fs::read(path).unwrap();
+    for (name, view) in SafeTensors::deserialize(&bytes).unwrap().tensors() {
+        assert_eq!(view.dtype(), Dtype::F32);
+        let values: Vec<f32> = view.data().as_chunks::<4>().0.iter().map(|chunk| f32::from_le_bytes(*chunk)).collect();
+        each(&name, view.shape(), &values);
+    }
+}
+
+fn settings(folder: &Path, name: &str, treatment: Treatment, protect: Option<&str>) -> CompressSettings {
+    let tokens = folder.join("calibration.safetensors");
+    let ids: Vec<u8> = (0..4 * 48i32).flat_map(|i| (i * 37 % 500).to_le_bytes()).collect();
+    let view = TensorView::new(Dtype::I32, vec![4, 48], &ids).unwrap();
+    std::fs::write(&tokens, safetensors::serialize([("ids", view)], None).unwrap()).unwrap();
+    CompressSettings {
+        model: cruxscope_tests::root().join("app/embedded/tiny/model"),
+        out: folder.join(name),
+        recipe: Recipe::of(treatment, None, protect),
+        calibration: Some(Calibration {
+            source: WindowSource::Tokens { path: tokens, array: None },
+            windows: None,
+            seed: None,
+        }),
+        stored_as: StoredAs::Float32,
+        packed: None,
+        basis: Basis::Original,
+    }
+}
+
+fn bits(number: u8) -> Bits {
+    Bits::new(number).unwrap()
+}
+
+fn group() -> GroupSize {
+    GroupSize::new(16).unwrap()
+}
+
+fn rtn(number: u8) -> Treatment {
+    Treatment::Rtn(grid(number, Grid::AwqAsym))
+}
+
+fn grid(number: u8, grid: Grid) -> GridSettings {
+    GridSettings {
+        grid,
+        bits: bits(number),
+        group_size: group(),
+        clipping: Clipping::None,
+    }
+}
+
+fn gptq(number: u8, order: ColumnOrder) -> Treatment {
+    Treatment::Gptq(GptqSettings {
+        grid: grid(number, Grid::GptqAsym),
+        order,
+        static_groups: false,
+        damping: Damping::default(),
+        compatibility: Compatibility::Improved,
+        true_sequential: false,
+    })
+}
+
+#[test]
+fn transformers_reads_the_same_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let awq = |basis| CompressSettings {
+        basis,
+        ..settings(
+            folder.path(),
+            basis.name(),
+            Treatment::Awq(AwqSettings::new(bits(3), group())),
+            Some("final-mlp"),
+        )
+    };
+    let rounded = CompressSettings {
+        stored_as: StoredAs::BFloat16,
+        ..settings(folder.path(), "rtn", rtn(3), None)
+    };
+    for settings in [rounded, awq(Basis::Original), awq(Basis::Folded)] {
+        compress(&settings, &mut Silent).unwrap();
+        let decoder = Decoder::new(Arc::new(Checkpoint::open(&settings.out).unwrap()), CpuKernels, Residence::Resident).unwrap();
+        let hidden = block::run(&decoder, &IDS).unwrap();
+        let own: Vec<f32> = block::logits(&decoder, &hidden).unwrap()[0].values().to_vec();
+        let out = folder.path().join("logits.safetensors");
+        let mut words = vec!["logits".to_owned(), settings.out.display().to_string(), out.display().to_string()];
+        words.extend(IDS.iter().map(u32::to_string));
+        let Some(()) = python(&words) else { return };
+        arrays(&out, |_, shape, theirs| {
+            assert_eq!(shape, [IDS.len(), 512]);
+            let largest = own.iter().zip(theirs).map(|(own, theirs)| (own - theirs).abs()).fold(0.0, f32::max);
+            println!("{}: largest difference of a logit {largest:e}", settings.out.display());
+            assert!(largest < 1e-3, "{largest}");
+        });
+    }
+}
+
+#[test]
+fn packed_files_unpack_to_the_same_weights_in_python() {
+    let folder = tempfile::tempdir().unwrap();
+    let awq = Treatment::Awq(AwqSettings::new(bits(4), group()));
+    let jobs: [(&str, Treatment, Layout, Option<&str>); 6] = [
+        ("awq_by_awq", awq, Layout::Awq, Some("final-mlp")),
+        ("awq_by_rtn", rtn(4), Layout::Awq, None),
+        ("gptq_v1", gptq(4, ColumnOrder::GroupAware), Layout::Gptq(ZeroFormat::V1), Some("layers:2")),
+        ("gptq_v2", gptq(8, ColumnOrder::Stored), Layout::Gptq(ZeroFormat::V2), None),
+        ("gptq_moved", gptq(4, ColumnOrder::Activation), Layout::Gptq(ZeroFormat::V1), None),
+        ("gptq_2", rtn(2), Layout::Gptq(ZeroFormat::V1), None),
+    ];
+    for (name, treatment, layout, protect) in jobs {
+        let settings = CompressSettings {
+            packed: Some(layout),
+            basis: Basis::Folded,
+            stored_as: StoredAs::Float16,
+            ..settings(folder.path(), name, treatment, protect)
+        };
+        let report = compress(&settings, &mut Silent).unwrap();
+        let treated = report.components.iter().filter(|component| component.method.is_some()).count();
+        let checkpoint = Checkpoint::open(&settings.out).unwrap();
+        let kinds = checkpoint.tensor_types();
+        assert_eq!(kinds.values().filter(|kind| kind.contains("bits")).count(), treated, "{name}: {kinds:?}");
+        let out: PathBuf = folder.path().join("unpacked.safetensors");
+        let words = ["unpack".to_owned(), settings.out.display().to_string(), out.display().to_string()];
+        let Some(()) = python(&words) else { return };
+        let mut seen = 0;
+        arrays(&out, |weight, shape, theirs| {
+            let layer: usize = weight.split('.').nth(2).unwrap().parse().unwrap();
+            let module = cruxscope_checkpoint::PROJECTIONS.iter().position(|module| weight.contains(module)).unwrap();
+            let own = &checkpoint.layer(layer).unwrap().projections[module].weight;
+            assert_eq!(shape, [own.rows, own.columns], "{name} {weight}");
+            assert!(own.values == theirs, "{name} {weight}");
+            seen += 1;
+        });
+        assert_eq!(seen, treated, "{name}");
+        println!("{name}: {seen} weights, bit for bit");
+    }
+}
+
+#[test]
+fn what_no_engine_loads_is_refused_before_it_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused = |name: &str, treatment: Treatment, layout: Layout, basis: Basis, protect: Option<&str>, part: &str| {
+        let settings = CompressSettings {
+            packed: Some(layout),
+            basis,
+            ..settings(folder.path(), name, treatment, protect)
+        };
+        let error = compress(&settings, &mut Silent).unwrap_err();
+        assert!(error.is_users_mistake() && error.to_string().contains(part), "{error}");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "only the calibration tokens are there");
+    };
+    let (awq, gptq_layout) = (Layout::Awq, Layout::Gptq(ZeroFormat::V1));
+    refused("a", rtn(4), awq, Basis::Folded, Some("3_up"), "only some of gate and up");
+    refused("b", rtn(4), gptq_layout, Basis::Folded, Some("1_k"), "only some of q, k and v");
+    refused("c", rtn(3), awq, Basis::Folded, None, "4 bits, not 3");
+    refused("d", rtn(3), gptq_layout, Basis::Folded, None, "does not fill words of 32");
+    refused("e", rtn(5), gptq_layout, Basis::Folded, None, "2, 3, 4 or 8 bits, not 5");
+    refused("f", gptq(4, ColumnOrder::Activation), awq, Basis::Folded, None, "activation order");
+    let scaled = Treatment::Awq(AwqSettings::new(bits(4), group()));
+    refused("g", scaled, awq, Basis::Original, None, "--basis folded");
+    let half = cruxscope_compress::prune::Sparsity::new(0.5).unwrap();
+    let pruned = Treatment::Magnitude {
+        pattern: cruxscope_compress::prune::Pattern::Unstructured(half),
+    };
+    refused("h", pruned, gptq_layout, Basis::Folded, None, "no integer codes");
+}
