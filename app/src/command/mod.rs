@@ -1,15 +1,20 @@
 //! The command line: flags defined once, each command in a file of its own.
 
+mod analyse;
+mod annotate;
 mod bench;
+mod benchmark;
 mod compress;
 mod demo;
 mod devices;
+mod endpoint;
 mod generate;
 mod interpret;
 mod perplexity;
 mod progress;
 mod report;
 mod reproduce;
+mod score;
 mod settings;
 mod shift;
 mod show;
@@ -54,6 +59,17 @@ enum Command {
     Perplexity(perplexity::Arguments),
     /// Continue prompts: texts out of a model, as they come.
     Generate(Box<generate::Arguments>),
+    /// Outputs of a model on the paper's benchmarks, from an endpoint; the paper's own results.
+    #[command(subcommand)]
+    Benchmark(benchmark::BenchmarkCommand),
+    /// Scores of outputs, by rules that can be switched without generating again.
+    Score(score::Arguments),
+    /// Behaviours in outputs: have an endpoint mark them, compare annotators, prepare checks by people.
+    #[command(subcommand)]
+    Annotate(annotate::AnnotateCommand),
+    /// What outputs say beyond their scores: test-time compute, collapse, skipped thinking.
+    #[command(subcommand)]
+    Analyse(analyse::Analysis),
     /// List what this machine can compute on, and why the rest is missing.
     Devices(devices::Arguments),
     /// Measure speed and memory.
@@ -110,6 +126,10 @@ pub fn run() -> ExitCode {
         Command::Validate(arguments) => validate::run(*arguments),
         Command::Perplexity(arguments) => perplexity::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments),
+        Command::Benchmark(command) => benchmark::run(command),
+        Command::Score(arguments) => score::run(&arguments),
+        Command::Annotate(command) => annotate::run(command),
+        Command::Analyse(analysis) => analyse::run(analysis),
         Command::Devices(arguments) => devices::run(&arguments),
         Command::Bench(arguments) => bench::run(arguments),
     };

@@ -97,6 +97,7 @@ impl Observer for Progress {
                 }
                 self.bar.set_message(text);
             }
+            Event::Note { text } => self.say(&text),
             Event::Finished { done, of } if !self.in_terminal => eprintln!("{done} of {of} instances done"),
             Event::Finished { .. } => {}
             Event::Combining => self.bar.set_message("putting the study together"),

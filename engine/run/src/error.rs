@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use cruxscope_benchmark::BenchmarkError;
 use cruxscope_checkpoint::CheckpointError;
 use cruxscope_compress::CompressError;
 use cruxscope_interpret::InterpretError;
@@ -18,6 +19,9 @@ pub enum RunError {
     /// The traces or annotations cannot be used.
     #[error(transparent)]
     Trace(#[from] TraceError),
+    /// A benchmark could not be read, planned or written down.
+    #[error(transparent)]
+    Benchmark(Box<BenchmarkError>),
     /// The model could not be run.
     #[error(transparent)]
     Model(#[from] ModelError),
@@ -137,6 +141,7 @@ impl RunError {
         match self {
             Self::Checkpoint(error) => error.is_users_mistake(),
             Self::Trace(error) => error.is_users_mistake(),
+            Self::Benchmark(error) => error.is_users_mistake(),
             Self::Model(error) => error.is_users_mistake(),
             Self::Interpret(error) => error.is_users_mistake(),
             Self::Study(error) => !matches!(error, StudyError::Io { .. }),

@@ -11,10 +11,12 @@
 //! * [`validate`] — one component at a time compressed, its damage held against its importance.
 //! * [`perplexity`] — the cheap yardstick of what compression cost, over [`windows`] of tokens.
 //! * [`generate`] — texts out of a model: prompts in words, samples by seed, text as it comes.
+//! * [`sampling`] — datasets and an endpoint into samples; [`annotation`] — outputs and an endpoint into annotations.
 //! * [`benchmark`] — tokens per second and peak memory of the same work, repeatedly.
 //!
 //! What it is not: it prints nothing and draws nothing.
 
+pub mod annotation;
 pub mod benchmark;
 pub mod compress;
 mod error;
@@ -27,6 +29,7 @@ mod manifest;
 pub mod perplexity;
 pub mod plan;
 mod progress;
+pub mod sampling;
 pub mod validate;
 pub mod windows;
 

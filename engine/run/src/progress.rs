@@ -40,6 +40,11 @@ pub enum Event {
         /// Time left, once it can be told.
         left: Option<Duration>,
     },
+    /// Something did not work; the work goes on.
+    Note {
+        /// What, for a person.
+        text: String,
+    },
     /// Instances were finished and saved.
     Finished {
         /// Finished instances of all.

@@ -1,6 +1,6 @@
 //! Intervals over instances: how far a component's relative importance, and its rank, hang on which traces were read.
 
-use crate::{Behaviour, Contributions, Ranks, StudyError};
+use crate::{Behaviour, Contributions, Ranks, SplitMix, StudyError};
 
 /// A percentile bootstrap over instances.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -79,14 +79,9 @@ impl Bootstrap {
         instances: usize,
         mut statistic: impl FnMut(&[f64]) -> Result<Vec<f64>, StudyError>,
     ) -> Result<Vec<ComponentStability>, StudyError> {
-        let mut generator = SplitMix(self.seed);
         let mut samples: Vec<Vec<f64>> = Vec::new();
         let mut firsts: Vec<usize> = Vec::new();
-        for _ in 0..self.draws {
-            let mut multiplicity = vec![0.0; instances];
-            for _ in 0..instances {
-                multiplicity[generator.below(instances)] += 1.0;
-            }
+        for multiplicity in self.multiplicities(instances) {
             let values = statistic(&multiplicity)?;
             samples.resize(values.len(), Vec::with_capacity(self.draws));
             firsts.resize(values.len(), 0);
@@ -97,34 +92,46 @@ impl Bootstrap {
                 sample.push(value);
             }
         }
-        let tail = (1.0 - self.level) / 2.0;
-        let stability = samples.into_iter().zip(firsts).map(|(mut sample, first)| {
-            sample.sort_by(f64::total_cmp);
-            let at = |share: f64| sample[((sample.len() - 1) as f64 * share).round() as usize];
-            ComponentStability {
-                low: at(tail),
-                high: at(1.0 - tail),
+        let stability = samples.into_iter().zip(firsts).filter_map(|(sample, first)| {
+            let (low, high) = self.percentiles(sample)?;
+            Some(ComponentStability {
+                low,
+                high,
                 probability_of_rank_one: first as f64 / self.draws as f64,
-            }
+            })
         });
         Ok(stability.collect())
     }
-}
 
-/// The SplitMix64 generator (Steele, Lea and Flood, 2014): small, seeded, the same on every machine.
-struct SplitMix(u64);
-
-impl SplitMix {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+    /// The interval of any statistic of so many units, such as the questions of a benchmark: units are drawn with
+    /// replacement, `statistic` turns how often each was drawn into a number, or into nothing where the draw defines none.
+    /// `None` when there are fewer than two units, or no draw defines a number.
+    pub fn interval(&self, units: usize, statistic: impl FnMut(Vec<f64>) -> Option<f64>) -> Option<(f64, f64)> {
+        if units < 2 {
+            return None;
+        }
+        self.percentiles(self.multiplicities(units).filter_map(statistic).collect())
     }
 
-    fn below(&mut self, bound: usize) -> usize {
-        ((u128::from(self.next()) * bound as u128) >> 64) as usize
+    /// How often each of so many units is drawn, draw after draw.
+    fn multiplicities(&self, units: usize) -> impl Iterator<Item = Vec<f64>> {
+        let mut generator = SplitMix::new(self.seed);
+        (0..self.draws).map(move |_| {
+            let mut multiplicity = vec![0.0; units];
+            for _ in 0..units {
+                multiplicity[generator.below(units)] += 1.0;
+            }
+            multiplicity
+        })
+    }
+
+    /// The two ends of the interval in the sorted draws.
+    fn percentiles(&self, mut sample: Vec<f64>) -> Option<(f64, f64)> {
+        sample.sort_by(f64::total_cmp);
+        let last = sample.len().checked_sub(1)?;
+        let tail = (1.0 - self.level) / 2.0;
+        let at = |share: f64| sample[(last as f64 * share).round() as usize];
+        Some((at(tail), at(1.0 - tail)))
     }
 }
 
@@ -143,6 +150,16 @@ mod tests {
         assert_eq!(stability[6].probability_of_rank_one, 1.0);
         let mean = Bootstrap::default().stability_of_mean(&contributions, 1).unwrap().unwrap();
         assert!(mean.iter().all(|component| (component.high - component.low).abs() < 1e-12));
+    }
+
+    #[test]
+    fn the_interval_of_a_mean_holds_the_mean() {
+        let values = [0.0, 1.0, 1.0, 0.0, 1.0, 1.0, 1.0, 0.0];
+        let mean = |times: Vec<f64>| Some(times.iter().zip(values).map(|(times, value)| times * value).sum::<f64>() / values.len() as f64);
+        let (low, high) = Bootstrap::default().interval(values.len(), mean).unwrap();
+        assert!(low < 0.625 && 0.625 < high, "{low} {high}");
+        assert_eq!(Bootstrap::default().interval(1, mean), None);
+        assert_eq!(Bootstrap::default().interval(4, |_| None), None);
     }
 
     #[test]

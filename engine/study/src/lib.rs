@@ -22,6 +22,7 @@ pub mod folder;
 mod importance;
 mod interval;
 mod manifest;
+mod random;
 mod rank;
 mod shift;
 mod study;
@@ -40,6 +41,7 @@ pub use interval::{Bootstrap, ComponentStability};
 pub use manifest::{
     ArrayEntry, Definition, Drop, DropReason, FileDigest, InstanceEntry, Manifest, ModelEntry, ModuleDimensions, Program, SCHEMA_VERSION, SegmentCounts,
 };
+pub use random::SplitMix;
 pub use rank::Ranks;
 pub use shift::{Comparison, ShiftInterval, ShiftView};
 pub use study::{ARRAYS_FILE, CHANNELS_FILE, MANIFEST_FILE, Study};

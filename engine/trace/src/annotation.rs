@@ -73,6 +73,8 @@ pub struct ParsedAnnotation {
     pub tolerated: usize,
     /// Opening tags whose label is numbered, capitalised or otherwise respelled; the strict reading ignores them.
     pub respelled: usize,
+    /// These labels as written, with their counts.
+    pub respelled_labels: BTreeMap<String, usize>,
     /// Sections that were closed at a nested opening tag. Always 0 in the strict reading.
     pub repaired: usize,
     /// Opening tags that nothing closes; they make no section.
@@ -101,8 +103,10 @@ impl ParsedAnnotation {
             ..Self::default()
         };
         for tag in &tags {
-            if let TagKind::Unknown(label) = &tag.kind {
-                *parsed.unknown_labels.entry(label.clone()).or_default() += 1;
+            match &tag.kind {
+                TagKind::Unknown(label) => *parsed.unknown_labels.entry(label.clone()).or_default() += 1,
+                TagKind::Open(_) if !tag.exact => *parsed.respelled_labels.entry(tag.written(text).to_owned()).or_default() += 1,
+                TagKind::Open(_) | TagKind::Close => {}
             }
         }
         match reading {
@@ -224,6 +228,10 @@ mod tests {
             [(Label::Backtracking, true), (Label::ExampleTesting, true), (Label::Deduction, false)]
         );
         assert_eq!((parsed.tolerated, parsed.respelled), (2, 2));
+        assert_eq!(
+            parsed.respelled_labels,
+            BTreeMap::from([("5. backtracking".to_owned(), 1), ("Example-testing".to_owned(), 1)])
+        );
         let (sections, parsed) = read(text, Reading::Strict);
         assert_eq!(sections, [(Label::Deduction, "So.".to_owned(), false)]);
         assert_eq!((parsed.tolerated, parsed.respelled), (0, 2));

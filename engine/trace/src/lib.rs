@@ -14,7 +14,7 @@ mod difflib;
 mod dropped;
 mod error;
 mod files;
-mod lines;
+pub mod lines;
 mod matching;
 mod section_tags;
 mod token_index;

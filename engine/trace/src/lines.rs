@@ -22,17 +22,23 @@ const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 /// What some editors put before the first character of a file.
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
-/// Reads each line of a file as a `Record` and hands it over with its number, from 1. Blank lines are passed over. Returns
-/// how many records there were.
+/// One line of a file, not blank.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Line<'a> {
+    /// Its number, from 1.
+    pub number: usize,
+    /// Its bytes, with the line break if there was one.
+    pub bytes: &'a [u8],
+    /// Whether a line break ends it. The last line of a file may have none; that of a file cut short mostly has none.
+    pub ended: bool,
+}
+
+/// Hands over each line of a file, plain or gzipped. Blank lines are passed over, and the mark that some editors put first.
 ///
 /// # Errors
 ///
-/// If the file cannot be read, a line is too long or not a `Record` (`expected` says what that is), or `each` fails.
-pub(crate) fn for_each<Record: DeserializeOwned>(
-    path: &Path,
-    expected: &'static str,
-    mut each: impl FnMut(usize, Record) -> Result<(), TraceError>,
-) -> Result<usize, TraceError> {
+/// If the file cannot be read, a line is too long, or `each` fails.
+pub fn for_each_line<Failure: From<TraceError>>(path: &Path, mut each: impl FnMut(Line<'_>) -> Result<(), Failure>) -> Result<(), Failure> {
     let failed = |line: Option<usize>| {
         move |source| TraceError::Io {
             path: path.to_owned(),
@@ -49,40 +55,62 @@ pub(crate) fn for_each<Record: DeserializeOwned>(
         Box::new(file)
     };
     let mut bytes = vec![];
-    let mut records = 0;
-    for line in 1.. {
+    for number in 1.. {
         bytes.clear();
         let read = reader
             .by_ref()
             .take(LONGEST_LINE as u64 + 1)
             .read_until(b'\n', &mut bytes)
-            .map_err(failed(Some(line)))?;
+            .map_err(failed(Some(number)))?;
         if read == 0 {
             break;
         }
         if read > LONGEST_LINE {
-            return Err(TraceError::LongLine {
+            let error = TraceError::LongLine {
                 path: path.to_owned(),
-                line,
+                line: number,
                 limit: LONGEST_LINE,
-            });
+            };
+            return Err(error.into());
         }
         let mut content = bytes.as_slice();
-        if line == 1 {
+        if number == 1 {
             content = content.strip_prefix(BYTE_ORDER_MARK).unwrap_or(content);
         }
         if content.iter().all(u8::is_ascii_whitespace) {
             continue;
         }
-        let record = serde_json::from_slice(content).map_err(|source| TraceError::Json {
+        each(Line {
+            number,
+            bytes: content,
+            ended: content.ends_with(b"\n"),
+        })?;
+    }
+    Ok(())
+}
+
+/// Reads each line of a file as a `Record` and hands it over with its number, from 1. Blank lines are passed over. Returns
+/// how many records there were.
+///
+/// # Errors
+///
+/// If the file cannot be read, a line is too long or not a `Record` (`expected` says what that is), or `each` fails.
+pub fn for_each<Record: DeserializeOwned, Failure: From<TraceError>>(
+    path: &Path,
+    expected: &'static str,
+    mut each: impl FnMut(usize, Record) -> Result<(), Failure>,
+) -> Result<usize, Failure> {
+    let mut records = 0;
+    for_each_line(path, |line| {
+        let record = serde_json::from_slice(line.bytes).map_err(|source| TraceError::Json {
             path: path.to_owned(),
-            line,
+            line: line.number,
             expected,
             source,
         })?;
         records += 1;
-        each(line, record)?;
-    }
+        each(line.number, record)
+    })?;
     Ok(records)
 }
 
@@ -102,7 +130,7 @@ mod tests {
         let mut found = vec![];
         for_each(&path, "[1, 2]", |line, record| {
             found.push((line, record));
-            Ok(())
+            Ok::<_, TraceError>(())
         })
         .map(|_| found)
     }
@@ -152,7 +180,7 @@ mod tests {
 
     #[test]
     fn a_missing_file_is_the_users_mistake() {
-        let error = for_each(Path::new("/nowhere/at/all.jsonl"), "", |_, _: u32| Ok(())).unwrap_err();
+        let error = for_each::<u32, TraceError>(Path::new("/nowhere/at/all.jsonl"), "", |_, _| Ok(())).unwrap_err();
         assert!(error.is_users_mistake());
         assert!(error.to_string().starts_with("could not read /nowhere/at/all.jsonl: "), "{error}");
     }

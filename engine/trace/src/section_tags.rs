@@ -35,6 +35,13 @@ pub(crate) struct Tag {
     pub(crate) exact: bool,
 }
 
+impl Tag {
+    /// The label between the quotes, as it is written.
+    pub(crate) fn written<'a>(&self, text: &'a str) -> &'a str {
+        text[self.start..self.end].trim_matches(|character| matches!(character, '[' | ']' | ' ') || is_quote(character))
+    }
+}
+
 /// Every tag of a text, in order. No two overlap: a tag begins with a bracket and holds no other opening bracket.
 pub(crate) fn tags(text: &str) -> Vec<Tag> {
     text.match_indices('[').filter_map(|(start, _)| tag_at(text, start)).collect()

@@ -135,7 +135,10 @@ impl CompressionReport {
     /// From what and how, for the manifest of a study of the compressed model.
     #[must_use]
     pub fn without_components(self) -> Self {
-        Self { components: Vec::new(), ..self }
+        Self {
+            components: Vec::new(),
+            ..self
+        }
     }
 }
 

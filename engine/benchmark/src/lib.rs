@@ -1,0 +1,30 @@
+//! Benchmarks: what a model writes, whether it is right, and how it got there.
+//!
+//! The way of a benchmark is the order of these modules:
+//!
+//! * [`datasets`] — questions with their answers, as their publishers ship them.
+//! * [`prompts`] — questions into what a model is given.
+//! * [`generator`] — whoever turns a prompt into text; [`endpoint`] is one, for servers that speak OpenAI's language.
+//! * [`sampling`] — every question, every pass, exactly once, into [`samples`]: one JSON line each, appended and synced.
+//! * [`scoring`] — outputs into verdicts and scores, by rules that have names and can be switched afterwards.
+//! * [`statistics`] — intervals, passes, pairs of models, agreement.
+//! * [`annotation`] — outputs into behaviours, by an endpoint.
+//! * [`analyses`] — test-time compute, collapse, skipped thinking, knowledge against reasoning.
+//! * [`published`] — the paper's tables, value by value.
+//!
+//! What it is not: it runs no model of its own, and it prints nothing.
+
+pub mod analyses;
+pub mod annotation;
+pub mod datasets;
+pub mod endpoint;
+mod error;
+pub mod generator;
+pub mod prompts;
+pub mod published;
+pub mod samples;
+pub mod sampling;
+pub mod scoring;
+pub mod statistics;
+
+pub use error::BenchmarkError;

@@ -1,0 +1,14 @@
+//! Scoring: from an output to a verdict, by rules that have names and versions.
+//!
+//! Outputs are kept and rules can be switched afterwards; nothing is generated again. Every verdict keeps what was read
+//! out of the output and where it stands. An output without a readable answer is *unparsed*: it scores nothing and is
+//! counted apart, and a question without an output is *missing*: it is never counted as wrong.
+
+pub mod extract;
+mod rule;
+mod table;
+mod words;
+
+pub use rule::{Extracted, Rule, Verdict};
+pub use table::{BenchmarkScore, Estimate, Judged, ScoreSettings, score};
+pub use words::{exact_match, f1, normalised};

@@ -1,0 +1,197 @@
+//! Annotation from end to end: a file of outputs and an endpoint into a folder that `interpret` reads.
+//!
+//! The folder holds `windows.jsonl` (what the annotator answered, window by window, resumable), `traces.jsonl` and
+//! `annotations.jsonl`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use cruxscope_benchmark::BenchmarkError;
+use cruxscope_benchmark::annotation::{AnnotatedOutput, Subject, assemble, plan};
+use cruxscope_benchmark::datasets::Dataset;
+use cruxscope_benchmark::endpoint::{Endpoint, EndpointSettings};
+use cruxscope_benchmark::generator::SamplingSettings;
+use cruxscope_benchmark::samples::{Opened, Outputs, Sample, SampleLog};
+use cruxscope_benchmark::sampling::{SamplingPlan, SamplingReport};
+use cruxscope_study::folder::write_atomically;
+use cruxscope_trace::lines;
+use serde::Serialize;
+
+use crate::sampling::collect;
+use crate::{Observer, RunError};
+
+/// What the annotator answered, window by window.
+pub const WINDOWS_FILE: &str = "windows.jsonl";
+/// The traces that were annotated.
+pub const TRACES_FILE: &str = "traces.jsonl";
+/// Their annotations.
+pub const ANNOTATIONS_FILE: &str = "annotations.jsonl";
+
+/// What a run is asked to do.
+#[derive(Clone, Debug)]
+pub struct AnnotationConfiguration {
+    /// The outputs.
+    pub subjects: Vec<Subject>,
+    /// Who annotates.
+    pub endpoint: EndpointSettings,
+    /// How its answers are sampled.
+    pub sampling: SamplingSettings,
+    /// Characters of an output shown at once.
+    pub window: usize,
+    /// The seed.
+    pub seed: u64,
+    /// Windows under way at once.
+    pub parallel: usize,
+    /// The folder.
+    pub out: PathBuf,
+}
+
+/// What a run came to.
+#[derive(Clone, Debug)]
+pub struct AnnotationOutcome {
+    /// How the windows went.
+    pub report: SamplingReport,
+    /// The annotations that are whole.
+    pub annotations: Vec<AnnotatedOutput>,
+    /// Traces of which a window is missing.
+    pub missing: Vec<String>,
+}
+
+/// A run whose plan is known and whose folder is open.
+#[derive(Debug)]
+pub struct PlannedAnnotation {
+    /// The windows.
+    pub plan: SamplingPlan,
+    /// What was there.
+    pub opened: Opened,
+    subjects: Vec<Subject>,
+    endpoint: Endpoint,
+    log: SampleLog,
+    parallel: usize,
+    out: PathBuf,
+}
+
+/// The outputs of one pass that can be annotated: with the prompt that the file names, or else the dataset's raw one. Returns
+/// also the ids for which neither knows a prompt.
+pub fn subjects(outputs: &Outputs, datasets: &[Dataset], pass: u32) -> (Vec<Subject>, Vec<String>) {
+    let questions = datasets.iter().flat_map(|dataset| &dataset.questions);
+    let raw: BTreeMap<&str, String> = questions.map(|question| (question.id.as_str(), question.raw_prompt())).collect();
+    let (mut found, mut without, mut seen) = (Vec::new(), Vec::new(), BTreeSet::new());
+    for output in outputs.outputs.iter().filter(|output| output.pass == pass) {
+        let prompt = output.prompt.as_ref().map(cruxscope_benchmark::prompts::Prompt::text);
+        match prompt.or_else(|| raw.get(output.id.as_str()).cloned()) {
+            Some(prompt) if seen.insert(output.id.clone()) => found.push(Subject {
+                id: output.id.clone(),
+                prompt,
+                output: output.output.clone(),
+            }),
+            Some(_) => {}
+            None => without.push(output.id.clone()),
+        }
+    }
+    (found, without)
+}
+
+impl PlannedAnnotation {
+    /// Cuts outputs into windows and opens the folder.
+    ///
+    /// # Errors
+    ///
+    /// If a setting makes no sense, there is nothing to annotate, or another run writes the folder.
+    pub fn new(configuration: AnnotationConfiguration) -> Result<Self, RunError> {
+        let endpoint = Endpoint::new(configuration.endpoint)?;
+        let plan = plan(
+            &endpoint,
+            &configuration.subjects,
+            &configuration.sampling,
+            configuration.window,
+            configuration.seed,
+        );
+        if plan.wanted.is_empty() {
+            return Err(BenchmarkError::Nothing {
+                what: "there is no output to annotate".into(),
+            }
+            .into());
+        }
+        let (log, opened) = SampleLog::open(&configuration.out.join(WINDOWS_FILE))?;
+        Ok(Self {
+            plan,
+            opened,
+            subjects: configuration.subjects,
+            endpoint,
+            log,
+            parallel: configuration.parallel.max(1),
+            out: configuration.out,
+        })
+    }
+
+    /// Asks for the windows that are missing and writes traces and annotations.
+    ///
+    /// # Errors
+    ///
+    /// If something cannot be written. What the endpoint refuses is part of the outcome.
+    pub fn run(self, observer: &mut dyn Observer) -> Result<AnnotationOutcome, RunError> {
+        let report = collect(&self.plan, &self.endpoint, &self.log, &self.opened, self.parallel, observer)?;
+        let answers = read_windows(&self.out.join(WINDOWS_FILE))?;
+        let (annotations, missing) = assemble(&self.plan, &self.subjects, answers);
+        let absent: BTreeSet<&str> = missing.iter().map(String::as_str).collect();
+        let traces = self
+            .subjects
+            .iter()
+            .filter(|subject| !absent.contains(subject.id.as_str()))
+            .map(|subject| TraceLine {
+                id: &subject.id,
+                prompt: &subject.prompt,
+                output: &subject.output,
+            });
+        write_lines(&self.out.join(TRACES_FILE), traces)?;
+        write_lines(&self.out.join(ANNOTATIONS_FILE), annotations.iter())?;
+        Ok(AnnotationOutcome { report, annotations, missing })
+    }
+}
+
+#[derive(Serialize)]
+struct TraceLine<'a> {
+    id: &'a str,
+    prompt: &'a str,
+    output: &'a str,
+}
+
+/// The answers of a file of windows; damaged lines were told when it was opened.
+fn read_windows(path: &Path) -> Result<Vec<Sample>, RunError> {
+    let mut samples = Vec::new();
+    lines::for_each_line::<RunError>(path, |line| {
+        if let Ok(sample) = serde_json::from_slice::<Sample>(line.bytes) {
+            samples.push(sample);
+        }
+        Ok(())
+    })?;
+    Ok(samples)
+}
+
+fn write_lines(path: &Path, records: impl Iterator<Item = impl Serialize>) -> Result<(), RunError> {
+    let mut bytes = Vec::new();
+    for record in records {
+        serde_json::to_writer(&mut bytes, &record).map_err(|error| RunError::Io {
+            attempt: "encode",
+            path: path.to_owned(),
+            source: error.into(),
+        })?;
+        bytes.push(b'\n');
+    }
+    Ok(write_atomically(path, &bytes)?)
+}
+
+/// Reads annotations of `{"id", "annotated"}` for comparing and checking.
+///
+/// # Errors
+///
+/// If the file cannot be read.
+pub fn read_annotations(path: &Path) -> Result<Vec<AnnotatedOutput>, RunError> {
+    let mut annotations = Vec::new();
+    lines::for_each::<AnnotatedOutput, RunError>(path, r#"{"id": "…", "annotated": "…"}"#, |_, annotation| {
+        annotations.push(annotation);
+        Ok(())
+    })?;
+    Ok(annotations)
+}

@@ -1,0 +1,277 @@
+//! Benchmarks from end to end: datasets and an endpoint into a file of samples, whatever happens on the way.
+//!
+//! A plan says what is wanted and what is there; the run makes what is missing. Samples are safe the moment they are whole,
+//! so a run that ends early, or is ended, goes on with the same command.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use cruxscope_benchmark::BenchmarkError;
+use cruxscope_benchmark::analyses::knowledge::{Corpus, Retriever};
+use cruxscope_benchmark::datasets::{Benchmark, Dataset, hub};
+use cruxscope_benchmark::endpoint::{Endpoint, EndpointSettings};
+use cruxscope_benchmark::generator::{Generator, SamplingSettings};
+use cruxscope_benchmark::prompts::{ChatTemplate, PromptStyle, PromptTemplate};
+use cruxscope_benchmark::samples::{Opened, SampleLog};
+use cruxscope_benchmark::sampling::{SamplingEvent, SamplingPlan, SamplingReport};
+
+use crate::{Event, Observer, RunError};
+
+/// Where a dataset comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DatasetSource {
+    /// A local file.
+    File(PathBuf),
+    /// Its publisher; what is fetched stays in the folder.
+    Hub {
+        /// The benchmark.
+        benchmark: Benchmark,
+        /// The revision, or the usual one.
+        revision: Option<String>,
+        /// Where it is kept.
+        folder: PathBuf,
+    },
+}
+
+impl DatasetSource {
+    /// Reads or fetches it.
+    ///
+    /// # Errors
+    ///
+    /// If that fails.
+    pub fn read(&self) -> Result<Dataset, RunError> {
+        Ok(match self {
+            Self::File(path) => Dataset::read(path)?,
+            Self::Hub { benchmark, revision, folder } => hub::fetch(*benchmark, revision.as_deref(), folder)?,
+        })
+    }
+}
+
+/// How prompts are made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum PromptChoice {
+    /// As in the published outputs.
+    #[default]
+    Raw,
+    /// A person's message, for the server's own template.
+    Messages,
+    /// Through a checkpoint's chat template: its folder, `tokenizer_config.json`, or a `.jinja` file.
+    Chat(PathBuf),
+    /// Through a template of one's own.
+    Custom(PathBuf),
+}
+
+impl PromptChoice {
+    fn style(&self) -> Result<PromptStyle, RunError> {
+        Ok(match self {
+            Self::Raw => PromptStyle::Raw,
+            Self::Messages => PromptStyle::Messages,
+            Self::Chat(path) => PromptStyle::Chat(ChatTemplate::open(path)?),
+            Self::Custom(path) => {
+                let text = std::fs::read_to_string(path).map_err(|source| RunError::Io {
+                    attempt: "read",
+                    path: path.clone(),
+                    source,
+                })?;
+                PromptStyle::Custom(PromptTemplate::new(&path.display().to_string(), text)?)
+            }
+        })
+    }
+}
+
+/// Passages that are put before each question.
+#[derive(Clone, Debug)]
+pub struct Retrieval {
+    /// A file of passages, or the dataset's own.
+    pub corpus: Option<PathBuf>,
+    /// Passages a question.
+    pub count: usize,
+    /// An embeddings endpoint, or words alone.
+    pub embeddings: Option<EndpointSettings>,
+}
+
+/// What a run is asked to do.
+#[derive(Clone, Debug)]
+pub struct SamplingConfiguration {
+    /// The datasets.
+    pub datasets: Vec<DatasetSource>,
+    /// Only so many questions of each.
+    pub first: Option<usize>,
+    /// Passages for the questions, if any.
+    pub retrieval: Option<Retrieval>,
+    /// How prompts are made.
+    pub prompt: PromptChoice,
+    /// Who answers.
+    pub endpoint: EndpointSettings,
+    /// How text is sampled.
+    pub sampling: SamplingSettings,
+    /// Passes over the questions.
+    pub passes: u32,
+    /// Seed of the first pass.
+    pub seed: u64,
+    /// Samples under way at once.
+    pub parallel: usize,
+    /// The file of samples.
+    pub out: PathBuf,
+}
+
+/// A run whose plan is known and whose file is open.
+#[derive(Debug)]
+pub struct PlannedSampling {
+    /// What is wanted.
+    pub plan: SamplingPlan,
+    /// What was there.
+    pub opened: Opened,
+    /// Questions by benchmark.
+    pub questions: Vec<(Benchmark, usize)>,
+    endpoint: Endpoint,
+    log: SampleLog,
+    parallel: usize,
+}
+
+impl PlannedSampling {
+    /// Reads datasets, makes prompts, opens the file of samples. Nothing is asked of the endpoint, except vectors of passages
+    /// where those are wanted.
+    ///
+    /// # Errors
+    ///
+    /// If a dataset, template or setting cannot be used, or another run writes the file.
+    pub fn new(configuration: &SamplingConfiguration) -> Result<Self, RunError> {
+        check(&configuration.sampling)?;
+        if configuration.parallel == 0 {
+            return Err(setting("the number of samples at once", "0", "at least one is needed"));
+        }
+        if configuration.sampling.stop_on_collapse && !configuration.endpoint.stream {
+            return Err(setting(
+                "stopping on collapse",
+                "on",
+                "that needs a stream: a whole answer cannot be ended early",
+            ));
+        }
+        let mut datasets = configuration.datasets.iter().map(DatasetSource::read).collect::<Result<Vec<_>, _>>()?;
+        if let Some(count) = configuration.first {
+            datasets = datasets.into_iter().map(|dataset| dataset.first(count)).collect();
+        }
+        if let Some(retrieval) = &configuration.retrieval {
+            datasets = datasets.iter().map(|dataset| equip(dataset, retrieval)).collect::<Result<_, _>>()?;
+        }
+        let style = configuration.prompt.style()?;
+        let endpoint = Endpoint::new(configuration.endpoint.clone())?;
+        let plan = SamplingPlan::new(&endpoint, &datasets, &style, &configuration.sampling, configuration.passes, configuration.seed)?;
+        let (log, opened) = SampleLog::open(&configuration.out)?;
+        Ok(Self {
+            plan,
+            opened,
+            questions: datasets.iter().map(|dataset| (dataset.benchmark, dataset.questions.len())).collect(),
+            endpoint,
+            log,
+            parallel: configuration.parallel,
+        })
+    }
+
+    /// Wanted samples that are not there.
+    pub fn missing(&self) -> usize {
+        self.plan.missing(&self.opened).count()
+    }
+
+    /// Makes what is missing.
+    ///
+    /// # Errors
+    ///
+    /// If a sample cannot be written. What the endpoint refuses is part of the report.
+    pub fn run(self, observer: &mut dyn Observer) -> Result<SamplingReport, RunError> {
+        collect(&self.plan, &self.endpoint, &self.log, &self.opened, self.parallel, observer)
+    }
+}
+
+/// Refuses settings that make no sense, before anything is asked.
+fn check(sampling: &SamplingSettings) -> Result<(), RunError> {
+    if !sampling.temperature.is_finite() || sampling.temperature < 0.0 {
+        return Err(setting("the temperature", &sampling.temperature.to_string(), "it must be 0 or more"));
+    }
+    if !(sampling.top_p > 0.0 && sampling.top_p <= 1.0) {
+        return Err(setting("top-p", &sampling.top_p.to_string(), "it must be above 0 and at most 1"));
+    }
+    if sampling.max_new_tokens == 0 {
+        return Err(setting("the number of new tokens", "0", "at least one is needed"));
+    }
+    Ok(())
+}
+
+fn setting(setting: &'static str, value: &str, rule: &'static str) -> RunError {
+    RunError::Setting {
+        setting,
+        value: value.to_owned(),
+        rule,
+    }
+}
+
+/// A dataset with passages before its questions.
+fn equip(dataset: &Dataset, retrieval: &Retrieval) -> Result<Dataset, RunError> {
+    let corpus = match &retrieval.corpus {
+        Some(path) => Corpus::read(path)?,
+        None => Corpus::of(dataset)?,
+    };
+    let endpoint = retrieval.embeddings.clone().map(Endpoint::new).transpose()?;
+    let retriever = match &endpoint {
+        Some(endpoint) => Retriever::by_vectors(&corpus, endpoint)?,
+        None => Retriever::by_words(&corpus),
+    };
+    Ok(retriever.equip(dataset, retrieval.count)?)
+}
+
+/// Carries out a plan and tells an observer.
+pub(crate) fn collect(
+    plan: &SamplingPlan,
+    generator: &dyn Generator,
+    log: &SampleLog,
+    opened: &Opened,
+    parallel: usize,
+    observer: &mut dyn Observer,
+) -> Result<SamplingReport, RunError> {
+    let of = plan.wanted.len();
+    let kept = of - plan.missing(opened).count();
+    if kept > 0 {
+        observer.event(Event::Resumed { instances: kept });
+    }
+    let begun = Instant::now();
+    let mut tokens = 0;
+    // Both the question whether to stop and the events go to one observer, in turn.
+    let observer = std::cell::RefCell::new(observer);
+    let mut tell = |event: SamplingEvent<'_>| {
+        let mut observer = observer.borrow_mut();
+        match event {
+            SamplingEvent::Made { sample, done } => {
+                // Some servers do not count while they stream; four bytes a token is near enough for a rate.
+                tokens += sample.new_tokens.unwrap_or(sample.output.len() as u64 / 4);
+                let elapsed = begun.elapsed();
+                let left = elapsed.mul_f64((of - done) as f64 / (done - kept).max(1) as f64);
+                observer.event(Event::Began {
+                    id: format!("{done} of {of} samples, the last {}", sample.id),
+                    count: 1,
+                });
+                observer.event(Event::Advanced {
+                    share: done as f64 / of as f64,
+                    tokens_per_second: tokens as f64 / elapsed.max(Duration::from_millis(1)).as_secs_f64(),
+                    left: Some(left),
+                });
+            }
+            SamplingEvent::Failed(failure) => observer.event(Event::Note {
+                text: format!("{}, pass {}: {}: {}", failure.id, failure.pass, failure.kind.words(), failure.message),
+            }),
+        }
+    };
+    let stop = || observer.borrow().stop();
+    let report = plan.collect(generator, log, opened, parallel, &stop, &mut tell)?;
+    Ok(report)
+}
+
+impl From<BenchmarkError> for RunError {
+    fn from(error: BenchmarkError) -> Self {
+        match error {
+            BenchmarkError::Lines(error) => Self::Trace(error),
+            BenchmarkError::Study(error) => Self::Study(error),
+            other => Self::Benchmark(Box::new(other)),
+        }
+    }
+}
