@@ -12,12 +12,11 @@
 //! * [`perplexity`] — the cheap yardstick of what compression cost, over [`windows`] of tokens.
 //! * [`generate`] — texts out of a model: prompts in words, samples by seed, text as it comes.
 //! * [`sampling`] — datasets and an endpoint into samples; [`annotation`] — outputs and an endpoint into annotations.
-//! * [`benchmark`] — tokens per second and peak memory of the same work, repeatedly.
+//! * [`speed`] — tokens per second and peak memory of the same work, repeatedly.
 //!
 //! What it is not: it prints nothing and draws nothing.
 
 pub mod annotation;
-pub mod benchmark;
 pub mod compress;
 mod error;
 pub mod generate;
@@ -30,6 +29,7 @@ pub mod perplexity;
 pub mod plan;
 mod progress;
 pub mod sampling;
+pub mod speed;
 pub mod validate;
 pub mod windows;
 

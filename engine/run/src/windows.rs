@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use cruxscope_checkpoint::Checkpoint;
 use cruxscope_model::ModelError;
+use cruxscope_study::SplitMix;
 use cruxscope_trace::{Trace, TraceContent};
 use safetensors::SafeTensors;
 use safetensors::tensor::Dtype;
@@ -67,18 +68,9 @@ impl Calibration {
 
 /// Puts windows in an order that hangs on the seed alone (Fisher and Yates).
 fn draw<T>(windows: &mut [T], seed: u64) {
-    // SplitMix64: a few windows out of some thousands ask for no more.
-    let mut state = seed;
-    let mut next = || {
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = state;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    };
+    let mut random = SplitMix::new(seed);
     for last in (1..windows.len()).rev() {
-        let other = (u128::from(next()) * (last as u128 + 1)) >> 64;
-        windows.swap(last, other as usize);
+        windows.swap(last, random.below(last + 1));
     }
 }
 

@@ -8,8 +8,8 @@ use clap::Args;
 use cruxscope_checkpoint::Checkpoint;
 use cruxscope_model::{device, with_kernels};
 use cruxscope_run::RunError;
-use cruxscope_run::benchmark::generation;
 use cruxscope_run::machine::bytes_in_words;
+use cruxscope_run::speed::generation;
 use serde_json::Value;
 
 use super::process::{output_of, this_command_alone, thread_counts};

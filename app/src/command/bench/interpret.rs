@@ -8,10 +8,10 @@ use clap::Args;
 use cruxscope_checkpoint::Checkpoint;
 use cruxscope_model::{device, with_kernels};
 use cruxscope_run::RunError;
-use cruxscope_run::benchmark::{self, Measurement};
 use cruxscope_run::instances::Instances;
 use cruxscope_run::machine::bytes_in_words;
 use cruxscope_run::plan::Plan;
+use cruxscope_run::speed::{self, Measurement};
 use serde_json::{Value, json};
 
 use super::process::{output_of, this_command_alone, thread_counts};
@@ -83,7 +83,7 @@ fn measure(arguments: &Arguments) -> Result<Measurement, Failure> {
     let definition = arguments.source.settings().definition;
     let plan = Plan::new(checkpoint.config(), &instances, definition, arguments.machine.weights.into(), None)?;
     let works = &instances.works;
-    let measured = with_kernels!(device, |kernels| benchmark::interpret(
+    let measured = with_kernels!(device, |kernels| speed::interpret(
         checkpoint,
         kernels,
         plan.residence,
