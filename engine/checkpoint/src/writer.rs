@@ -13,9 +13,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde_json::{Value, json};
 
 use crate::checkpoint::layer_of;
-use crate::config::{
-    ATTENTION_NORM, Architecture, EMBEDDING, FEED_FORWARD_NORM, FINAL_NORM, HEAD, KEY_NORM, ModelConfig, QUERY_NORM, layer_tensor,
-};
+use crate::config::{ATTENTION_NORM, Architecture, EMBEDDING, FEED_FORWARD_NORM, FINAL_NORM, HEAD, KEY_NORM, ModelConfig, QUERY_NORM, layer_tensor};
 use crate::packed::{PackedWeight, Scheme};
 use crate::rope::RopeScaling;
 use crate::store::{Store, StoreFile};
