@@ -195,3 +195,59 @@ pub fn read_annotations(path: &Path) -> Result<Vec<AnnotatedOutput>, RunError> {
     })?;
     Ok(annotations)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn subjects_have_their_own_prompt_or_the_datasets() {
+        let folder = tempfile::tempdir().unwrap();
+        let (data, samples) = (folder.path().join("data.jsonl"), folder.path().join("samples.jsonl"));
+        std::fs::write(&data, r#"{"input": "When?", "target": "(A)"}"#).unwrap();
+        let lines = [
+            r#"{"id": "temporal_sequences/0", "output": "a"}"#,
+            r#"{"id": "temporal_sequences/0", "output": "second pass"}"#,
+            r#"{"id": "temporal_sequences/1", "output": "b"}"#,
+            r#"{"id": "mine/7", "prompt": "Why?\n", "output": "c"}"#,
+        ];
+        std::fs::write(&samples, lines.join("\n")).unwrap();
+        let outputs = Outputs::read(&samples).unwrap();
+        let datasets = [Dataset::read(&data).unwrap()];
+        let (found, without) = subjects(&outputs, &datasets, 1);
+        let prompts: Vec<(&str, &str, &str)> = found
+            .iter()
+            .map(|subject| (subject.id.as_str(), subject.prompt.as_str(), subject.output.as_str()))
+            .collect();
+        assert_eq!(without, ["temporal_sequences/1"]);
+        assert_eq!(prompts.len(), 2);
+        assert!(prompts.contains(&("mine/7", "Why?\n", "c")));
+        assert!(
+            found
+                .iter()
+                .any(|subject| subject.prompt.ends_with("When?\n<think>\n") && subject.output == "a")
+        );
+        assert_eq!(subjects(&outputs, &datasets, 2).0[0].output, "second pass");
+    }
+
+    #[test]
+    fn what_is_written_is_what_interpret_reads() {
+        let folder = tempfile::tempdir().unwrap();
+        let (traces, annotations) = (folder.path().join(TRACES_FILE), folder.path().join(ANNOTATIONS_FILE));
+        let line = TraceLine {
+            id: "FOLIO/1",
+            prompt: "é?\n",
+            output: "Wait.",
+        };
+        write_lines(&traces, std::iter::once(line)).unwrap();
+        let annotated = AnnotatedOutput {
+            id: "FOLIO/1".into(),
+            annotated: "[\"backtracking\"] Wait. [\"end-section\"]".into(),
+            windows_cut: 1,
+        };
+        write_lines(&annotations, std::iter::once(&annotated)).unwrap();
+        assert_eq!(read_annotations(&annotations).unwrap(), [annotated]);
+        let set = cruxscope_trace::TraceSet::read(&traces, &annotations).unwrap();
+        assert_eq!((set.instances.len(), set.unannotated.len()), (1, 0));
+    }
+}

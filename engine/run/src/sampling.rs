@@ -275,3 +275,69 @@ impl From<BenchmarkError> for RunError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use cruxscope_benchmark::endpoint::Interface;
+
+    use super::*;
+    use crate::Silent;
+
+    fn configuration(folder: &std::path::Path) -> SamplingConfiguration {
+        let data = folder.join("data.jsonl");
+        std::fs::write(
+            &data,
+            "{\"input\": \"When?\", \"target\": \"(A)\"}\n{\"input\": \"Where?\", \"target\": \"(B)\"}\n",
+        )
+        .unwrap();
+        // Nobody listens at the discard port.
+        let mut endpoint = EndpointSettings::new("http://127.0.0.1:9/v1", Interface::Completions, "tiny");
+        endpoint.retry.attempts = 1;
+        SamplingConfiguration {
+            datasets: vec![DatasetSource::File(data)],
+            first: None,
+            retrieval: None,
+            prompt: PromptChoice::Raw,
+            endpoint,
+            sampling: SamplingSettings::default(),
+            passes: 3,
+            seed: 1,
+            parallel: 2,
+            out: folder.join("samples.jsonl"),
+        }
+    }
+
+    #[test]
+    fn a_plan_says_what_is_wanted_and_a_dead_endpoint_is_a_report() {
+        let folder = tempfile::tempdir().unwrap();
+        let planned = PlannedSampling::new(&configuration(folder.path())).unwrap();
+        assert_eq!(
+            (planned.plan.wanted.len(), planned.missing(), planned.questions.clone()),
+            (6, 6, vec![(Benchmark::Temporal, 2)])
+        );
+        let report = planned.run(&mut Silent).unwrap();
+        assert_eq!((report.made, report.missing(), report.failures.len()), (0, 6, 6));
+    }
+
+    #[test]
+    fn settings_that_make_no_sense_are_refused_before_anything_is_asked() {
+        let folder = tempfile::tempdir().unwrap();
+        let wrong: [fn(&mut SamplingConfiguration); 6] = [
+            |configuration| configuration.sampling.temperature = f64::NAN,
+            |configuration| configuration.sampling.top_p = 0.0,
+            |configuration| configuration.sampling.max_new_tokens = 0,
+            |configuration| configuration.parallel = 0,
+            |configuration| configuration.passes = 0,
+            |configuration| {
+                configuration.sampling.stop_on_collapse = true;
+                configuration.endpoint.stream = false;
+            },
+        ];
+        for change in wrong {
+            let mut configuration = configuration(folder.path());
+            change(&mut configuration);
+            assert!(PlannedSampling::new(&configuration).unwrap_err().is_users_mistake());
+            assert!(!configuration.out.exists(), "nothing is written either");
+        }
+    }
+}
