@@ -201,11 +201,11 @@ fn bad_input_is_refused_by_name() {
     assert!(matches!(round_to_nearest(&[f32::NAN], 1, 1, &grid), Err(CompressError::NotFinite { .. })));
     assert_eq!(
         refused(gptq(&[1.0; 4], 2, 2, &[1.0; 3], &gptq_settings)),
-        "GPTQ: the Hessian has 3 values, where 2 x 2 was expected"
+        "factoring: the Hessian has 3 values, where 2 x 2 was expected"
     );
     assert_eq!(
         refused(gptq(&[1.0; 4], 2, 2, &[f64::INFINITY; 4], &gptq_settings)),
-        "GPTQ: the Hessian holds a value that is not finite"
+        "factoring: the Hessian holds a value that is not finite"
     );
     let indefinite = [1.0, 100.0, 100.0, 1.0];
     let strict = GptqSettings {

@@ -42,8 +42,8 @@ impl Default for Damping {
     }
 }
 
-/// The name in errors: GPTQ, GPTAQ and SparseGPT share it.
-const METHOD: &str = "the inverse Hessian";
+/// The step in errors: GPTQ, GPTAQ and SparseGPT share it.
+const METHOD: &str = "factoring";
 const LADDER_STEP: f64 = 0.01;
 
 /// The factor `U` of the inverse Hessian, `H⁻¹ = Uᵀ U`, in the order in which columns are taken.
