@@ -8,7 +8,7 @@ use cruxscope_compress::paper::Experiment;
 use cruxscope_compress::quantize::GroupSize;
 use cruxscope_run::RunError;
 use cruxscope_run::compress::{CompressSettings, Compression, CompressionReport, report_of};
-use cruxscope_study::folder;
+use cruxscope_study::{FileDigest, folder};
 
 use super::compress::calibration::CalibrationArguments;
 use super::compress::output::{OutputArguments, plan_line, scales_table};
@@ -61,12 +61,20 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         ExperimentFlag::Table9 => Experiment::Table9,
         ExperimentFlag::AppendixM => Experiment::AppendixM,
     };
-    let layers = Checkpoint::open(&arguments.model).map_err(RunError::from)?.config().layers;
+    let checkpoint = Checkpoint::open(&arguments.model).map_err(RunError::from)?;
+    let layers = checkpoint.config().layers;
     let group_size = GroupSize::new(arguments.group_size).map_err(|error| Failure::Mistake(error.into()))?;
     let rows = experiment.rows(layers, group_size).map_err(Failure::mistake)?;
     std::fs::create_dir_all(&arguments.out).map_err(Failure::failed)?;
     let mut progress = Progress::new();
     let mut reports = Vec::new();
+    let mut files = Vec::new();
+    if arguments.out.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
+        // Rows of an earlier run may be there: whether they are of the same model is decided by its files.
+        for path in checkpoint.files() {
+            files.push(folder::digest_of_file(&path)?);
+        }
+    }
     for (name, recipe) in rows {
         let settings = CompressSettings {
             recipe,
@@ -77,7 +85,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             model: arguments.model.clone(),
             out: arguments.out.join(&name),
         };
-        let report = match kept(&settings)? {
+        let report = match kept(&settings, &files)? {
             Some(report) => report,
             None => {
                 let compression = Compression::prepare(&settings)?;
@@ -118,17 +126,12 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 /// What an earlier run made of a row, if it is the same.
-fn kept(settings: &CompressSettings) -> Result<Option<CompressionReport>, Failure> {
+fn kept(settings: &CompressSettings, files: &[FileDigest]) -> Result<Option<CompressionReport>, Failure> {
     if !settings.out.exists() {
         return Ok(None);
     }
-    let checkpoint = Checkpoint::open(&settings.model).map_err(RunError::from)?;
-    let mut files = Vec::new();
-    for path in checkpoint.files() {
-        files.push(folder::digest_of_file(&path)?);
-    }
     match report_of(&settings.out) {
-        Some(report) if report.recipe == settings.recipe && report.source_files == files => Ok(Some(report)),
+        Some(report) if report.recipe == settings.recipe && report.source_files == *files => Ok(Some(report)),
         _ => Err(Failure::mistake(format!(
             "{} holds something else already; choose another folder with --out, or delete it",
             settings.out.display()

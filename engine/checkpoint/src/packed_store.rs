@@ -9,17 +9,19 @@ use crate::packed::{Layout, PackedError, PackedWeight, Scheme};
 use crate::store::{ElementType, Store, StoredTensor};
 
 impl Store {
-    /// The module that a weight belongs to, if that is stored packed.
-    pub fn packed_stem<'a>(&self, name: &'a str) -> Option<&'a str> {
-        let stem = name.strip_suffix(".weight")?;
-        let packed = self.packed.is_some() && !self.tensors.contains_key(name);
-        (packed && self.tensors.contains_key(&format!("{stem}.qweight"))).then_some(stem)
+    /// The module that a weight belongs to, and how it is packed, if it is.
+    pub fn packed_module<'a>(&self, name: &'a str) -> Option<(&'a str, Scheme)> {
+        let (stem, scheme) = (name.strip_suffix(".weight")?, self.packed?);
+        let packed = !self.tensors.contains_key(name) && self.tensors.contains_key(&format!("{stem}.qweight"));
+        packed.then_some((stem, scheme))
     }
 
     /// A weight `[rows, columns]` as float32, packed or not.
     pub fn weight(&self, name: &str, rows: usize, columns: usize) -> Result<Vec<f32>, CheckpointError> {
-        let Some(stem) = self.packed_stem(name) else { return self.whole(name) };
-        let packed = self.packed_weight(stem, rows, columns, true)?;
+        let Some((stem, scheme)) = self.packed_module(name) else {
+            return self.whole(name);
+        };
+        let packed = self.packed_weight(stem, &scheme, rows, columns, true)?;
         let codes = packed.unpack().map_err(|error| self.unusable(stem, &error))?;
         // Scales are the only numbers here that could be infinite, and zero times infinity is no number.
         if let Some(place) = codes.scales.iter().position(|scale| !scale.is_finite()) {
@@ -36,12 +38,7 @@ impl Store {
 
     /// The arrays of a packed module, or only their sizes. Bits are those that the words have room for, since a checkpoint may
     /// give modules different ones.
-    pub fn packed_weight(&self, stem: &str, rows: usize, columns: usize, with_values: bool) -> Result<PackedWeight, CheckpointError> {
-        let scheme = self.packed.unwrap_or(Scheme {
-            layout: Layout::Awq,
-            bits: 4,
-            group: None,
-        });
+    pub fn packed_weight(&self, stem: &str, scheme: &Scheme, rows: usize, columns: usize, with_values: bool) -> Result<PackedWeight, CheckpointError> {
         let words = self.array(stem, "qweight")?.shape.first().copied().unwrap_or(0);
         let bits = match scheme.layout {
             Layout::Awq => 4,

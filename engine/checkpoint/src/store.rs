@@ -169,9 +169,8 @@ impl Store {
     /// # Errors
     /// `MissingTensor`, `Shape`, `Unsupported` or `Damaged`, all of which name the tensor.
     pub fn check(&self, name: &str, expected: &[usize]) -> Result<(), CheckpointError> {
-        if let Some(stem) = self.packed_stem(name) {
-            let [rows, columns] = *expected else { return Ok(()) };
-            return self.packed_weight(stem, rows, columns, false).map(|_| ());
+        if let (Some((stem, scheme)), [rows, columns]) = (self.packed_module(name), expected) {
+            return self.packed_weight(stem, &scheme, *rows, *columns, false).map(|_| ());
         }
         let Some(tensor) = self.tensors.get(name) else {
             return Err(CheckpointError::MissingTensor {

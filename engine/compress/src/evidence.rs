@@ -21,23 +21,18 @@ pub struct Statistics {
     pub tokens: usize,
 }
 
-/// Statistics of one input, and the factors of its Hessian that were asked for so far: query, key and value share theirs, and so
-/// do gate and up.
+/// Statistics of one input, and the factor of its Hessian that was asked for last: query, key and value share theirs, and so do
+/// gate and up.
 #[derive(Debug)]
 pub struct Evidence {
     statistics: Statistics,
-    columns: usize,
-    factors: Vec<((ColumnOrder, GroupSize, Damping), HessianFactor)>,
+    factor: Option<((ColumnOrder, GroupSize, Damping), HessianFactor)>,
 }
 
 impl Evidence {
     /// Of these statistics.
     pub fn new(statistics: Statistics) -> Self {
-        Self {
-            columns: statistics.means.len(),
-            statistics,
-            factors: Vec::new(),
-        }
+        Self { statistics, factor: None }
     }
 
     /// The statistics.
@@ -45,7 +40,8 @@ impl Evidence {
         &self.statistics
     }
 
-    /// The factor of the damped inverse Hessian, made when it is first asked for, and the statistics it is made of.
+    /// The factor of the damped inverse Hessian, made unless it was the last one asked for (it is as large as the Hessian, so
+    /// others are not kept), and the statistics it is made of.
     ///
     /// # Errors
     /// As [`HessianFactor::new`].
@@ -53,17 +49,11 @@ impl Evidence {
         // Groups matter to one order only.
         let group_size = if order == ColumnOrder::GroupAware { group_size } else { GroupSize::Row };
         let key = (order, group_size, damping);
-        let found = self.factors.iter().position(|(known, _)| *known == key);
-        let place = match found {
-            Some(place) => place,
-            None => {
-                let factor = HessianFactor::new(&self.statistics.hessian, self.columns, order, group_size, damping)?;
-                // Methods differ from matrix to matrix at most; more than two factors at a time would only fill memory.
-                self.factors.truncate(1);
-                self.factors.push((key, factor));
-                self.factors.len() - 1
-            }
+        let factor = match self.factor.take() {
+            Some((known, factor)) if known == key => factor,
+            _ => HessianFactor::new(&self.statistics.hessian, self.statistics.means.len(), order, group_size, damping)?,
         };
-        Ok((&self.factors[place].1, &self.statistics))
+        let (_, factor) = self.factor.insert((key, factor));
+        Ok((factor, &self.statistics))
     }
 }

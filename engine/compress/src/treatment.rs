@@ -10,7 +10,7 @@ use crate::evidence::Evidence;
 use crate::linear_algebra::{dot, product};
 use crate::prune::{AlphaPruningSettings, Pattern, SparseGptSettings, input_norms_of_hessian, magnitude, sparse_gpt_with_factor, wanda};
 use crate::quantize::{
-    AsymmetryFactor, ColumnOrder, Compatibility, Compensated, Damping, GptaqSettings, GptqSettings, GridSettings, Quantized, gptaq_with_factors,
+    AsymmetryFactor, ColumnOrder, Compatibility, Compensated, Damping, GptaqSettings, GptqSettings, GridSettings, GroupSize, Quantized, gptaq_with_factors,
     gptq_with_factor, round_to_nearest,
 };
 
@@ -182,7 +182,7 @@ impl Treatment {
             Self::SparseGpt(settings) => {
                 let evidence = evidence.ok_or_else(missing)?;
                 let mut values = weight.values.clone();
-                let (factor, _) = evidence.factor(ColumnOrder::Stored, settings.group_size(), settings.damping())?;
+                let (factor, _) = evidence.factor(ColumnOrder::Stored, GroupSize::Row, settings.damping())?;
                 let report = sparse_gpt_with_factor(&mut values, rows, factor, settings)?;
                 Ok(Treated {
                     damping: Some(report.damping),

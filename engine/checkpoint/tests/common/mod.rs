@@ -1,6 +1,6 @@
 //! A tiny model in both forms, with everything that a test may want to break.
 
-#![allow(dead_code)]
+#![allow(dead_code)] // every test file uses its own part
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};

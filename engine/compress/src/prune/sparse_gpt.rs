@@ -48,14 +48,9 @@ impl SparseGptSettings {
         }
     }
 
-    /// The groups that it is factored for: none.
-    pub fn group_size(&self) -> GroupSize {
-        GroupSize::Row
-    }
-
     /// The factor of a Hessian that these settings ask for.
     pub(super) fn factor(&self, hessian: &[f64], columns: usize) -> Result<HessianFactor, CompressError> {
-        HessianFactor::new(hessian, columns, ColumnOrder::Stored, self.group_size(), self.damping())
+        HessianFactor::new(hessian, columns, ColumnOrder::Stored, GroupSize::Row, self.damping())
     }
 }
 

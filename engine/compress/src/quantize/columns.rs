@@ -185,7 +185,6 @@ impl ColumnLoop<'_> {
 
     /// The columns of a block, for rows `first .. first + 16`.
     #[inline(always)]
-    #[allow(clippy::too_many_arguments)]
     fn inner(
         &self,
         current: &[f32],
