@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use cruxscope_checkpoint::Checkpoint;
-use cruxscope_model::generation::{Finish, Generator, Request, Sampling, TextStream, Unwatched, generate, stop_tokens};
+use cruxscope_model::generation::{Finish, Generator, Request, Sampling, TextStream, Unwatched, generate};
 use cruxscope_model::kernels::cpu::CpuKernels;
 use cruxscope_tests::{root, smollm2};
 use serde_json::Value;
@@ -56,7 +56,7 @@ fn greedy_tokens_are_those_of_transformers() {
     }
 
     // The end of a turn, which the model's metadata names, ends the first of them.
-    let stop = stop_tokens(&checkpoint).unwrap();
+    let stop = checkpoint.stop_tokens().unwrap();
     assert_eq!(stop, BTreeSet::from([2]));
     let ended = generate(&generator, &[Request { stop, ..requests[0].clone() }], 1, &mut Unwatched).unwrap();
     let first = found[0].tokens.iter().position(|token| *token == 2).unwrap();

@@ -48,7 +48,7 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
     let text = arguments.text.calibration();
     let settings = ValidateSettings {
         treatment: arguments.method.treatment()?,
-        text: text.ok_or_else(|| Failure::mistake("give the text to read: --calibration-traces, --calibration-text or --calibration-tokens"))?,
+        text: text.ok_or_else(|| Failure::mistake("give the text to read: --traces, --text or --tokens"))?,
         residence: if arguments.streamed { Residence::Streamed } else { Residence::Resident },
         study: arguments.study,
         model: arguments.model,

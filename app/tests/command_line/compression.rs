@@ -355,7 +355,7 @@ fn validation_measures_every_component_and_goes_on_where_it_was() {
                 "--windows",
                 "2",
             ])
-            .args(["--calibration-traces", &traces, "--json", "--study"])
+            .args(["--traces", &traces, "--json", "--study"])
             .arg(inputs.path("study"))
             .arg("--model")
             .arg(inputs.path("model"))

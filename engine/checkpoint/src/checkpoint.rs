@@ -10,7 +10,7 @@ use crate::gguf::MetadataValues;
 use crate::store::Store;
 use crate::tokenizer::TraceTokenizer;
 use crate::weights::{LayerWeights, Matrix, Projection};
-use crate::{folder, gguf, gguf_tokenizer};
+use crate::{folder, gguf, gguf_tokenizer, stop_tokens};
 
 /// A model's files, opened. Weights stay on disk until asked for; asking twice reads twice.
 pub struct Checkpoint {
@@ -185,6 +185,15 @@ impl Checkpoint {
     /// `NotFinite`.
     pub fn final_norm(&self) -> Result<Vec<f32>, CheckpointError> {
         self.store.whole(FINAL_NORM)
+    }
+
+    /// The tokens that end a text: of a folder, those of `generation_config.json` or, where it names none, of `config.json`; of a
+    /// GGUF file, those of its metadata. There may be none.
+    ///
+    /// # Errors
+    /// When a file is there and cannot be read, or names something that is no token of the model.
+    pub fn stop_tokens(&self) -> Result<BTreeSet<u32>, CheckpointError> {
+        stop_tokens::of(&self.path, self.metadata.as_ref(), self.config.vocabulary)
     }
 
     /// The tokenizer: `tokenizer.json` of a folder, or rebuilt from a GGUF file's metadata.

@@ -16,6 +16,7 @@ pub mod packed;
 mod packed_store;
 mod pre_tokenizer;
 mod rope;
+mod stop_tokens;
 mod store;
 mod tokenizer;
 mod weights;

@@ -4,15 +4,14 @@
 //! one order: results are the same bits whatever the number of threads. What it is not: a general library; no pivoting, no
 //! complex numbers, no sparse matrices.
 
+pub use cruxscope_model::product::{Operand, Scalar, multiply_into};
+
 mod cholesky;
 mod products;
 mod spectrum;
 
 pub use cholesky::{cholesky_lower, cholesky_lower_plain, inverse_from_cholesky, lower_triangular_inverse, upper_cholesky_of_inverse};
-pub use products::{
-    Operand, Scalar, accumulate_cross_gram, accumulate_gram_lower, dot, gram, mirror_lower, multiply_into, product, product_here, product_transposed,
-    squared_distance,
-};
+pub use products::{accumulate_cross_gram, accumulate_gram_lower, dot, gram, mirror_lower, product, product_here, product_transposed, squared_distance};
 pub use spectrum::singular_values;
 
 /// Rows of one tile. Fixed, because results must not hang on the number of threads.

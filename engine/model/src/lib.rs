@@ -3,6 +3,7 @@
 //! * [`kernels`] — the dozen operations that a decoder is made of, forwards and backwards, behind one trait. Three
 //!   implementations stand side by side: plain float64 loops (the reference), vectorised and threaded float32 on the CPU,
 //!   and burn tensors for every accelerator.
+//! * [`product`] — matrix products on slices, for the CPU kernels and for whoever else needs them.
 //! * [`decoder`] — a checkpoint's layers brought to a device, one at a time or all at once.
 //! * [`block`] — one decoder layer, forwards, over all tokens of a sequence.
 //! * [`generation`] — tokens after a prompt, with caches of keys and values, for several sequences at once.
@@ -17,5 +18,6 @@ pub mod device;
 mod error;
 pub mod generation;
 pub mod kernels;
+pub mod product;
 
 pub use error::ModelError;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use cruxscope_checkpoint::Checkpoint;
 use cruxscope_model::decoder::{Decoder, Residence};
-use cruxscope_model::generation::{Completion, Finish, Generator, Request, Sampling, TextStream, Unwatched, Watch, generate, stop_tokens};
+use cruxscope_model::generation::{Completion, Finish, Generator, Request, Sampling, TextStream, Unwatched, Watch, generate};
 use cruxscope_model::kernels::cpu::CpuKernels;
 use cruxscope_model::kernels::generation::GenerationKernels;
 use cruxscope_model::kernels::reference::ReferenceKernels;
@@ -117,7 +117,7 @@ fn stop_tokens_end_a_text_and_are_no_part_of_it() {
     let found = generate(&generator, &[stopped], 1, &mut Unwatched).unwrap();
     assert_eq!(found[0].finish, Finish::Stop(stop));
     assert_eq!(found[0].tokens, whole[0].tokens[..first]);
-    assert_eq!(stop_tokens(&checkpoint()).unwrap(), BTreeSet::from([2]));
+    assert_eq!(checkpoint().stop_tokens().unwrap(), BTreeSet::from([2]));
     let nothing = generate(&generator, &[request(&[1, 2, 3], 5, 0)], 1, &mut Unwatched).unwrap();
     assert_eq!((nothing[0].tokens.len(), nothing[0].finish), (0, Finish::Length));
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cruxscope_checkpoint::{Checkpoint, TraceTokenizer};
-use cruxscope_model::generation::{Completion, Generator, Request, Sampling, TextStream, Watch, generate, stop_tokens};
+use cruxscope_model::generation::{Completion, Generator, Request, Sampling, TextStream, Watch, generate};
 use cruxscope_model::kernels::generation::GenerationKernels;
 
 use crate::RunError;
@@ -109,7 +109,7 @@ impl PlannedGeneration {
     /// When the checkpoint has no tokenizer, a stop token is not one, or a prompt does not fit.
     pub fn new(checkpoint: &Checkpoint, settings: &GenerateSettings) -> Result<Self, RunError> {
         let tokenizer = checkpoint.tokenizer()?;
-        let mut stop = if settings.past_the_end { BTreeSet::new() } else { stop_tokens(checkpoint)? };
+        let mut stop = if settings.past_the_end { BTreeSet::new() } else { checkpoint.stop_tokens()? };
         for wanted in &settings.stop {
             stop.insert(stop_token(&tokenizer, wanted)?);
         }

@@ -9,16 +9,16 @@ use cruxscope_run::windows::{Calibration, WindowSource};
 #[group(id = "calibration_source", multiple = true)]
 pub struct CalibrationArguments {
     /// Calibration: a safetensors file with arrays [windows, length] of token ids
-    #[arg(long, value_name = "FILE.safetensors", conflicts_with_all = ["calibration_text", "calibration_traces"])]
+    #[arg(long, visible_alias = "tokens", value_name = "FILE.safetensors", conflicts_with_all = ["calibration_text", "calibration_traces"])]
     pub calibration_tokens: Option<PathBuf>,
     /// Only this array of the file
-    #[arg(long, value_name = "NAME", requires = "calibration_tokens")]
+    #[arg(long, visible_alias = "array", value_name = "NAME", requires = "calibration_tokens")]
     pub calibration_array: Option<String>,
     /// Calibration: plain text
-    #[arg(long, value_name = "FILE", conflicts_with = "calibration_traces")]
+    #[arg(long, visible_alias = "text", value_name = "FILE", conflicts_with = "calibration_traces")]
     pub calibration_text: Option<PathBuf>,
     /// Calibration: traces, JSON lines with prompt and output (or token ids), plain or gzipped
-    #[arg(long, value_name = "FILE.jsonl")]
+    #[arg(long, visible_alias = "traces", value_name = "FILE.jsonl")]
     pub calibration_traces: Option<PathBuf>,
     /// Tokens of a window of calibration text or traces
     #[arg(long, default_value_t = 512)]

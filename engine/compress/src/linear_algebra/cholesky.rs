@@ -6,7 +6,7 @@
 use rayon::prelude::*;
 
 use super::TILE;
-use super::products::{Operand, multiply_into};
+use super::{Operand, multiply_into};
 
 /// `A = L Lᵀ` for a symmetric positive definite matrix, by the textbook's loop; the reference of [`cholesky_lower`].
 ///

@@ -3,7 +3,6 @@
 //! * [`Request`] — a prompt, how to draw ([`Sampling`]), a seed, where to stop; [`Completion`] — what came of it.
 //! * [`Generator`] — the weights as steps read them, and the two passes: a prompt into caches, one more token for each sequence.
 //! * [`generate`] — requests through a generator, so many in flight at once, watched and stopped by a [`Watch`].
-//! * [`stop_tokens`] — the tokens that end a text, as the model's files name them.
 //! * [`TextStream`] — tokens into text as they come, never half a character.
 //!
 //! A sequence depends on its request alone: its own prompt, its own seed. On devices whose rows are independent
@@ -16,7 +15,6 @@ mod generator;
 mod request;
 mod sampler;
 mod schedule;
-mod stop;
 mod text;
 mod weights;
 
@@ -24,6 +22,5 @@ pub use generator::{Generator, Sequence};
 pub use request::{Completion, Finish, Request, Sampling};
 pub use sampler::{pick, pick_reference, uniform};
 pub use schedule::{Unwatched, Watch, generate};
-pub use stop::stop_tokens;
 pub use text::TextStream;
 pub use weights::Held;

@@ -3,34 +3,26 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use anamnesis::{GgufMetadataValue, parse_gguf_front_matter_from_reader};
-use cruxscope_checkpoint::{Checkpoint, CheckpointError};
+use anamnesis::GgufMetadataValue;
 use serde_json::Value;
 
-use crate::ModelError;
+use crate::error::CheckpointError;
+use crate::gguf::MetadataValues;
 
 /// The key of `generation_config.json` and `config.json`.
 const KEY: &str = "eos_token_id";
 /// The keys of a GGUF file: the ends of a text, of a turn, and of a message.
 const GGUF_KEYS: [&str; 3] = ["tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"];
 
-/// The stop tokens of a model: of a folder, those of `generation_config.json` or, where it names none, of `config.json`; of a
-/// GGUF file, those of its metadata. There may be none.
-///
-/// # Errors
-/// When a file is there and cannot be read, or names something that is no token of the model.
-pub fn stop_tokens(checkpoint: &Checkpoint) -> Result<BTreeSet<u32>, ModelError> {
-    let path = checkpoint.path();
-    let named = if path.is_dir() {
-        let mut named = in_json(&path.join("generation_config.json"))?;
-        if named.is_empty() {
-            named = in_json(&path.join("config.json"))?;
+/// Those of a folder or, where a GGUF file's metadata is given, of that.
+pub(crate) fn of(path: &Path, metadata: Option<&MetadataValues>, vocabulary: usize) -> Result<BTreeSet<u32>, CheckpointError> {
+    let named = match metadata {
+        Some(metadata) => in_metadata(path, metadata)?,
+        None => {
+            let named = in_json(&path.join("generation_config.json"))?;
+            if named.is_empty() { in_json(&path.join("config.json"))? } else { named }
         }
-        named
-    } else {
-        in_gguf(path)?
     };
-    let vocabulary = checkpoint.config().vocabulary;
     named
         .into_iter()
         .map(|token| match u32::try_from(token) {
@@ -40,15 +32,14 @@ pub fn stop_tokens(checkpoint: &Checkpoint) -> Result<BTreeSet<u32>, ModelError>
         .collect()
 }
 
-fn fault(file: &Path, reason: String) -> ModelError {
+fn fault(file: &Path, reason: String) -> CheckpointError {
     CheckpointError::Configuration {
         file: file.to_path_buf(),
         reason,
     }
-    .into()
 }
 
-fn in_json(file: &Path) -> Result<Vec<u64>, ModelError> {
+fn in_json(file: &Path) -> Result<Vec<u64>, CheckpointError> {
     if !file.is_file() {
         return Ok(Vec::new());
     }
@@ -65,15 +56,10 @@ fn in_json(file: &Path) -> Result<Vec<u64>, ModelError> {
     }
 }
 
-fn in_gguf(path: &Path) -> Result<Vec<u64>, ModelError> {
-    let file = std::fs::File::open(path).map_err(|source| CheckpointError::Io {
-        path: path.to_path_buf(),
-        source,
-    })?;
-    let front = parse_gguf_front_matter_from_reader(file).map_err(|error| fault(path, error.to_string()))?;
+fn in_metadata(path: &Path, metadata: &MetadataValues) -> Result<Vec<u64>, CheckpointError> {
     GGUF_KEYS
         .iter()
-        .filter_map(|key| front.metadata.get(*key).map(|value| (key, value)))
+        .filter_map(|key| metadata.get(*key).map(|value| (key, value)))
         .map(|(key, value)| whole(value).ok_or_else(|| fault(path, format!("{key} is no token"))))
         .collect()
 }
