@@ -366,6 +366,13 @@ fn keep_results(arguments: &Arguments, path: &Path, scores: &[BenchmarkScore], o
     };
     results.scores.retain(|known| !replaced(known));
     results.scores.extend(added);
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).map_err(|source| RunError::Io {
+            attempt: "create",
+            path: folder.to_owned(),
+            source,
+        })?;
+    }
     Ok(write_atomically(path, &results.to_json()?)?)
 }
 
