@@ -8,7 +8,7 @@ use crate::views::ViewKind;
 use crate::widgets;
 
 /// What is said of the keys, in the order of the list.
-const LIST: [(&str, &str); 24] = [
+const LIST: [(&str, &str); 25] = [
     ("1 to 9", "the views, from left to right"),
     ("Arrows", "move the selected cell"),
     ("J, K", "next and previous in a list"),
@@ -29,6 +29,7 @@ const LIST: [(&str, &str); 24] = [
     ("L", "copy a link to what is seen"),
     ("Page up, page down", "in a tour, previous and next stop"),
     ("Alt ←, Alt →", "back to where you were, forward again"),
+    ("R", "on the desktop, runs: interpret and compress from here"),
     ("Ctrl O", "open a study"),
     ("Ctrl P", "every command, by name"),
     ("Esc", "one step back"),
@@ -87,6 +88,8 @@ pub fn read(context: &Context, state: &State) -> (Vec<Action>, Vec<Press>) {
                 Key::P => actions.push(Action::StepSection(-1)),
                 Key::D => actions.push(Action::NextForm),
                 Key::F => actions.push(Action::TogglePresenting),
+                #[cfg(feature = "desktop")]
+                Key::R => actions.push(Action::ToggleRuns),
                 Key::L => actions.push(Action::CopyLink),
                 Key::V => actions.push(Action::NextShift),
                 Key::X => actions.push(Action::SwapCompared),

@@ -5,6 +5,8 @@
 mod collections;
 mod components;
 mod results;
+#[cfg(feature = "desktop")]
+mod runs;
 mod traces;
 
 use cruxscope_study::{Behaviour, Component, Module, ShiftView};
