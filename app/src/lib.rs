@@ -6,6 +6,7 @@
 
 mod app;
 mod comparison;
+pub mod figure;
 pub mod frame;
 pub mod heatmap;
 mod job;
