@@ -11,6 +11,7 @@
 //! * [`annotation`] — outputs into behaviours, by an endpoint.
 //! * [`analyses`] — test-time compute, collapse, skipped thinking, knowledge against reasoning.
 //! * [`published`] — the paper's tables, value by value.
+//! * [`results`] — scores as a study shows them, one's own and the published ones.
 //!
 //! What it is not: it runs no model of its own, and it prints nothing.
 
@@ -22,6 +23,7 @@ mod error;
 pub mod generator;
 pub mod prompts;
 pub mod published;
+pub mod results;
 pub mod samples;
 pub mod sampling;
 pub mod scoring;

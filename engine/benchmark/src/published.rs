@@ -129,7 +129,7 @@ impl Published {
         self.tables.iter().flat_map(of_table).collect()
     }
 
-    fn value(&self, table: &Table, row: &Row, metric: &str, value: f64) -> PublishedValue {
+    pub(crate) fn value(&self, table: &Table, row: &Row, metric: &str, value: f64) -> PublishedValue {
         let n = answers(metric)
             .and_then(|benchmark| self.questions.get(&benchmark))
             .map(|questions| match table.share {

@@ -95,6 +95,14 @@ pub enum StudyError {
         /// How.
         why: String,
     },
+    /// A file contradicts itself.
+    #[error("{file} contradicts itself: {why}")]
+    Contradiction {
+        /// The file.
+        file: String,
+        /// How.
+        why: String,
+    },
     /// Two studies, or two parts of one, do not belong together.
     #[error("these cannot be compared or merged: {why}")]
     Incomparable {

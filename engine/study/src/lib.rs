@@ -12,8 +12,10 @@
 
 mod behaviour;
 mod channels;
+mod collection;
 mod comparable;
 mod component;
+mod compression;
 mod contributions;
 mod correlation;
 mod digest;
@@ -25,27 +27,34 @@ mod interval;
 mod manifest;
 mod random;
 mod rank;
+mod results;
 mod shift;
 mod study;
 mod text;
+mod trace;
 mod validation;
 
 pub use behaviour::{Behaviour, Label};
 pub use channels::ChannelMaps;
+pub use collection::{COLLECTION_FILE, COLLECTION_SCHEMA, Collection, TourStop};
 pub use comparable::{Comparability, Difference, DifferenceKind};
 pub use component::{Component, LayerIndex, Module};
+pub use compression::{COMPRESSION_FILE, ComponentCompression, CompressionMap};
 pub use contributions::{Contributions, InstanceContribution};
 pub use correlation::RankCorrelation;
 pub use digest::{Digest, DigestBuilder};
 pub use error::StudyError;
 pub use importance::ImportanceMap;
 pub use interval::{Bootstrap, ComponentStability};
+pub(crate) use manifest::schema_of;
 pub use manifest::{
     ArrayEntry, Definition, Drop, DropReason, FileDigest, InstanceEntry, Manifest, ModelEntry, ModuleDimensions, Program, SCHEMA_VERSION, SegmentCounts,
 };
 pub use random::SplitMix;
 pub use rank::Ranks;
+pub use results::{RESULTS_FILE, RESULTS_SCHEMA, Results, Score, ScoredOutput};
 pub use shift::{Comparison, ShiftInterval, ShiftView};
 pub use study::{ARRAYS_FILE, CHANNELS_FILE, MANIFEST_FILE, Study};
 pub use text::grouped;
+pub use trace::{TraceEntry, TraceSection, TraceText};
 pub use validation::{Damage, VALIDATION_FILE, Validation};

@@ -220,9 +220,24 @@ pub struct Manifest {
     pub device: BTreeMap<String, Value>,
     /// The files of arrays.
     pub arrays: Vec<ArrayEntry>,
+    /// The files of traces, where they were kept to be read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub traces: Vec<crate::TraceEntry>,
     /// Fields that a later program wrote; kept as they are.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
+}
+
+/// The schema that a file says it has, before anything else of it is read.
+pub(crate) fn schema_of(text: &[u8], file: &str) -> Result<u32, StudyError> {
+    #[derive(Deserialize)]
+    struct Versioned {
+        schema: u32,
+    }
+    match serde_json::from_slice(text) {
+        Ok(Versioned { schema }) => Ok(schema),
+        Err(source) => Err(StudyError::Json { file: file.to_owned(), source }),
+    }
 }
 
 impl Manifest {
@@ -231,15 +246,11 @@ impl Manifest {
     /// # Errors
     /// When the text is no JSON of this form, comes from a newer schema, or contradicts itself.
     pub fn from_json(text: &[u8]) -> Result<Self, StudyError> {
-        #[derive(Deserialize)]
-        struct Versioned {
-            schema: u32,
-        }
         let json = |source| StudyError::Json {
             file: "study.json".into(),
             source,
         };
-        let Versioned { schema } = serde_json::from_slice(text).map_err(json)?;
+        let schema = schema_of(text, "study.json")?;
         if schema > SCHEMA_VERSION {
             return Err(StudyError::NewerSchema {
                 found: schema,
@@ -288,9 +299,9 @@ impl Manifest {
         if self.instances.len() > 10_000_000 {
             return refuse(format!("{} instances", self.instances.len()));
         }
-        for array in &self.arrays {
+        for array in self.arrays.iter().chain(self.traces.iter().map(|trace| &trace.file)) {
             if array.file.is_empty() || array.file.contains(['/', '\\']) || array.file.starts_with('.') {
-                return refuse(format!("the array file \"{}\" would lie outside the study", array.file));
+                return refuse(format!("the file \"{}\" would lie outside the study", array.file));
             }
         }
         for behaviour in Behaviour::ALL {
