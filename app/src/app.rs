@@ -6,15 +6,18 @@ use cruxscope_study::{Component, ShiftView, Study};
 use egui::{CentralPanel, Context, Frame, Margin, Panel, Ui};
 
 use crate::comparison::{Compared, OpenComparison};
-use crate::frame::{empty, inspector, keys, provenance, sidebar, status_bar, top_bar};
+use crate::figure::{self, Format, Writing};
+use crate::frame::{empty, export, inspector, keys, provenance, sidebar, status_bar, top_bar};
 use crate::heatmap::gpu;
 use crate::link::Link;
 use crate::open::{self, Inbox, Problem};
 use crate::options::StartupOptions;
+use crate::save;
 use crate::selectors::{Basis, Scale, ranking, shift};
 use crate::state::{Action, State};
 use crate::studies::OpenStudy;
 use crate::theme::{self, Palette, ThemeChoice, sizes};
+use crate::told::{Listener, Told};
 use crate::views::{Scene, ViewKind};
 
 /// Seconds for which each side is seen while A and B flicker.
@@ -33,6 +36,7 @@ pub struct CruxscopeApp {
     /// Paths and addresses of studies, by their numbers, of those that were asked for by one and are not closed.
     places: BTreeMap<usize, String>,
     link: Option<Link>,
+    listener: Option<Listener>,
     next_id: usize,
     comparison: Option<OpenComparison>,
     /// Since when A and B have been flickering, and when the key was last seen held.
@@ -57,6 +61,7 @@ impl CruxscopeApp {
             opening: Vec::new(),
             places: BTreeMap::new(),
             link: None,
+            listener: None,
             next_id: 0,
             comparison: None,
             flicker: None,
@@ -76,6 +81,13 @@ impl CruxscopeApp {
     #[must_use]
     pub fn telling_its_link(mut self, tell: impl FnMut(&[(&'static str, String)]) + 'static) -> Self {
         self.link = Some(Link::new(tell));
+        self
+    }
+
+    /// The same, telling `tell` what a canvas cannot say.
+    #[must_use]
+    pub fn telling(mut self, tell: impl FnMut(Told) + 'static) -> Self {
+        self.listener = Some(Listener::new(tell));
         self
     }
 
@@ -225,6 +237,7 @@ impl CruxscopeApp {
                         self.state.compared = [Some(b), Some(a)];
                     }
                 }
+                Action::Export(format) => self.export(context, format),
                 Action::OpenDialog => open::dialog(&self.inbox),
                 Action::Dismiss(position) if position < self.problems.len() => {
                     self.problems.remove(position);
@@ -232,6 +245,31 @@ impl CruxscopeApp {
                 Action::Close(position) => self.close(position),
                 _ => {}
             }
+        }
+    }
+
+    /// Draws what is on screen for print and begins to save it.
+    fn export(&mut self, context: &Context, format: Format) {
+        let Some(open) = self.studies.get(self.state.active) else { return };
+        let Some(figure) = export::figure(&self.state, open, self.comparison.as_ref()) else {
+            return self.note(context, "There is no figure to export".to_owned());
+        };
+        let writing = Writing {
+            pixels: self.state.export.pixels,
+            rows: None,
+        };
+        match figure::write(&figure, format, writing) {
+            Ok(bytes) => save::save(context, format!("{}.{}", figure.name, format.extension()), format, bytes),
+            Err(error) => self.note(context, error.to_string()),
+        }
+    }
+
+    /// Says how saving went.
+    fn note_saved(&mut self, context: &Context) {
+        match save::take(context) {
+            Some(Ok(text)) => self.note(context, text),
+            Some(Err(problem)) => self.problems.push(problem),
+            None => {}
         }
     }
 
@@ -418,6 +456,7 @@ impl CruxscopeApp {
 impl eframe::App for CruxscopeApp {
     fn logic(&mut self, context: &Context, _: &mut eframe::Frame) {
         self.receive();
+        self.note_saved(context);
         for open in &mut self.studies {
             let waker = context.clone();
             open.advance(move || waker.request_repaint());
@@ -450,6 +489,9 @@ impl eframe::App for CruxscopeApp {
         if self.state.keys {
             keys::show(&context, &mut actions);
         }
+        if self.state.export.open {
+            export::show(&context, &self.state, &mut actions);
+        }
         if context.input(|input| !input.raw.hovered_files.is_empty()) {
             empty::drop_target(ui);
         }
@@ -459,6 +501,11 @@ impl eframe::App for CruxscopeApp {
         let hovered = self.state.hovered.take();
         self.perform(&context, actions);
         self.follow_link(&context);
+        if let Some(listener) = &mut self.listener
+            && listener.follow(&self.problems, !self.studies.is_empty())
+        {
+            context.request_repaint();
+        }
         if self.state.hovered != hovered || self.state.search_wanted || self.state.reveal_wanted {
             context.request_repaint();
         }

@@ -13,10 +13,12 @@ mod job;
 mod link;
 mod open;
 mod options;
+mod save;
 pub mod selectors;
 pub mod state;
 mod studies;
 pub mod theme;
+mod told;
 pub mod views;
 pub mod widgets;
 #[cfg(not(target_arch = "wasm32"))]
@@ -35,5 +37,6 @@ pub use options::StartupOptions;
 pub use selectors::Scale;
 pub use studies::OpenStudy;
 pub use theme::ThemeChoice;
+pub use told::Told;
 #[cfg(not(target_arch = "wasm32"))]
 pub use window::{WindowError, open_window};

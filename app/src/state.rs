@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use cruxscope_study::{Behaviour, Component, ShiftView};
 
+use crate::figure::Format;
 use crate::options::StartupOptions;
 use crate::selectors::{Ranking, Scale, SortColumn, panels, shift};
 use crate::theme::ThemeChoice;
@@ -51,10 +52,36 @@ pub struct State {
     pub provenance: bool,
     /// Whether the list of keys is open.
     pub keys: bool,
+    /// What the dialog of exports is set to, and whether it is open.
+    pub export: ExportSettings,
     /// The theme.
     pub theme: ThemeChoice,
     /// Whether only the figure is shown.
     pub embed: bool,
+}
+
+/// What the dialog is set to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExportSettings {
+    /// Whether it is open.
+    pub open: bool,
+    /// Pixels a point, for pictures made of pixels.
+    pub pixels: u8,
+    /// Whether the selected component is framed.
+    pub framed: bool,
+    /// Whether title and caption are left out.
+    pub bare: bool,
+}
+
+impl Default for ExportSettings {
+    fn default() -> Self {
+        Self {
+            open: false,
+            pixels: 2,
+            framed: false,
+            bare: false,
+        }
+    }
 }
 
 /// What a person asked for.
@@ -114,6 +141,12 @@ pub enum Action {
     ToggleProvenance,
     /// Open or close the list of keys.
     ToggleKeys,
+    /// Open or close the dialog of exports.
+    ToggleExport,
+    /// Set the dialog of exports.
+    SetExport(ExportSettings),
+    /// Export what is on screen.
+    Export(Format),
     /// One step back: close what is open, or leave what was enlarged.
     Back,
     /// Show an open study.
@@ -204,6 +237,9 @@ impl State {
             Action::SetTheme(theme) => self.theme = *theme,
             Action::ToggleProvenance => self.provenance ^= true,
             Action::ToggleKeys => self.keys ^= true,
+            Action::ToggleExport => self.export.open ^= true,
+            Action::SetExport(settings) => self.export = *settings,
+            Action::Export(_) => self.export.open = false,
             Action::Back => self.back(),
             Action::Activate(index) => self.active = *index,
             Action::Compare(..)
@@ -226,7 +262,9 @@ impl State {
     }
 
     fn back(&mut self) {
-        if self.keys {
+        if self.export.open {
+            self.export.open = false;
+        } else if self.keys {
             self.keys = false;
         } else if self.provenance {
             self.provenance = false;

@@ -8,6 +8,8 @@ mod base64;
 mod csv;
 mod drawing;
 mod grid;
+#[cfg(feature = "desktop")]
+pub mod html;
 pub mod importance;
 mod latex;
 mod lettering;
@@ -15,11 +17,13 @@ mod lettering;
 mod pdf;
 mod png;
 mod sheet;
+pub mod ranking;
 pub mod shift;
 mod signs;
 mod stamp;
 mod svg;
 mod table;
+pub mod validation;
 
 use cruxscope_study::{Behaviour, Component, ShiftView};
 use egui::vec2;

@@ -8,7 +8,7 @@ use crate::views::ViewKind;
 use crate::widgets;
 
 /// What is said of the keys, in the order of the list.
-const LIST: [(&str, &str); 17] = [
+const LIST: [(&str, &str); 18] = [
     ("1, 2", "importance, shift"),
     ("Arrows", "move the selected cell"),
     ("J, K", "next and previous in the ranking"),
@@ -22,6 +22,7 @@ const LIST: [(&str, &str); 17] = [
     ("C", "copy the protection list"),
     ("/", "filter the ranking"),
     ("I", "provenance"),
+    ("E", "export the figure"),
     ("T", "next theme"),
     ("Ctrl O", "open a study"),
     ("Esc", "one step back"),
@@ -69,6 +70,7 @@ pub fn read(context: &Context) -> (Vec<Action>, Vec<Press>) {
                 Key::Space => presses.push(Press::CheckSelected),
                 Key::C => actions.push(Action::CopyProtectionList),
                 Key::I => actions.push(Action::ToggleProvenance),
+                Key::E => actions.push(Action::ToggleExport),
                 Key::T => actions.push(Action::NextTheme),
                 Key::Escape => actions.push(Action::Back),
                 _ => {}

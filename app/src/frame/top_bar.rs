@@ -39,6 +39,9 @@ pub fn show(ui: &mut Ui, state: &State, has_study: bool, offers_open: bool, acti
         if has_study && widgets::button(ui, "Provenance").clicked() {
             actions.push(Action::ToggleProvenance);
         }
+        if has_study && wide && widgets::button(ui, "Export…").clicked() {
+            actions.push(Action::ToggleExport);
+        }
         if offers_open && place.width() > sizes::LARGE * 12.0 && widgets::button(ui, "Open…").clicked() {
             actions.push(Action::OpenDialog);
         }
