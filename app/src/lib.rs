@@ -4,16 +4,18 @@
 //! [`selectors`] turn a study into numbers and sentences, [`views`] and [`frame`] draw them and push actions, and only
 //! [`state`] changes by them. The command line and the engine behind it stand behind the feature `desktop`.
 
+mod action;
 mod app;
 mod comparison;
 pub mod figure;
 pub mod frame;
 pub mod heatmap;
+mod history;
 mod job;
-mod link;
+mod library;
+pub mod link;
 mod open;
 mod options;
-mod save;
 pub mod selectors;
 pub mod state;
 mod studies;
@@ -32,7 +34,10 @@ mod samples;
 pub use app::CruxscopeApp;
 pub use comparison::{Compared, OpenComparison};
 pub use job::{Job, Stepwise};
+pub use library::{Library, OpenCollection, OpenResults};
 pub use open::Problem;
+#[cfg(not(target_arch = "wasm32"))]
+pub use open::check;
 pub use options::StartupOptions;
 pub use selectors::Scale;
 pub use studies::OpenStudy;

@@ -8,6 +8,53 @@ const STILL_SECONDS: f64 = 0.3;
 /// The keys and values of a link.
 pub type Pairs = Vec<(&'static str, String)>;
 
+/// A link as a text that can be pasted, after the address of the page or on the command line of the window.
+pub fn text(pairs: &[(&'static str, String)]) -> String {
+    let encode = |text: &str| -> String {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~/:".contains(&byte);
+        text.bytes()
+            .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+            .collect()
+    };
+    let pairs: Vec<String> = pairs.iter().map(|(key, value)| format!("{key}={}", encode(value))).collect();
+    format!("#{}", pairs.join("&"))
+}
+
+/// The keys and values of such a text, be it a whole address or only what stands after its `#` or `?`.
+pub fn read(text: &str) -> Vec<(String, String)> {
+    let text = text.trim();
+    let tail = text.split_once('#').or_else(|| text.split_once('?')).map_or(text, |(_, tail)| tail);
+    let pair = |part: &str| {
+        let (key, value) = part.split_once('=').unwrap_or((part, ""));
+        (decode(key), decode(value))
+    };
+    tail.split('&').filter(|part| !part.is_empty()).map(pair).collect()
+}
+
+fn decode(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let hex = text.get(at + 1..at + 3).and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        match (bytes[at], hex) {
+            (b'%', Some(byte)) => {
+                decoded.push(byte);
+                at += 3;
+            }
+            (b'+', _) => {
+                decoded.push(b' ');
+                at += 1;
+            }
+            (byte, _) => {
+                decoded.push(byte);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8_lossy(&decoded).into_owned()
+}
+
 /// Whoever is told.
 type Tell = Box<dyn FnMut(&[(&'static str, String)])>;
 
@@ -60,6 +107,18 @@ mod tests {
     use std::rc::Rc;
 
     use super::*;
+
+    #[test]
+    fn a_link_is_read_back() {
+        let pairs = [("study", "a b/ü&c".to_owned()), ("view", "test-time".to_owned())];
+        let link = text(&pairs);
+        assert_eq!(link, "#study=a%20b/%C3%BC%26c&view=test-time");
+        let expected: Vec<(String, String)> = pairs.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
+        assert_eq!(read(&link), expected);
+        assert_eq!(read(&format!("https://x.org/page/{link}")), expected);
+        assert_eq!(read("?study=a+b%2")[0].1, "a b%2");
+        assert_eq!(read(""), Vec::new());
+    }
 
     #[test]
     fn only_a_view_that_changed_and_stands_still_is_told() {

@@ -3,6 +3,8 @@
 use cruxscope_study::{Behaviour, Component, ShiftView};
 
 use crate::selectors::Scale;
+use crate::selectors::compression::Measure;
+use crate::selectors::results::Form;
 use crate::theme::ThemeChoice;
 use crate::views::ViewKind;
 
@@ -27,13 +29,51 @@ pub struct StartupOptions {
     pub from: Option<String>,
     /// The study that a shift is to, B; opened if it is not among the studies.
     pub to: Option<String>,
+    /// The study that is on; opened if it is not among the studies.
+    pub show: Option<String>,
+    /// The results that are on: a place, or `published`.
+    pub results: Option<String>,
+    /// The experiment that is on.
+    pub experiment: Option<String>,
+    /// The benchmark in focus.
+    pub benchmark: Option<String>,
+    /// How results are shown.
+    pub form: Option<Form>,
+    /// The instance whose trace is read.
+    pub instance: Option<String>,
+    /// The section of it that is selected, from 1.
+    pub section: Option<usize>,
+    /// What the view of compression shows.
+    pub measure: Option<Measure>,
+    /// The stop of the tour, from 1.
+    pub stop: Option<usize>,
     /// Only the figure, for a frame in another page.
     pub embed: bool,
 }
 
 impl StartupOptions {
     /// Every key that there is.
-    pub const KEYS: [&str; 10] = ["study", "view", "theme", "scale", "shift", "behaviour", "component", "from", "to", "embed"];
+    pub const KEYS: [&str; 19] = [
+        "study",
+        "view",
+        "theme",
+        "scale",
+        "shift",
+        "behaviour",
+        "component",
+        "from",
+        "to",
+        "show",
+        "results",
+        "experiment",
+        "benchmark",
+        "form",
+        "instance",
+        "section",
+        "measure",
+        "stop",
+        "embed",
+    ];
 
     /// Reads pairs such as (`scale`, `log`); what cannot be read is left out and complained about.
     pub fn from_pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> (Self, Vec<String>) {
@@ -60,6 +100,15 @@ impl StartupOptions {
             one("component", self.component.map(|component| component.to_string())),
             one("from", self.from.clone()),
             one("to", self.to.clone()),
+            one("show", self.show.clone()),
+            one("results", self.results.clone()),
+            one("experiment", self.experiment.clone()),
+            one("benchmark", self.benchmark.clone()),
+            one("form", self.form.map(|form| form.name().to_owned())),
+            one("instance", self.instance.clone()),
+            one("section", self.section.map(|section| section.to_string())),
+            one("measure", self.measure.map(|measure| measure.name().to_owned())),
+            one("stop", self.stop.map(|stop| stop.to_string())),
             one("embed", self.embed.then(|| "1".to_owned())),
         ];
         studies.chain(others.into_iter().flatten()).collect()
@@ -79,6 +128,15 @@ impl StartupOptions {
             "component" => self.component = Some(value.parse()?),
             "from" => self.from = Some(value.to_owned()),
             "to" => self.to = Some(value.to_owned()),
+            "show" => self.show = Some(value.to_owned()),
+            "results" => self.results = Some(value.to_owned()),
+            "experiment" => self.experiment = Some(value.to_owned()),
+            "benchmark" => self.benchmark = Some(value.to_owned()),
+            "form" => self.form = Some(choose(key, value, &Form::ALL, |form| form.name())?),
+            "instance" => self.instance = Some(value.to_owned()),
+            "section" => self.section = Some(counted(key, value)?),
+            "measure" => self.measure = Some(choose(key, value, &Measure::ALL, |measure| measure.name())?),
+            "stop" => self.stop = Some(counted(key, value)?),
             "embed" => {
                 self.embed = match value {
                     "" | "1" | "true" | "yes" => true,
@@ -92,6 +150,11 @@ impl StartupOptions {
         }
         Ok(())
     }
+}
+
+fn counted(key: &str, value: &str) -> Result<usize, String> {
+    let number = value.parse().ok().filter(|number| *number > 0);
+    number.ok_or_else(|| format!("\"{value}\" is no {key}; it is a number from 1 on"))
 }
 
 fn choose<T: Copy>(key: &str, value: &str, known: &[T], name: impl Fn(T) -> &'static str) -> Result<T, String> {
@@ -120,6 +183,15 @@ mod tests {
             ("component", "30_gate"),
             ("from", "b"),
             ("to", "c"),
+            ("show", "a"),
+            ("results", "published"),
+            ("experiment", "Table 1"),
+            ("benchmark", "FOLIO"),
+            ("form", "table"),
+            ("instance", "FOLIO/7"),
+            ("section", "3"),
+            ("measure", "bits"),
+            ("stop", "2"),
             ("embed", "1"),
         ]);
         assert_eq!(complaints, Vec::<String>::new());

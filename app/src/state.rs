@@ -5,11 +5,13 @@
 
 use std::collections::BTreeSet;
 
-use cruxscope_study::{Behaviour, Component, ShiftView};
+use cruxscope_study::{Behaviour, Component, Label, ShiftView};
 
-use crate::figure::Format;
+pub use crate::action::Action;
 use crate::options::StartupOptions;
-use crate::selectors::{Ranking, Scale, SortColumn, panels, shift};
+use crate::selectors::compression::Measure;
+use crate::selectors::results::Form;
+use crate::selectors::{Ranking, Scale, panels, shift};
 use crate::theme::ThemeChoice;
 use crate::views::ViewKind;
 
@@ -52,15 +54,31 @@ pub struct State {
     pub provenance: bool,
     /// Whether the list of keys is open.
     pub keys: bool,
-    /// What the dialog of exports is set to, and whether it is open.
-    pub export: ExportSettings,
     /// The theme.
     pub theme: ThemeChoice,
     /// Whether only the figure is shown.
     pub embed: bool,
+    /// What is seen of results.
+    pub results: ResultsLook,
+    /// What is seen of traces.
+    pub trace: TraceLook,
+    /// What the view of compression shows; the first that the study has, where nothing was chosen.
+    pub measure: Option<Measure>,
+    /// The stop of the tour that is on.
+    pub stop: Option<usize>,
+    /// Whether the words of the stop are being written.
+    pub editing: bool,
+    /// Whether the figure fills the screen.
+    pub presenting: bool,
+    /// What is typed into the list of commands, and which of them is chosen, where it is open.
+    pub palette: Option<(String, usize)>,
+    /// Whether the panel of runs is open.
+    pub runs: bool,
+    /// The dialog of exports.
+    pub export: ExportSettings,
 }
 
-/// What the dialog is set to.
+/// What the dialog of exports is set to, and whether it is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExportSettings {
     /// Whether it is open.
@@ -84,79 +102,49 @@ impl Default for ExportSettings {
     }
 }
 
-/// What a person asked for.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Action {
-    /// Show a view.
-    SetView(ViewKind),
-    /// Compare this study as A (0) or B (1).
-    Compare(usize, usize),
-    /// Let A and B change places.
-    SwapCompared,
-    /// Show this part of the shift.
-    SetShift(ShiftView),
-    /// Show the next part of the shift.
-    NextShift,
-    /// Select a component.
-    Select(Component),
-    /// Move the selection by so many layers and modules.
-    Move(isize, isize),
-    /// The pointer is over this cell.
-    Hover(Behaviour, Component),
-    /// Use this scale.
-    SetScale(Scale),
-    /// Use the next scale.
-    NextScale,
-    /// Focus on a behaviour, or on the mean.
-    SetBehaviour(Option<Behaviour>),
-    /// Focus on the next behaviour.
-    NextBehaviour,
-    /// Let one panel fill the figure.
-    Maximise(Behaviour),
-    /// Let the panel in focus fill the figure.
-    MaximiseFocus,
-    /// Give a panel a scale of its own, or take it away.
-    ToggleLock(Behaviour),
-    /// Order the list by a column, or turn the order round.
-    Sort(SortColumn),
-    /// Filter the list.
-    Filter(String),
-    /// Give the filter the keyboard.
-    Search,
-    /// Check or uncheck a component for the protection list.
-    Check(Component),
-    /// Uncheck all.
-    Uncheck,
-    /// Copy so many where none is checked.
-    SetProtected(usize),
-    /// Copy the protection list.
-    CopyProtectionList,
-    /// Copy a text.
-    Copy(String),
-    /// Use this theme.
-    SetTheme(ThemeChoice),
-    /// Use the next theme.
-    NextTheme,
-    /// Open or close the provenance drawer.
-    ToggleProvenance,
-    /// Open or close the list of keys.
-    ToggleKeys,
-    /// Open or close the dialog of exports.
-    ToggleExport,
-    /// Set the dialog of exports.
-    SetExport(ExportSettings),
-    /// Export what is on screen.
-    Export(Format),
-    /// One step back: close what is open, or leave what was enlarged.
-    Back,
-    /// Show an open study.
-    Activate(usize),
-    /// Close a study.
-    Close(usize),
-    /// Ask for a study to open.
-    OpenDialog,
-    /// Take a message away.
-    Dismiss(usize),
+/// What is seen of results.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ResultsLook {
+    /// The results that are on, by their number; the first, where nothing was chosen.
+    pub results: Option<usize>,
+    /// The experiment that is on; the first, where nothing was chosen.
+    pub experiment: Option<String>,
+    /// The benchmark in focus.
+    pub benchmark: Option<String>,
+    /// The form.
+    pub form: Form,
+    /// Only this model.
+    pub model: Option<String>,
+    /// Whether the other open results are laid beside.
+    pub beside: bool,
+    /// The selected row.
+    pub row: Option<usize>,
+    /// The share of the shortest and the longest outputs, in percent.
+    pub share: Share,
+}
+
+/// A share of outputs, in percent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share(pub u32);
+
+impl Default for Share {
+    /// That of the paper's table 10.
+    fn default() -> Self {
+        Self(30)
+    }
+}
+
+/// What is seen of traces.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TraceLook {
+    /// The instance that is read, by its id; the first, where nothing was chosen.
+    pub instance: Option<String>,
+    /// The selected section.
+    pub section: Option<usize>,
+    /// Labels that are not shown.
+    pub hidden: BTreeSet<Label>,
+    /// Whether the selected section is to be brought into sight.
+    pub reveal: bool,
 }
 
 impl State {
@@ -165,21 +153,36 @@ impl State {
 
     /// The state at the start.
     pub fn new(options: &StartupOptions) -> Self {
-        Self {
-            view: options.view.as_deref().and_then(ViewKind::named).unwrap_or_default(),
+        let mut state = Self {
             theme: options.theme.unwrap_or_default(),
-            scale: options.scale.unwrap_or_default(),
-            shift: options.shift.unwrap_or_default(),
-            behaviour: options.behaviour,
-            selected: options.component,
-            ranking: Ranking {
-                basis: options.behaviour.into(),
-                ..Ranking::default()
-            },
             protected: Self::PROTECTED,
             embed: options.embed,
             ..Self::default()
+        };
+        state.take(options);
+        state
+    }
+
+    /// Shows what some options name; the theme stays as it is, and so does what is open.
+    pub fn take(&mut self, options: &StartupOptions) {
+        self.view = options.view.as_deref().and_then(ViewKind::named).unwrap_or_default();
+        self.scale = options.scale.unwrap_or_default();
+        self.shift = options.shift.unwrap_or_default();
+        self.maximised = None;
+        self.focus(options.behaviour);
+        if options.component.is_some() {
+            self.selected = options.component;
+            self.reveal_wanted = true;
         }
+        self.results.experiment.clone_from(&options.experiment);
+        self.results.benchmark.clone_from(&options.benchmark);
+        self.results.form = options.form.unwrap_or_default();
+        self.results.row = None;
+        self.trace.instance.clone_from(&options.instance);
+        self.trace.section = options.section.map(|section| section - 1);
+        self.trace.reveal = options.section.is_some();
+        self.measure = options.measure;
+        self.stop = options.stop.map(|stop| stop - 1);
     }
 
     /// Changes the state as an action asks; `layers` is that of the study that is on.
@@ -242,7 +245,77 @@ impl State {
             Action::Export(_) => self.export.open = false,
             Action::Back => self.back(),
             Action::Activate(index) => self.active = *index,
-            Action::Compare(..)
+            Action::SetResults(number) => {
+                self.results.results = Some(*number);
+                self.results.experiment = None;
+                self.results.model = None;
+                self.results.row = None;
+            }
+            Action::SetExperiment(experiment) => {
+                self.results.experiment = Some(experiment.clone());
+                self.results.model = None;
+                self.results.row = None;
+            }
+            Action::SetBenchmark(benchmark) => self.results.benchmark.clone_from(benchmark),
+            Action::SetForm(form) => self.results.form = *form,
+            Action::SetModel(model) => {
+                self.results.model.clone_from(model);
+                self.results.row = None;
+            }
+            Action::ToggleBeside => self.results.beside ^= true,
+            Action::SelectRow(row) => self.results.row = Some(*row),
+            Action::SetShare(share) => self.results.share = Share((*share).clamp(1, 50)),
+            Action::SelectInstance(id) => {
+                if self.trace.instance.as_ref() != Some(id) {
+                    self.trace.section = None;
+                }
+                self.trace.instance = Some(id.clone());
+            }
+            Action::ReadInstance(id) => {
+                self.view = ViewKind::Trace;
+                self.apply(&Action::SelectInstance(id.clone()), layers);
+            }
+            Action::ShowExperiment(number, experiment) => {
+                self.view = ViewKind::Benchmarks;
+                self.apply(&Action::SetResults(*number), layers);
+                self.results.experiment = Some(experiment.clone());
+            }
+            Action::NextForm => {
+                let at = Form::ALL.iter().position(|form| *form == self.results.form).unwrap_or_default();
+                self.results.form = Form::ALL[(at + 1) % Form::ALL.len()];
+            }
+            Action::SelectSection(section) => {
+                self.trace.section = Some(*section);
+                self.trace.reveal = true;
+            }
+            Action::ToggleLabel(label) => {
+                if !self.trace.hidden.remove(label) {
+                    self.trace.hidden.insert(*label);
+                }
+            }
+            Action::SetMeasure(measure) => self.measure = Some(*measure),
+            Action::TogglePresenting => self.presenting ^= true,
+            Action::TogglePalette => self.palette = if self.palette.is_some() { None } else { Some(Default::default()) },
+            Action::TypeCommand(text) => self.palette = Some((text.clone(), 0)),
+            Action::StepCommand(step) => {
+                if let Some((_, chosen)) = &mut self.palette {
+                    *chosen = chosen.saturating_add_signed(*step);
+                }
+            }
+            Action::ToggleEditing => self.editing ^= true,
+            Action::ToggleRuns => self.runs ^= true,
+            Action::SetStop(_)
+            | Action::StepStop(_)
+            | Action::StepSection(_)
+            | Action::AddStop
+            | Action::EditStop(..)
+            | Action::AimStop(_)
+            | Action::RemoveStop(_)
+            | Action::SaveTour
+            | Action::HistoryBack
+            | Action::HistoryForward
+            | Action::CopyLink
+            | Action::Compare(..)
             | Action::SwapCompared
             | Action::CopyProtectionList
             | Action::Copy(_)
@@ -262,10 +335,16 @@ impl State {
     }
 
     fn back(&mut self) {
-        if self.export.open {
+        if self.palette.is_some() {
+            self.palette = None;
+        } else if self.export.open {
             self.export.open = false;
         } else if self.keys {
             self.keys = false;
+        } else if self.stop.is_some() {
+            self.stop = None;
+        } else if self.presenting {
+            self.presenting = false;
         } else if self.provenance {
             self.provenance = false;
         } else if self.maximised.is_some() {
@@ -284,7 +363,7 @@ mod tests {
     use cruxscope_study::Module;
 
     use super::*;
-    use crate::selectors::Basis;
+    use crate::selectors::{Basis, SortColumn};
 
     #[test]
     fn the_behaviour_key_walks_through_all_four_and_the_mean() {

@@ -6,6 +6,7 @@ use cruxscope_study::{Behaviour, Module, Study, StudyError};
 
 use crate::heatmap::Matrix;
 use crate::job::Job;
+use crate::open::{Arrived, Part, PartState, Parts, Source};
 use crate::selectors::{Figures, Scale, Stability, panels};
 
 /// An open study.
@@ -19,11 +20,14 @@ pub struct OpenStudy {
     values: [Arc<Matrix>; 4],
     ranks: [Arc<Matrix>; 4],
     stability: Job<Stability>,
+    source: Source,
+    parts: Parts,
 }
 
 impl OpenStudy {
     /// Opens a study: its figures are computed now, its intervals later.
-    pub fn new(id: usize, study: Study) -> Self {
+    pub fn new(id: usize, mut study: Study, source: Source) -> Self {
+        let channels = study.channels.take();
         let figures = Figures::of(&study);
         let matrices = |scale| Behaviour::ALL.map(|behaviour| Arc::new(Matrix::new(Module::ALL.len(), panels::cells(&figures, behaviour, scale))));
         Self {
@@ -33,7 +37,24 @@ impl OpenStudy {
             study: Arc::new(study),
             figures,
             stability: Job::Waiting,
+            source,
+            parts: Parts::with(channels.map(|maps| (Part::Channels, Arrived::Channels(Arc::new(maps))))),
         }
+    }
+
+    /// Where its other files lie.
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// The parts of it that somebody has looked for.
+    pub fn parts(&self) -> &Parts {
+        &self.parts
+    }
+
+    /// Notes how far a part is.
+    pub fn receive(&mut self, part: Part, state: PartState) {
+        self.parts.set(part, state);
     }
 
     /// The cells of a panel.

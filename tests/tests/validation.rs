@@ -81,6 +81,7 @@ fn study(folder: &Path) -> PathBuf {
         device: "cpu".into(),
         weights: WeightsChoice::Resident,
         channels: false,
+        texts: true,
         title: None,
     };
     PlannedRun::new(settings, &mut Silent).unwrap().run(&mut Silent).unwrap();

@@ -11,6 +11,7 @@ use cruxscope_benchmark::samples::Outputs;
 use cruxscope_benchmark::sampling::SamplingReport;
 use cruxscope_run::RunError;
 use cruxscope_run::sampling::{DatasetSource, PlannedSampling, PromptChoice, Retrieval, SamplingConfiguration};
+use cruxscope_study::folder::write_atomically;
 use serde::Serialize;
 
 use super::endpoint::{EndpointFlags, InterfaceChoice};
@@ -122,6 +123,9 @@ pub struct PublishedFlags {
     /// Only this table
     #[arg(long, value_name = "NUMBER")]
     table: Option<u32>,
+    /// Write them as results, which the window lays beside one's own
+    #[arg(long, value_name = "results.json", conflicts_with = "table")]
+    results: Option<PathBuf>,
     /// Print as JSON
     #[arg(long)]
     json: bool,
@@ -321,6 +325,9 @@ fn status(arguments: &Status) -> Result<(), Failure> {
 
 fn published(arguments: &PublishedFlags) -> Result<(), Failure> {
     let published = Published::load().map_err(Failure::failed)?;
+    if let Some(path) = &arguments.results {
+        return Ok(write_atomically(path, &published.results().to_json()?)?);
+    }
     let tables: Vec<_> = published
         .tables
         .iter()

@@ -67,6 +67,7 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         device: "cpu".into(),
         weights: WeightsChoice::Automatic,
         channels: true,
+        texts: true,
         title: Some("Embedded model, random weights".into()),
     };
     let mut progress = Progress::new();

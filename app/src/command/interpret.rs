@@ -24,6 +24,9 @@ pub struct Arguments {
     /// Keep the per-channel maps as well (4 bytes a channel and behaviour)
     #[arg(long)]
     channels: bool,
+    /// Leave the texts of the traces out of the study
+    #[arg(long)]
+    no_texts: bool,
     /// A title for people [default: the model's name]
     #[arg(long)]
     title: Option<String>,
@@ -44,6 +47,7 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         device: arguments.machine.device.clone(),
         weights: arguments.machine.weights.into(),
         channels: arguments.channels,
+        texts: !arguments.no_texts,
         title: arguments.title,
     };
     let mut progress = Progress::new();

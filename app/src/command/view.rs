@@ -9,7 +9,7 @@ use super::Failure;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Studies to open: folders, or study.json files
+    /// Studies, results and collections to open: folders, or study.json, results.json and collection.json files
     #[arg(value_name = "STUDY")]
     studies: Vec<PathBuf>,
     #[command(flatten)]
@@ -31,9 +31,12 @@ pub struct Look {
     /// The selected component, such as 30_gate
     #[arg(long)]
     component: Option<String>,
-    /// The view to start with
+    /// The view to start with, such as benchmarks
     #[arg(long)]
     view: Option<String>,
+    /// What a link says that was copied in a window or on a page: everything that is seen there
+    #[arg(long, value_name = "LINK")]
+    link: Option<String>,
 }
 
 impl Look {
@@ -46,7 +49,10 @@ impl Look {
             ("component", &self.component),
             ("view", &self.view),
         ];
-        let (options, complaints) = StartupOptions::from_pairs(pairs.into_iter().filter_map(|(key, value)| value.as_deref().map(|value| (key, value))));
+        let linked = self.link.as_deref().map(cruxscope::link::read).unwrap_or_default();
+        let linked = linked.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        let flags = pairs.into_iter().filter_map(|(key, value)| value.as_deref().map(|value| (key, value)));
+        let (options, complaints) = StartupOptions::from_pairs(linked.chain(flags));
         if complaints.is_empty() {
             Ok(options)
         } else {
@@ -59,7 +65,7 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
     let mut options = arguments.look.options()?;
     for path in &arguments.studies {
         // Said here, before a window opens, for a person at a terminal.
-        cruxscope_study::folder::load(path)?;
+        cruxscope::check(path)?;
         options.studies.push(path.to_string_lossy().into_owned());
     }
     open_window(options, Vec::new()).map_err(Failure::failed)

@@ -5,6 +5,7 @@
 //! A new view adds a module with one such function and a line in [`of_study`] or beside it.
 
 mod base64;
+pub mod benchmarks;
 mod csv;
 mod drawing;
 mod grid;
@@ -137,17 +138,6 @@ impl Format {
             Self::Png => "PNG",
             Self::Csv => "CSV",
             Self::Latex => "LaTeX table",
-        }
-    }
-
-    /// The kind of the file, as browsers name it.
-    pub const fn media_type(self) -> &'static str {
-        match self {
-            Self::Svg => "image/svg+xml",
-            Self::Pdf => "application/pdf",
-            Self::Png => "image/png",
-            Self::Csv => "text/csv",
-            Self::Latex => "application/x-tex",
         }
     }
 

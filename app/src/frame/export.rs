@@ -1,17 +1,18 @@
 //! The dialog of exports: which format, how large, with what on it; and the figure of what is on screen.
 
+use cruxscope_study::Results;
 use egui::{Context, Modal, RichText, Ui};
 
 use crate::comparison::OpenComparison;
+use crate::library::Library;
 use crate::figure::{self, Figure, FigureOptions, Format};
 use crate::state::{Action, ExportSettings, State};
-use crate::studies::OpenStudy;
 use crate::theme::{Palette, sizes, typeface};
-use crate::views::ViewKind;
+use crate::views::{ViewKind, benchmarks};
 use crate::widgets;
 
 /// The figure of what is on screen, drawn for print; nothing where there is none.
-pub fn figure(state: &State, open: &OpenStudy, comparison: Option<&OpenComparison>) -> Option<Figure> {
+pub fn figure(state: &State, library: &Library, comparison: Option<&OpenComparison>) -> Option<Figure> {
     let options = FigureOptions {
         scale: state.scale,
         shift: state.shift,
@@ -20,12 +21,29 @@ pub fn figure(state: &State, open: &OpenStudy, comparison: Option<&OpenCompariso
         unlocked: state.unlocked,
         bare: state.export.bare,
     };
+    // Lists and plots have no panels to enlarge; they follow the behaviour in focus.
+    let focused = FigureOptions {
+        behaviour: state.behaviour,
+        ..options.clone()
+    };
+    let open = library.studies.get(state.active);
     match state.view {
-        ViewKind::Importance => Some(figure::importance::figure(&open.study, &open.figures, &options)),
+        ViewKind::Importance => open.map(|open| figure::importance::figure(&open.study, &open.figures, &options)),
         ViewKind::Shift => {
             let compared = comparison?.outcome.as_ref().ok()?;
             Some(figure::shift::figure(&compared.pair, compared.intervals(), &options))
         }
+        ViewKind::Ranking => open.map(|open| figure::ranking::figure(&open.study, &open.figures, open.stability(), &focused)),
+        ViewKind::Benchmarks => {
+            let active = benchmarks::active(&library.results, state)?;
+            let mut results: Vec<&Results> = vec![&active.results];
+            if state.results.beside {
+                results.extend(library.results.iter().filter(|other| other.id != active.id).map(|other| &*other.results));
+            }
+            let experiment = benchmarks::experiment(active, state);
+            Some(figure::benchmarks::figure(&results, experiment, state.results.model.as_deref(), &options))
+        }
+        _ => None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! The inspector: all that is known of the selected component.
 
-use egui::{Align2, Rect, RichText, ScrollArea, Sense, Ui, pos2, vec2};
+use egui::{Align2, Rect, RichText, Sense, Ui, pos2, vec2};
 
 use crate::selectors::{Basis, component, format, provenance};
 use crate::state::Action;
@@ -12,14 +12,6 @@ use crate::widgets;
 const INSTANCES: usize = 6;
 /// Room for a rank at the end of a line.
 const RANK_WIDTH: f32 = 38.0;
-
-/// Draws it in a column of its own.
-pub fn show(ui: &mut Ui, scene: &Scene<'_>, actions: &mut Vec<Action>) {
-    ScrollArea::vertical()
-        .id_salt("inspector")
-        .auto_shrink(false)
-        .show(ui, |ui| scene.state.view.view().inspect(ui, scene, actions));
-}
 
 /// Draws it where it is, without scrolling.
 pub fn content(ui: &mut Ui, scene: &Scene<'_>, actions: &mut Vec<Action>) {

@@ -2,16 +2,18 @@
 
 use egui::{Align2, Context, CornerRadius, Event, Key, Modal, Modifiers, RichText, Sense, Stroke, StrokeKind, Ui, vec2};
 
-use crate::state::Action;
+use crate::state::{Action, State};
 use crate::theme::{Palette, sizes, typeface};
 use crate::views::ViewKind;
 use crate::widgets;
 
 /// What is said of the keys, in the order of the list.
-const LIST: [(&str, &str); 18] = [
-    ("1, 2", "importance, shift"),
+const LIST: [(&str, &str); 25] = [
+    ("1 to 9", "the views, from left to right"),
     ("Arrows", "move the selected cell"),
-    ("J, K", "next and previous in the ranking"),
+    ("J, K", "next and previous in a list"),
+    ("N, P", "in a trace, next and previous section"),
+    ("D", "in benchmarks, next of dots, table, questions"),
     ("B", "next behaviour, then all"),
     ("Enter", "enlarge the panel, or shrink it"),
     ("S", "next scale"),
@@ -24,7 +26,12 @@ const LIST: [(&str, &str); 18] = [
     ("I", "provenance"),
     ("E", "export the figure"),
     ("T", "next theme"),
+    ("F", "let the figure fill the screen, or stop"),
+    ("L", "copy a link to what is seen"),
+    ("Page up, page down", "in a tour, previous and next stop"),
+    ("Alt ←, Alt →", "back to where you were, forward again"),
     ("Ctrl O", "open a study"),
+    ("Ctrl P", "every command, by name"),
     ("Esc", "one step back"),
     ("?", "these keys"),
 ];
@@ -39,11 +46,23 @@ pub enum Press {
 }
 
 /// Reads the keys that were pressed. While a text is typed, only Esc and the way to open count.
-pub fn read(context: &Context) -> (Vec<Action>, Vec<Press>) {
+pub fn read(context: &Context, state: &State) -> (Vec<Action>, Vec<Press>) {
+    let touring = state.stop.is_some();
+    let presenting_tour = touring && state.presenting;
     let typing = context.text_edit_focused();
     let (mut actions, mut presses) = (Vec::new(), Vec::new());
     if context.input_mut(|input| input.consume_key(Modifiers::COMMAND, Key::O)) {
         actions.push(Action::OpenDialog);
+    }
+    if context.input_mut(|input| input.consume_key(Modifiers::COMMAND, Key::P)) {
+        actions.push(Action::TogglePalette);
+    }
+    for (key, button, action) in [
+        (Key::ArrowLeft, egui::PointerButton::Extra1, Action::HistoryBack),
+        (Key::ArrowRight, egui::PointerButton::Extra2, Action::HistoryForward),
+    ] {
+        let pressed = context.input_mut(|input| input.consume_key(Modifiers::ALT, key) || input.pointer.button_clicked(button));
+        actions.extend(pressed.then_some(action));
     }
     if typing {
         return (actions, presses);
@@ -54,14 +73,23 @@ pub fn read(context: &Context) -> (Vec<Action>, Vec<Press>) {
             Event::Key {
                 key, pressed: true, modifiers, ..
             } if !modifiers.command && !modifiers.alt => match key {
+                Key::PageDown if touring => actions.push(Action::StepStop(1)),
+                Key::PageUp if touring => actions.push(Action::StepStop(-1)),
+                Key::ArrowLeft if presenting_tour => actions.push(Action::StepStop(-1)),
+                Key::ArrowRight if presenting_tour => actions.push(Action::StepStop(1)),
                 Key::ArrowLeft => actions.push(Action::Move(-1, 0)),
                 Key::ArrowRight => actions.push(Action::Move(1, 0)),
                 Key::ArrowUp => actions.push(Action::Move(0, -1)),
                 Key::ArrowDown => actions.push(Action::Move(0, 1)),
                 Key::J => presses.push(Press::Step(1)),
                 Key::K => presses.push(Press::Step(-1)),
-                Key::Num1 => actions.push(Action::SetView(ViewKind::Importance)),
-                Key::Num2 => actions.push(Action::SetView(ViewKind::Shift)),
+                _ if numbered(key).is_some() => actions.extend(numbered(key).map(Action::SetView)),
+                Key::N => actions.push(Action::StepSection(1)),
+                Key::P => actions.push(Action::StepSection(-1)),
+                Key::D => actions.push(Action::NextForm),
+                Key::F => actions.push(Action::TogglePresenting),
+                Key::L => actions.push(Action::CopyLink),
+                Key::E => actions.push(Action::ToggleExport),
                 Key::V => actions.push(Action::NextShift),
                 Key::X => actions.push(Action::SwapCompared),
                 Key::B => actions.push(Action::NextBehaviour),
@@ -70,7 +98,6 @@ pub fn read(context: &Context) -> (Vec<Action>, Vec<Press>) {
                 Key::Space => presses.push(Press::CheckSelected),
                 Key::C => actions.push(Action::CopyProtectionList),
                 Key::I => actions.push(Action::ToggleProvenance),
-                Key::E => actions.push(Action::ToggleExport),
                 Key::T => actions.push(Action::NextTheme),
                 Key::Escape => actions.push(Action::Back),
                 _ => {}
@@ -82,6 +109,23 @@ pub fn read(context: &Context) -> (Vec<Action>, Vec<Press>) {
         }
     }
     (actions, presses)
+}
+
+/// The view whose number a key has.
+fn numbered(key: Key) -> Option<ViewKind> {
+    const NUMBERS: [Key; 9] = [
+        Key::Num1,
+        Key::Num2,
+        Key::Num3,
+        Key::Num4,
+        Key::Num5,
+        Key::Num6,
+        Key::Num7,
+        Key::Num8,
+        Key::Num9,
+    ];
+    let place = NUMBERS.iter().position(|number| *number == key)?;
+    ViewKind::ALL.get(place).copied()
 }
 
 /// Whether the key that lets A and B flicker is held.

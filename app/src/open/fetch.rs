@@ -1,39 +1,98 @@
-//! Studies behind an address: the manifest first, then the arrays of importance. Channel maps wait until they are looked at.
+//! Studies, results and collections behind an address: the manifest first, then the arrays of importance. Channel maps and traces
+//! wait until they are looked at.
 
-use cruxscope_study::{ARRAYS_FILE, MANIFEST_FILE};
+use std::sync::Arc;
 
-use super::{Inbox, Problem, study_from_files};
+use cruxscope_study::{ARRAYS_FILE, COLLECTION_FILE, Collection, MANIFEST_FILE, RESULTS_FILE, Results, Study, StudyError};
 
-/// Begins to fetch the study at an address, which may be relative to the page.
+use super::files::study_from_files;
+use super::{Inbox, Opened, Part, Problem, Source, part_state, within};
+
+/// Begins to fetch what lies at an address, which may be relative to the page: a study, results or a collection by the name of their
+/// file, or a folder, in which a study is looked for first.
 pub fn open_address(inbox: &Inbox, address: &str) {
+    let path = address.split('?').next().unwrap_or(address);
+    let named = |file: &str| path.strip_suffix(file).is_some_and(|folder| folder.is_empty() || folder.ends_with('/'));
+    if named(COLLECTION_FILE) {
+        fetch_one(inbox, address, COLLECTION_FILE, None);
+    } else if named(RESULTS_FILE) {
+        fetch_one(inbox, address, RESULTS_FILE, None);
+    } else {
+        fetch_study(inbox, address, !named(MANIFEST_FILE));
+    }
+}
+
+fn fetch_study(inbox: &Inbox, address: &str, is_folder: bool) {
     let (inbox, address) = (inbox.clone(), address.to_owned());
-    ehttp::fetch(ehttp::Request::get(beside(&address, MANIFEST_FILE)), move |manifest| {
+    ehttp::fetch(ehttp::Request::get(within(&address, MANIFEST_FILE)), move |manifest| {
+        // A folder without a study may hold a collection, or results alone.
+        if is_folder && manifest.as_ref().is_ok_and(|response| response.status == 404) {
+            let problem = body(&address, MANIFEST_FILE, manifest).err();
+            return fetch_one(&inbox, &address, COLLECTION_FILE, problem);
+        }
         let manifest = match body(&address, MANIFEST_FILE, manifest) {
             Ok(bytes) => bytes,
             Err(problem) => return inbox.deliver(&address, Some(Err(problem))),
         };
-        ehttp::fetch(ehttp::Request::get(beside(&address, ARRAYS_FILE)), move |arrays| {
+        ehttp::fetch(ehttp::Request::get(within(&address, ARRAYS_FILE)), move |arrays| {
             let outcome = body(&address, ARRAYS_FILE, arrays).and_then(|arrays| {
                 let files = vec![(MANIFEST_FILE.to_owned(), manifest), (ARRAYS_FILE.to_owned(), arrays)];
-                study_from_files(files).map_err(|problem| Problem {
-                    attempted: format!("Could not open {address}"),
-                    ..problem
-                })
+                match study_from_files(files) {
+                    Ok(study) => Ok(Opened::Study(Box::new(study), Source::Address(address.clone()))),
+                    Err(problem) => Err(Problem {
+                        attempted: format!("Could not open {address}"),
+                        ..problem
+                    }),
+                }
             });
             inbox.deliver(&address, Some(outcome));
         });
     });
 }
 
-/// The address of a file of the study at `address`, which names its folder or its `study.json`.
-fn beside(address: &str, file: &str) -> String {
-    let (path, query) = address.split_once('?').map_or((address, None), |(path, query)| (path, Some(query)));
-    let folder = path.strip_suffix(MANIFEST_FILE).unwrap_or(path).trim_end_matches('/');
-    let path = match (folder, path.starts_with('/')) {
-        ("", false) => file.to_owned(),
-        _ => format!("{folder}/{file}"),
+/// Fetches a collection or results. `before` is why no study was found in the folder, where it was looked for.
+fn fetch_one(inbox: &Inbox, address: &str, file: &'static str, before: Option<Problem>) {
+    let (inbox, address) = (inbox.clone(), address.to_owned());
+    ehttp::fetch(ehttp::Request::get(within(&address, file)), move |response| {
+        if let Some(before) = before
+            && response.as_ref().is_ok_and(|response| response.status == 404)
+        {
+            if file == COLLECTION_FILE {
+                return fetch_one(&inbox, &address, RESULTS_FILE, Some(before));
+            }
+            return inbox.deliver(&address, Some(Err(before)));
+        }
+        let outcome = body(&address, file, response).and_then(|bytes| read(&address, file, &bytes));
+        inbox.deliver(&address, Some(outcome));
+    });
+}
+
+fn read(address: &str, file: &str, bytes: &[u8]) -> Result<Opened, Problem> {
+    let read = || -> Result<Opened, StudyError> {
+        Ok(if file == COLLECTION_FILE {
+            Opened::Collection(Collection::from_json(bytes)?)
+        } else {
+            Opened::Results(Results::from_json(bytes)?)
+        })
     };
-    query.map_or(path.clone(), |query| format!("{path}?{query}"))
+    read().map_err(|error| Problem::of_study(address, &error))
+}
+
+/// Begins to fetch a part of the study at an address.
+pub fn open_part(inbox: &Inbox, number: usize, study: &Arc<Study>, address: &str, file: &str, part: Part) {
+    let (inbox, study, file) = (inbox.clone(), Arc::clone(study), file.to_owned());
+    ehttp::fetch(ehttp::Request::get(within(address, &file)), move |response| {
+        let state = match &response {
+            Ok(response) if response.status == 404 => part_state(&study, part, &file, Ok(None)),
+            Ok(response) if !response.ok => {
+                let why = format!("the server answered {} {}", response.status, response.status_text);
+                part_state(&study, part, &file, Err(why))
+            }
+            Ok(response) => part_state(&study, part, &file, Ok(Some(&response.bytes))),
+            Err(error) => part_state(&study, part, &file, Err(error.clone())),
+        };
+        inbox.deliver_part(number, part, state);
+    });
 }
 
 fn body(address: &str, file: &str, result: Result<ehttp::Response, String>) -> Result<Vec<u8>, Problem> {
@@ -49,21 +108,5 @@ fn body(address: &str, file: &str, result: Result<ehttp::Response, String>) -> R
             response.status, response.status_text
         ))),
         Ok(response) => Ok(response.bytes),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn files_lie_beside_the_manifest() {
-        assert_eq!(beside("studies/mine", "a.json"), "studies/mine/a.json");
-        assert_eq!(beside("studies/mine/", "a.json"), "studies/mine/a.json");
-        assert_eq!(beside("https://x.org/s/study.json", "a.json"), "https://x.org/s/a.json");
-        assert_eq!(beside("s/study.json?v=2", "a.json"), "s/a.json?v=2");
-        assert_eq!(beside("study.json", "a.json"), "a.json");
-        assert_eq!(beside("/", "a.json"), "/a.json");
-        assert_eq!(beside(".", "a.json"), "./a.json");
     }
 }

@@ -1,10 +1,36 @@
 //! From a handful of files to a study: what a browser's file chooser or a drop gives.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use cruxscope_study::{MANIFEST_FILE, Manifest, Study};
+use cruxscope_study::{COLLECTION_FILE, MANIFEST_FILE, Manifest, RESULTS_FILE, Results, Study};
 
-use super::Problem;
+use super::{Opened, Problem, Source};
+
+/// What some files are, each with its name and its bytes: a study with its other files, or results.
+///
+/// # Errors
+/// When there is neither `study.json` nor `results.json` among them, or it cannot be read.
+#[cfg_attr(not(target_arch = "wasm32"), expect(dead_code, reason = "only a browser hands over files without their folder"))]
+pub fn opened_from_files(files: Vec<(String, Vec<u8>)>) -> Result<Opened, Problem> {
+    let bytes_of = |wanted: &str| files.iter().find(|(name, _)| name == wanted).map(|(_, bytes)| bytes);
+    if bytes_of(MANIFEST_FILE).is_some() {
+        let study = study_from_files(files.clone())?;
+        return Ok(Opened::Study(Box::new(study), Source::Files(Arc::new(files.into_iter().collect()))));
+    }
+    if let Some(bytes) = bytes_of(RESULTS_FILE) {
+        let results = Results::from_json(bytes).map_err(|error| Problem::of_study(RESULTS_FILE, &error))?;
+        return Ok(Opened::Results(results));
+    }
+    if bytes_of(COLLECTION_FILE).is_some() {
+        return Err(Problem {
+            attempted: format!("Could not open {COLLECTION_FILE}"),
+            why: "A collection leads to other folders, which cannot be reached from a single file.".to_owned(),
+            advice: "Open its folder by a path or an address.".to_owned(),
+        });
+    }
+    study_from_files(files).map(|study| Opened::Study(Box::new(study), Source::Memory))
+}
 
 /// The study among some files, each with its name and its bytes.
 ///

@@ -2,7 +2,7 @@
 
 use wasm_bindgen_futures::spawn_local;
 
-use super::{Inbox, Problem, study_from_files};
+use super::{Inbox, Problem, opened_from_files};
 
 /// The name under which chosen files are delivered.
 const CHOSEN: &str = "the chosen files";
@@ -22,7 +22,7 @@ pub fn dialog(inbox: &Inbox) {
         for handle in handles {
             files.push((handle.file_name(), handle.read().await));
         }
-        inbox.deliver(CHOSEN, Some(study_from_files(files)));
+        inbox.deliver(CHOSEN, Some(opened_from_files(files)));
     });
 }
 
@@ -45,7 +45,7 @@ pub fn dropped(inbox: &Inbox, handles: Vec<egui::DroppedFileHandle>) -> Vec<Stri
                 }
             }
         }
-        inbox.deliver(DROPPED, Some(study_from_files(files)));
+        inbox.deliver(DROPPED, Some(opened_from_files(files)));
     });
     vec![DROPPED.to_owned()]
 }

@@ -2,16 +2,20 @@
 //!
 //! Nothing here knows of the interface; nothing in the views computes.
 
+pub mod commands;
 pub mod component;
+pub mod compression;
 pub mod figures;
 pub mod format;
 pub mod panels;
 pub mod provenance;
 pub mod ranking;
+pub mod results;
 pub mod scale;
 pub mod shift;
 pub mod stability;
 pub mod status;
+pub mod trace;
 
 pub use figures::{Basis, Figures};
 pub use ranking::{Ranking, RankingRow, SortColumn};

@@ -73,6 +73,15 @@ pub fn cross(painter: &Painter, rect: Rect, colour: Color32) {
     painter.line_segment([centre + vec2(-arm, arm), centre + vec2(arm, -arm)], stroke);
 }
 
+/// An arrow to the left or to the right: back and forward.
+pub fn arrow(painter: &Painter, rect: Rect, forward: bool, colour: Color32) {
+    let stroke = Stroke::new(sizes::ICON_STROKE, colour);
+    let way = if forward { 1.0 } else { -1.0 };
+    let tip = rect.center() + vec2(5.0 * way, 0.0);
+    painter.line_segment([tip - vec2(10.0 * way, 0.0), tip], stroke);
+    painter.line(vec![tip + vec2(-3.5 * way, -3.5), tip, tip + vec2(-3.5 * way, 3.5)], stroke);
+}
+
 /// Two arrows past each other: swap.
 pub fn swap(painter: &Painter, rect: Rect, colour: Color32) {
     let stroke = Stroke::new(sizes::ICON_STROKE, colour);

@@ -5,6 +5,8 @@
 use cruxscope_study::Behaviour;
 use egui::Color32;
 
+use crate::selectors::results::MethodKind;
+
 /// The colours of one theme.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Palette {
@@ -41,6 +43,8 @@ pub struct Palette {
     /// Shade under popups.
     pub shadow: Color32,
     behaviours: [Color32; 4],
+    /// In the order of [`MethodKind::ALL`].
+    methods: [Color32; 8],
 }
 
 impl Palette {
@@ -63,6 +67,16 @@ impl Palette {
         error: rgb(0xff8b8b),
         shadow: Color32::from_rgba_premultiplied(0, 0, 0, 110),
         behaviours: [rgb(0xc2577f), rgb(0xb87a1e), rgb(0x3f8fbf), rgb(0x4f9a63)],
+        methods: [
+            rgb(0xe6e9ee),
+            rgb(0x5aa9ff),
+            rgb(0xe0a84a),
+            rgb(0xb38cf2),
+            rgb(0x5cc48a),
+            rgb(0x4fc4c4),
+            rgb(0xe8746a),
+            rgb(0xa3adba),
+        ],
     };
 
     /// On a light ground.
@@ -84,6 +98,16 @@ impl Palette {
         error: rgb(0xb3261e),
         shadow: Color32::from_rgba_premultiplied(0, 0, 0, 40),
         behaviours: [rgb(0xc2577f), rgb(0xb87a1e), rgb(0x3f8fbf), rgb(0x4f9a63)],
+        methods: [
+            rgb(0x171b21),
+            rgb(0x1f6fd1),
+            rgb(0xa8690a),
+            rgb(0x7b4fd0),
+            rgb(0x23804a),
+            rgb(0x0e7c86),
+            rgb(0xc43d33),
+            rgb(0x636c79),
+        ],
     };
 
     /// The palette of the theme that is on.
@@ -97,6 +121,19 @@ impl Palette {
     /// The colour of a behaviour, the same in every view.
     pub fn behaviour(&self, behaviour: Behaviour) -> Color32 {
         self.behaviours[behaviour.index()]
+    }
+
+    /// The colour of a kind of compression, the same in every view.
+    pub fn method(&self, kind: MethodKind) -> Color32 {
+        self.methods[kind as usize]
+    }
+
+    /// The ground under text of a section, so faint that the text is read as before.
+    pub fn tint(&self, colour: Color32) -> Color32 {
+        let share = if self.dark { 0.30 } else { 0.18 };
+        let mix = |over: u8, under: u8| (f32::from(over) * share + f32::from(under) * (1.0 - share)).round() as u8;
+        let ([r, g, b, _], [pr, pg, pb, _]) = (colour.to_array(), self.panel.to_array());
+        Color32::from_rgb(mix(r, pr), mix(g, pg), mix(b, pb))
     }
 
     /// The colour of the sign on a behaviour's colour.
@@ -169,6 +206,20 @@ mod tests {
                     let found = contrast(colour, other);
                     assert!(found >= 3.0, "{behaviour} against {what}, dark {}: {found:.2}", palette.dark);
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn methods_can_be_told_from_the_ground_and_text_is_read_on_tints() {
+        for palette in [Palette::DARK, Palette::LIGHT] {
+            for kind in MethodKind::ALL {
+                let found = contrast(palette.method(kind), palette.panel);
+                assert!(found >= 3.0, "{kind:?}, dark {}: {found:.2}", palette.dark);
+            }
+            for behaviour in Behaviour::ALL {
+                let found = contrast(palette.text, palette.tint(palette.behaviour(behaviour)));
+                assert!(found >= 4.5, "{behaviour}, dark {}: {found:.2}", palette.dark);
             }
         }
     }

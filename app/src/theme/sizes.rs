@@ -76,3 +76,5 @@ pub const DOT: f32 = 2.5;
 pub const WINDOW: [f32; 2] = [1440.0, 900.0];
 /// The window at its smallest.
 pub const WINDOW_MINIMUM: [f32; 2] = [420.0, 420.0];
+/// Height of a row of results.
+pub const RESULT_ROW: f32 = 25.0;

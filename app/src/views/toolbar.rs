@@ -6,7 +6,7 @@ use egui::{Align2, Painter, Rect, Sense, Ui, vec2};
 use super::Scene;
 use crate::selectors::Scale;
 use crate::state::Action;
-use crate::theme::{icons, sizes, typeface};
+use crate::theme::{Palette, icons, sizes, typeface};
 use crate::widgets;
 
 /// Scale and behaviour.
@@ -17,6 +17,11 @@ pub fn choices(ui: &mut Ui, scene: &Scene<'_>, actions: &mut Vec<Action>) {
     if let Some(scale) = pressed.inner {
         actions.push(Action::SetScale(scale));
     }
+    behaviours(ui, scene, actions);
+}
+
+/// The behaviour in focus.
+pub fn behaviours(ui: &mut Ui, scene: &Scene<'_>, actions: &mut Vec<Action>) {
     let mut choices = vec![(None, "All")];
     choices.extend(Behaviour::ALL.map(|behaviour| (Some(behaviour), behaviour.title())));
     let draw = |choice: Option<Behaviour>, painter: &Painter, rect: Rect| {
@@ -34,11 +39,11 @@ pub fn choices(ui: &mut Ui, scene: &Scene<'_>, actions: &mut Vec<Action>) {
 }
 
 /// The first of the texts that fits into what room is left, on the right.
-pub fn caption(ui: &mut Ui, scene: &Scene<'_>, texts: &[&str]) {
+pub fn caption(ui: &mut Ui, palette: &Palette, texts: &[&str]) {
     let (rest, _) = ui.allocate_exact_size(vec2(ui.available_width(), sizes::BUTTON), Sense::hover());
-    let width_of = |text: &str| ui.painter().layout_no_wrap(text.to_owned(), typeface::caption(), scene.palette.faint).size().x;
+    let width_of = |text: &str| ui.painter().layout_no_wrap(text.to_owned(), typeface::caption(), palette.faint).size().x;
     if let Some(text) = texts.iter().find(|text| width_of(text) <= rest.width()) {
         ui.painter()
-            .text(rest.right_center(), Align2::RIGHT_CENTER, *text, typeface::caption(), scene.palette.faint);
+            .text(rest.right_center(), Align2::RIGHT_CENTER, *text, typeface::caption(), palette.faint);
     }
 }

@@ -184,7 +184,7 @@ impl Named {
             "musique_f1" => (Benchmark::Musique.title().to_owned(), "F1".to_owned(), "%"),
             _ => match stem.strip_suffix("_ratio").map(|name| (name, true)).unwrap_or((stem, false)) {
                 (name, ratio) if benchmark_of(name).is_some() => {
-                    let title = benchmark_of(name).map_or(name, Benchmark::title).to_owned();
+                    let title = benchmark_of(name).map(Benchmark::title).unwrap_or_default().to_owned();
                     if ratio {
                         (title, "length, longest over shortest".to_owned(), "")
                     } else {

@@ -7,10 +7,14 @@ use cruxscope_checkpoint::{Checkpoint, TraceTokenizer};
 use cruxscope_interpret::pass::Work;
 use cruxscope_interpret::segment::Segment;
 use cruxscope_model::ModelError;
-use cruxscope_study::{Definition, Drop, DropReason, Label};
+use cruxscope_study::{Definition, Drop, DropReason, Label, TraceText};
 use cruxscope_trace::{Alignment, AnnotatedTrace, AnnotationContent, DropCause, ParsedAnnotation, Reading, TraceContent, TraceSet, align};
 
 use crate::RunError;
+
+mod texts;
+
+use texts::TextBuilder;
 
 /// Which traces are read, and how.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,6 +62,8 @@ pub struct Instances {
     pub works: Vec<Work>,
     /// Tokens beyond the cap, per instance, in the same order.
     pub tokens_cut: Vec<usize>,
+    /// The texts to be read by people, in the same order; none where a trace came as tokens.
+    pub texts: Vec<Option<TraceText>>,
     /// What was dropped.
     pub dropped: Vec<Drop>,
     /// Sections that were read, of any label.
@@ -91,15 +97,16 @@ impl Instances {
         let cap = settings.max_tokens.unwrap_or(checkpoint.config().context.max(1));
 
         let mut found = Self { unpaired, ..Self::default() };
-        let mut read: Vec<(Work, usize, Vec<Drop>)> = chosen
+        let mut read: Vec<One> = chosen
             .iter()
             .map(|instance| one(instance, tokenizer.as_ref(), settings, cap, checkpoint.config().vocabulary, &mut found))
             .collect::<Result<_, _>>()?;
-        read.sort_by(|a, b| a.0.id.cmp(&b.0.id));
-        for (work, cut, dropped) in read {
-            found.works.push(work);
-            found.tokens_cut.push(cut);
-            found.dropped.extend(dropped);
+        read.sort_by(|a, b| a.work.id.cmp(&b.work.id));
+        for one in read {
+            found.works.push(one.work);
+            found.tokens_cut.push(one.cut);
+            found.dropped.extend(one.dropped);
+            found.texts.push(one.text);
         }
         if found.works.iter().all(|work| work.segments.is_empty()) {
             let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
@@ -150,7 +157,14 @@ fn choose(instances: Vec<AnnotatedTrace>, settings: &TraceSettings) -> Result<Ve
     Ok(wanted.take(settings.first.unwrap_or(usize::MAX)).collect())
 }
 
-/// One instance: its work, the tokens cut off, and its drops.
+/// One instance: its work, the tokens cut off, its drops, its text for people.
+struct One {
+    work: Work,
+    cut: usize,
+    dropped: Vec<Drop>,
+    text: Option<TraceText>,
+}
+
 fn one(
     instance: &AnnotatedTrace,
     tokenizer: Option<&TraceTokenizer>,
@@ -158,7 +172,7 @@ fn one(
     cap: usize,
     vocabulary: usize,
     found: &mut Instances,
-) -> Result<(Work, usize, Vec<Drop>), RunError> {
+) -> Result<One, RunError> {
     let id = &instance.trace.id;
     let mut dropped = Vec::new();
     let mut drop = |section: usize, label: Label, reason: DropReason, coverage: Option<f64>| {
@@ -184,14 +198,23 @@ fn one(
         .into());
     }
 
+    let mut text = match &instance.trace.content {
+        TraceContent::Text { prompt, output } => Some(TextBuilder::new(id, prompt, output)),
+        TraceContent::Tokens(_) => None,
+    };
     let mut labelled: Vec<(usize, Label, usize, usize)> = Vec::new();
     match (&instance.annotation.content, &instance.trace.content) {
         (AnnotationContent::Segments(spans), _) => {
             found.sections += spans.len();
             labelled.extend(spans.iter().enumerate().map(|(index, span)| (index, span.label, span.start, span.last)));
+            for (index, span) in spans.iter().enumerate() {
+                if let (Some(text), Some(first), Some(last)) = (&mut text, offsets.get(span.start), offsets.get(span.last)) {
+                    text.found(index, span.label, (first.0, last.1), (span.start, span.last));
+                }
+            }
         }
-        (AnnotationContent::Text(text), TraceContent::Text { prompt, output }) => {
-            let parsed = ParsedAnnotation::read(text, settings.reading());
+        (AnnotationContent::Text(annotated), TraceContent::Text { prompt, output }) => {
+            let parsed = ParsedAnnotation::read(annotated, settings.reading());
             found.sections += parsed.sections.len();
             let unknown = parsed.unknown_labels.values().sum();
             for (name, count) in [
@@ -209,6 +232,15 @@ fn one(
                     _ => None,
                 };
                 drop(section.section, section.label, section.reason.reason(), coverage);
+                if let Some(text) = &mut text {
+                    let written = parsed.sections.get(section.section).map(|section| section.text.as_str());
+                    text.not_found(section.section, section.label, section.reason.reason(), written);
+                }
+            }
+            if let Some(text) = &mut text {
+                for segment in &aligned.segments {
+                    text.found(segment.section, segment.label, segment.characters, (segment.start, segment.last));
+                }
             }
             labelled.extend(
                 aligned
@@ -220,7 +252,8 @@ fn one(
         (AnnotationContent::Text(_), TraceContent::Tokens(_)) => {} // refused when the files were paired
     }
 
-    let cut = ids.len().saturating_sub(cap);
+    let tokens = ids.len();
+    let cut = tokens.saturating_sub(cap);
     ids.truncate(cap);
     let mut segments = Vec::new();
     for (section, label, start, last) in labelled {
@@ -229,15 +262,25 @@ fn one(
             continue;
         };
         let segment = Segment { behaviour, start, last };
-        if last >= ids.len() {
-            drop(section, label, DropReason::BeyondCap, None);
+        let reason = if last >= ids.len() {
+            DropReason::BeyondCap
         } else if let Err(reason) = segment.span(settings.definition) {
-            drop(section, label, reason, None);
+            reason
         } else {
             segments.push(segment);
+            continue;
+        };
+        drop(section, label, reason, None);
+        if let Some(text) = &mut text {
+            text.drop(section, reason);
         }
     }
-    Ok((Work { id: id.clone(), ids, segments }, cut, dropped))
+    Ok(One {
+        work: Work { id: id.clone(), ids, segments },
+        cut,
+        dropped,
+        text: text.map(|text| text.finish(tokens)),
+    })
 }
 
 type Offsets = Vec<(usize, usize)>;

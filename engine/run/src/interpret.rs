@@ -17,7 +17,7 @@ use cruxscope_model::decoder::Decoder;
 use cruxscope_model::device::{self, ChosenDevice};
 use cruxscope_model::kernels::Kernels;
 use cruxscope_model::with_kernels;
-use cruxscope_study::{Contributions, DigestBuilder, FileDigest, InstanceEntry, MANIFEST_FILE, Study, folder};
+use cruxscope_study::{Contributions, DigestBuilder, FileDigest, InstanceEntry, MANIFEST_FILE, Study, TraceEntry, folder};
 use serde_json::Value;
 
 use crate::guard::guard;
@@ -44,6 +44,8 @@ pub struct InterpretSettings {
     pub weights: WeightsChoice,
     /// Whether per-channel maps are kept.
     pub channels: bool,
+    /// Whether the texts of traces are kept, to be read beside the figures.
+    pub texts: bool,
     /// A title for people; the model's name if there is none.
     pub title: Option<String>,
 }
@@ -150,7 +152,8 @@ impl PlannedRun {
         }
         computed?;
         observer.event(Event::Combining);
-        let study = self.combine(&parts, &run_key)?;
+        let mut study = self.combine(&parts, &run_key)?;
+        study.manifest.traces = self.save_texts()?;
         folder::save(&study, &self.settings.out)?;
         // The study holds all that the parts gave; a leftover is only untidy.
         std::fs::remove_dir_all(&parts).ok();
@@ -158,6 +161,19 @@ impl PlannedRun {
             study: folder::load(&self.settings.out)?,
             was_complete: false,
         })
+    }
+
+    /// Saves the texts of the traces, where they are kept, and gives what the manifest says of them.
+    fn save_texts(&self) -> Result<Vec<TraceEntry>, RunError> {
+        let mut entries = Vec::new();
+        for (place, text) in self.instances.texts.iter().enumerate() {
+            if let Some(text) = text.as_ref().filter(|_| self.settings.texts) {
+                let (entry, bytes) = text.to_file(place)?;
+                folder::write_atomically(&self.settings.out.join(&entry.file.file), &bytes)?;
+                entries.push(entry);
+            }
+        }
+        Ok(entries)
     }
 
     /// The study in the folder, if it is this run's.
@@ -302,6 +318,9 @@ impl PlannedRun {
             builder.update(self.part_key(work).as_bytes());
         }
         builder.update(&[u8::from(self.settings.channels)]);
+        if self.settings.texts {
+            builder.update(b"texts");
+        }
         builder.finish().0
     }
 

@@ -90,6 +90,7 @@ impl ManifestSource<'_> {
             settings,
             device: BTreeMap::from([("backends".to_owned(), backends.into())]),
             arrays: Vec::new(),
+            traces: Vec::new(),
             extra: serde_json::Map::new(),
         }
     }

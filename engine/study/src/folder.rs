@@ -61,6 +61,18 @@ pub fn save(study: &Study, folder: &Path) -> Result<(), StudyError> {
 /// # Errors
 /// When there is no study, a file is damaged, or an array contradicts the manifest.
 pub fn load(path: &Path) -> Result<Study, StudyError> {
+    load_files(path, &[ARRAYS_FILE, CHANNELS_FILE])
+}
+
+/// The same without its channel maps, which are large.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_without_channels(path: &Path) -> Result<Study, StudyError> {
+    load_files(path, &[ARRAYS_FILE])
+}
+
+fn load_files(path: &Path, names: &[&str]) -> Result<Study, StudyError> {
     let folder = if path.file_name().is_some_and(|name| name == MANIFEST_FILE) {
         path.parent().unwrap_or(path)
     } else {
@@ -72,13 +84,13 @@ pub fn load(path: &Path) -> Result<Study, StudyError> {
     }
     let manifest = Manifest::from_json(&read(&manifest_path)?)?;
     let mut files = BTreeMap::new();
-    for name in [ARRAYS_FILE, CHANNELS_FILE] {
-        if manifest.arrays.iter().any(|entry| entry.file == name) {
+    for name in names {
+        if manifest.arrays.iter().any(|entry| entry.file == *name) {
             let path = folder.join(name);
             if !path.is_file() {
-                return Err(StudyError::MissingFile { file: name.into() });
+                return Err(StudyError::MissingFile { file: (*name).into() });
             }
-            files.insert(name.to_owned(), read(&path)?);
+            files.insert((*name).to_owned(), read(&path)?);
         }
     }
     Study::from_files(manifest, &files)

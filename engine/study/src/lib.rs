@@ -25,11 +25,13 @@ pub mod folder;
 mod importance;
 mod interval;
 mod manifest;
+mod proportion;
 mod random;
 mod rank;
 mod results;
 mod shift;
 mod study;
+mod test_time;
 mod text;
 mod trace;
 mod validation;
@@ -50,11 +52,13 @@ pub(crate) use manifest::schema_of;
 pub use manifest::{
     ArrayEntry, Definition, Drop, DropReason, FileDigest, InstanceEntry, Manifest, ModelEntry, ModuleDimensions, Program, SCHEMA_VERSION, SegmentCounts,
 };
+pub use proportion::{wilson, wilson_share};
 pub use random::SplitMix;
 pub use rank::Ranks;
 pub use results::{RESULTS_FILE, RESULTS_SCHEMA, Results, Score, ScoredOutput};
 pub use shift::{Comparison, ShiftInterval, ShiftView};
 pub use study::{ARRAYS_FILE, CHANNELS_FILE, MANIFEST_FILE, Study};
+pub use test_time::{Response, Split, TestTime, test_time};
 pub use text::grouped;
 pub use trace::{TraceEntry, TraceSection, TraceText};
 pub use validation::{Damage, VALIDATION_FILE, Validation};

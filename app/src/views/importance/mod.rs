@@ -2,7 +2,7 @@
 
 mod legend;
 mod panel;
-mod ranking;
+pub(super) mod ranking;
 mod tooltip;
 
 use cruxscope_study::Behaviour;
@@ -110,6 +110,6 @@ fn toolbar(ui: &mut Ui, scene: &Scene<'_>, actions: &mut Vec<Action>) {
     };
     ui.horizontal(|ui| {
         toolbar::choices(ui, scene, actions);
-        toolbar::caption(ui, scene, &caption);
+        toolbar::caption(ui, scene.palette, &caption);
     });
 }

@@ -109,7 +109,7 @@ fn views(ui: &mut Ui, scene: &Scene<'_>, actions: &mut Vec<Action>) {
     if let Some(view) = pressed.inner {
         actions.push(Action::SetShift(view));
     }
-    toolbar::caption(ui, scene, &["relative importance", ""]);
+    toolbar::caption(ui, scene.palette, &["relative importance", ""]);
 }
 
 /// The two scales, the one of A and B on the left, the one of the shift on the right.

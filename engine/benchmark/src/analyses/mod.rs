@@ -3,10 +3,10 @@
 mod collapse_point;
 pub mod knowledge;
 mod repetition;
-mod test_time;
 mod thoughts;
+
+pub use cruxscope_study::{Response, Split, TestTime, test_time};
 
 pub use collapse_point::{CollapsePoint, Level, collapse_point};
 pub use repetition::{Collapse, repeated_chunk};
-pub use test_time::{Response, Split, TestTime, test_time};
 pub use thoughts::{Ending, endings};
