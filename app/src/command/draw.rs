@@ -1,4 +1,4 @@
-//! Figures out of studies on a disk, for `export` and `publish`.
+//! Figures out of studies and results, for `export` and `publish`.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -6,12 +6,55 @@ use std::sync::Arc;
 
 use cruxscope::Stepwise as _;
 use cruxscope::figure::{self, Figure, FigureOptions};
-use cruxscope::selectors::Figures;
 use cruxscope::selectors::shift::{Pair, ShiftIntervals};
-use cruxscope::views::ViewKind;
-use cruxscope_study::{Comparison, DifferenceKind, Study, folder};
+use cruxscope::selectors::{Figures, Stability};
+use cruxscope_study::{Comparison, DifferenceKind, Results, Study, StudyError, VALIDATION_FILE, Validation, folder};
 
 use super::Failure;
+
+/// The paper's tables, which come with the program.
+const PUBLISHED: &[u8] = include_bytes!("../../studies/published/results.json");
+
+/// What can be drawn, by the names of the views.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Importance of every component.
+    Importance,
+    /// The shift from one study to another.
+    Shift,
+    /// The first components with their intervals.
+    Ranking,
+    /// Importance against measured damage.
+    Validation,
+    /// Scores on benchmarks.
+    Benchmarks,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Importance, Self::Shift, Self::Ranking, Self::Validation, Self::Benchmarks];
+
+    /// The name of the view.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Importance => "importance",
+            Self::Shift => "shift",
+            Self::Ranking => "ranking",
+            Self::Validation => "validation",
+            Self::Benchmarks => "benchmarks",
+        }
+    }
+}
+
+impl std::str::FromStr for Kind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let known = Self::ALL.map(Self::name).join(", ");
+        let found = Self::ALL.into_iter().find(|kind| kind.name() == text);
+        found.ok_or_else(|| format!("\"{text}\" is no view that can be drawn; known are {known}"))
+    }
+}
 
 /// A study with the numbers that figures show.
 pub struct Drawn {
@@ -24,7 +67,7 @@ pub struct Drawn {
 impl Drawn {
     /// Loads a study.
     pub fn load(place: &Path) -> Result<Self, Failure> {
-        Ok(Self::of(folder::load(place)?))
+        Ok(Self::of(folder::load_without_channels(place)?))
     }
 
     /// A study that is loaded.
@@ -34,17 +77,31 @@ impl Drawn {
             study: Arc::new(study),
         }
     }
-}
 
-/// The figure of one study in a view.
-pub fn of_study(drawn: &Drawn, view: ViewKind, options: &FigureOptions) -> Result<Figure, Failure> {
-    match view {
-        ViewKind::Importance => Ok(figure::importance::figure(&drawn.study, &drawn.figures, options)),
-        ViewKind::Shift => Err(Failure::mistake("a shift lies between two studies")),
+    /// The figure of its importance.
+    pub fn importance(&self, options: &FigureOptions) -> Figure {
+        figure::importance::figure(&self.study, &self.figures, options)
+    }
+
+    /// The figure of its ranking, with intervals.
+    pub fn ranking(&self, options: &FigureOptions) -> Result<Figure, Failure> {
+        let stability = Stability::all(&self.study)?;
+        Ok(figure::ranking::figure(&self.study, &self.figures, Some(&stability), options))
+    }
+
+    /// The figure of the validation that lies beside the study in `source`; nothing where there is none.
+    pub fn validation(&self, source: &Path, options: &FigureOptions) -> Result<Option<Figure>, Failure> {
+        let path = source.join(VALIDATION_FILE);
+        if !path.is_file() {
+            return Ok(None);
+        }
+        let bytes = std::fs::read(&path).map_err(|source| StudyError::Io { attempt: "read", path, source })?;
+        let validation = Validation::from_json(&bytes, self.study.manifest.model.layers)?;
+        Ok(Some(figure::validation::figure(&self.study, &self.figures, &validation, options)))
     }
 }
 
-/// The figure of a shift; what differs between the studies is said in it.
+/// The figure of a shift, with intervals; what differs between the studies is said in it.
 pub fn shift(a: &Drawn, b: &Drawn, options: &FigureOptions) -> Result<Figure, Failure> {
     let comparison = Comparison::between(&a.study, &b.study, &DifferenceKind::ALL)?;
     let pair = Pair {
@@ -54,6 +111,11 @@ pub fn shift(a: &Drawn, b: &Drawn, options: &FigureOptions) -> Result<Figure, Fa
     };
     let intervals = ShiftIntervals::all(&pair)?;
     Ok(figure::shift::figure(&pair, Some(&intervals), options))
+}
+
+/// The results that come with the program.
+pub fn published() -> Result<Results, Failure> {
+    Ok(Results::from_json(PUBLISHED)?)
 }
 
 /// A name that no other figure of this run has.
@@ -76,5 +138,12 @@ mod tests {
         let mut taken = BTreeSet::new();
         let names = [(); 3].map(|()| free_name("importance-study", &mut taken));
         assert_eq!(names, ["importance-study", "importance-study-2", "importance-study-3"]);
+    }
+
+    #[test]
+    fn views_are_known_by_their_names() {
+        assert!(Kind::ALL.into_iter().all(|kind| kind.name().parse() == Ok(kind)));
+        assert!("sculpture".parse::<Kind>().unwrap_err().contains("importance, shift"));
+        assert!(published().is_ok());
     }
 }

@@ -1,25 +1,28 @@
 //! `cruxscope export`: figures of studies into files, many at once.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use cruxscope::StartupOptions;
 use cruxscope::figure::{self, Figure, FigureOptions, Format, Writing};
-use cruxscope::views::ViewKind;
-use cruxscope_study::folder;
+use cruxscope_site::Studies;
+use cruxscope_study::{Results, folder};
 
-use super::draw::{self, Drawn};
+use super::draw::{self, Drawn, Kind};
 use super::{Failure, print_text};
+
+/// The word for every experiment of some results.
+const ALL: &str = "all";
 
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Studies to draw: folders, or study.json files
+    /// What to draw: studies, results or collections, by their folder or their file
     #[arg(value_name = "STUDY")]
     studies: Vec<PathBuf>,
-    /// What to draw: importance, shift, and so on, as in a link
+    /// The view: importance, shift, ranking, validation or benchmarks (without results, those of the paper)
     #[arg(long, default_value = "importance")]
-    view: String,
+    view: Kind,
     /// The study that a shift is from, A [default: the first of the studies]
     #[arg(long, value_name = "STUDY")]
     from: Option<PathBuf>,
@@ -41,6 +44,9 @@ pub struct Arguments {
     /// A component to frame, such as 30_gate
     #[arg(long)]
     component: Option<String>,
+    /// Of benchmarks: an experiment by its name or how that begins, or all [default: the first]
+    #[arg(long, value_name = "NAME")]
+    experiment: Option<String>,
     /// Without title and caption, for a paper that sets its own
     #[arg(long)]
     bare: bool,
@@ -56,8 +62,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let formats = formats(&arguments.format)?;
     let (pixels, colours) = scales(&arguments.scale)?;
     let writing = Writing { pixels, rows: arguments.rows };
-    let (view, options) = options(arguments, colours)?;
-    let figures = draw(arguments, view, &options)?;
+    let options = options(arguments, colours)?;
+    let figures = figures(arguments, &options)?;
     std::fs::create_dir_all(&arguments.out)
         .map_err(|error| Failure::failed(anyhow::Error::new(error).context(format!("could not make {}", arguments.out.display()))))?;
     let mut taken = BTreeSet::new();
@@ -74,9 +80,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 /// The options of a link, read as a link's are.
-fn options(arguments: &Arguments, colours: Option<&str>) -> Result<(ViewKind, FigureOptions), Failure> {
+fn options(arguments: &Arguments, colours: Option<&str>) -> Result<FigureOptions, Failure> {
     let pairs = [
-        ("view", Some(arguments.view.as_str())),
         ("scale", colours),
         ("shift", arguments.shift.as_deref()),
         ("behaviour", arguments.behaviour.as_deref()),
@@ -86,40 +91,95 @@ fn options(arguments: &Arguments, colours: Option<&str>) -> Result<(ViewKind, Fi
     if !complaints.is_empty() {
         return Err(Failure::mistake(complaints.join("; ")));
     }
-    let options = FigureOptions {
+    Ok(FigureOptions {
         scale: read.scale.unwrap_or_default(),
         shift: read.shift.unwrap_or_default(),
         behaviour: read.behaviour,
         component: read.component,
         bare: arguments.bare,
         ..FigureOptions::default()
-    };
-    Ok((ViewKind::named(&arguments.view).unwrap_or_default(), options))
+    })
 }
 
-fn draw(arguments: &Arguments, view: ViewKind, options: &FigureOptions) -> Result<Vec<Figure>, Failure> {
-    if view == ViewKind::Shift {
-        let mut others = arguments.studies.iter();
-        let from = arguments.from.as_ref().or_else(|| others.next());
-        let to: Vec<&Path> = match arguments.to.as_slice() {
-            [] => others.map(PathBuf::as_path).collect(),
-            named => named.iter().map(PathBuf::as_path).collect(),
-        };
-        let (Some(from), false) = (from, to.is_empty()) else {
-            return Err(Failure::mistake("a shift needs two studies: --from A --to B, or both in this order"));
-        };
-        let a = Drawn::load(from)?;
-        return to.into_iter().map(|to| draw::shift(&a, &Drawn::load(to)?, options)).collect();
-    }
-    if arguments.from.is_some() || !arguments.to.is_empty() {
+fn figures(arguments: &Arguments, options: &FigureOptions) -> Result<Vec<Figure>, Failure> {
+    if arguments.view != Kind::Shift && (arguments.from.is_some() || !arguments.to.is_empty()) {
         return Err(Failure::mistake("--from and --to belong to --view shift"));
     }
-    if arguments.studies.is_empty() {
-        return Err(Failure::mistake("name at least one study"));
+    if arguments.view != Kind::Benchmarks && arguments.experiment.is_some() {
+        return Err(Failure::mistake("--experiment belongs to --view benchmarks"));
+    }
+    let found = Studies::load(&arguments.studies)?;
+    match arguments.view {
+        Kind::Shift => return shifts(arguments, found, options),
+        Kind::Benchmarks => return benchmarks(arguments, &found, options),
+        _ if found.studies.is_empty() => return Err(Failure::mistake("name at least one study")),
+        _ => {}
     }
     let mut figures = Vec::new();
-    for place in &arguments.studies {
-        figures.push(draw::of_study(&Drawn::load(place)?, view, options)?);
+    for published in found.studies {
+        let (source, drawn) = (published.source, Drawn::of(published.study));
+        figures.push(match arguments.view {
+            Kind::Ranking => drawn.ranking(options)?,
+            Kind::Validation => drawn.validation(&source, options)?.ok_or_else(|| {
+                let study = source.display();
+                Failure::mistake(format!("{study} holds no validation; `cruxscope validate --study {study}` makes one"))
+            })?,
+            _ => drawn.importance(options),
+        });
+    }
+    Ok(figures)
+}
+
+/// A shift from A to each B: what is named by --from and --to, and the others in their order.
+fn shifts(arguments: &Arguments, found: Studies, options: &FigureOptions) -> Result<Vec<Figure>, Failure> {
+    let load = |place: &PathBuf| Drawn::load(place);
+    let mut others: Vec<Drawn> = found.studies.into_iter().map(|published| Drawn::of(published.study)).collect();
+    others.reverse();
+    let from = match &arguments.from {
+        Some(place) => Some(load(place)?),
+        None => others.pop(),
+    };
+    others.reverse();
+    let to: Vec<Drawn> = match arguments.to.as_slice() {
+        [] => others,
+        named => named.iter().map(load).collect::<Result<_, _>>()?,
+    };
+    let (Some(from), false) = (from, to.is_empty()) else {
+        return Err(Failure::mistake("a shift needs two studies: --from A --to B, or both in this order"));
+    };
+    to.iter().map(|to| draw::shift(&from, to, options)).collect()
+}
+
+/// A figure of each experiment that is asked for, of every results.
+fn benchmarks(arguments: &Arguments, found: &Studies, options: &FigureOptions) -> Result<Vec<Figure>, Failure> {
+    let paper;
+    let results: Vec<&Results> = if found.results.is_empty() {
+        paper = draw::published()?;
+        vec![&paper]
+    } else {
+        found.results.iter().map(|published| &published.results).collect()
+    };
+    let mut figures = Vec::new();
+    for results in results {
+        let experiments = match arguments.experiment.as_deref() {
+            Some(ALL) => results.experiments(),
+            wanted => {
+                let known = results.experiments();
+                let begins = |wanted: &str| known.iter().any(|known| known == &wanted || known.starts_with(&format!("{wanted}:")));
+                if let Some(wanted) = wanted.filter(|wanted| !begins(wanted)) {
+                    return Err(Failure::mistake(format!(
+                        "there is no experiment \"{wanted}\"; known are {}, {ALL}",
+                        known.join(", ")
+                    )));
+                }
+                vec![figure::benchmarks::experiment(results, wanted)]
+            }
+        };
+        figures.extend(
+            experiments
+                .into_iter()
+                .map(|experiment| figure::benchmarks::figure(&[results], experiment, None, options)),
+        );
     }
     Ok(figures)
 }

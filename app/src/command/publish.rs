@@ -9,10 +9,9 @@ use std::process::{Command, Stdio};
 
 use clap::Args;
 use cruxscope::figure::{self, Figure, FigureOptions, Format, Writing, html};
-use cruxscope::views::ViewKind;
 use cruxscope_site::{Content, Preview, PublishedFigure, SiteError, Studies};
 
-use super::draw::{self, Drawn};
+use super::draw::{self, Drawn, Kind};
 use super::{Failure, print_text};
 
 /// The one command that makes a page.
@@ -152,29 +151,42 @@ impl Page {
 /// Keys and values of a link.
 type Link = Vec<(String, String)>;
 
-/// Every figure of the site, with the link to its view: the importance of each study, and the shift from the first study to each
-/// that can be compared with it.
+/// Every figure of the site, with the link to its view: importance, ranking and validation of each study, the shift from the
+/// first study to each that can be compared with it, the experiments of all results.
 fn drawn(studies: &Studies) -> Result<Vec<(Link, Figure)>, Failure> {
     let options = FigureOptions::default();
     let root = studies.address();
-    let mut figures = Vec::new();
+    let link = |kind: Kind, more: &[(&str, String)]| {
+        let start = [("study", root.clone()), ("view", kind.name().to_owned())];
+        start
+            .into_iter()
+            .chain(more.iter().cloned())
+            .map(|(key, value)| (key.to_owned(), value))
+            .collect::<Link>()
+    };
     let drawn: Vec<Drawn> = studies.studies.iter().map(|published| Drawn::of(published.study.clone())).collect();
+    let mut figures = Vec::new();
     for (published, drawn) in studies.studies.iter().zip(&drawn) {
-        let link = vec![("study".to_owned(), published.address())];
-        figures.push((link, draw::of_study(drawn, ViewKind::Importance, &options)?));
+        let show = [("show", published.address())];
+        figures.push((link(Kind::Importance, &show), drawn.importance(&options)));
+        figures.push((link(Kind::Ranking, &show), drawn.ranking(&options)?));
+        if let Some(validation) = drawn.validation(&published.source, &options)? {
+            figures.push((link(Kind::Validation, &show), validation));
+        }
     }
-    let pairs = studies.studies.iter().zip(&drawn).skip(1).take(MOST_SHIFTS);
     if let (Some(first), Some(a)) = (studies.studies.first(), drawn.first()) {
-        for (published, b) in pairs {
+        for (published, b) in studies.studies.iter().zip(&drawn).skip(1).take(MOST_SHIFTS) {
             // Two models that have nothing to do with each other have no shift.
             let Ok(figure) = draw::shift(a, b, &options) else { continue };
-            let link = [
-                ("study", root.clone()),
-                ("view", ViewKind::Shift.name().to_owned()),
-                ("from", first.address()),
-                ("to", published.address()),
-            ];
-            figures.push((link.map(|(key, value)| (key.to_owned(), value)).to_vec(), figure));
+            let pair = [("from", first.address()), ("to", published.address())];
+            figures.push((link(Kind::Shift, &pair), figure));
+        }
+    }
+    for published in &studies.results {
+        for experiment in published.results.experiments() {
+            let figure = figure::benchmarks::figure(&[&published.results], experiment, None, &options);
+            let seen = [("results", published.address()), ("experiment", experiment.to_owned())];
+            figures.push((link(Kind::Benchmarks, &seen), figure));
         }
     }
     Ok(figures)

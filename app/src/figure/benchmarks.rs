@@ -20,7 +20,7 @@ const VALUES: f32 = 27.0;
 /// Half of a mark.
 const MARK: f32 = 2.9;
 /// Columns and rows that are drawn; the table has all.
-const MOST: [usize; 2] = [7, 90];
+const MOST: [usize; 2] = [6, 90];
 
 /// The figure of an experiment of the first of the results, with what the others say of the same columns beneath it.
 pub fn figure(all: &[&Results], experiment: &str, model: Option<&str>, options: &FigureOptions) -> Figure {
@@ -112,7 +112,9 @@ fn draw_row(sheet: &mut Sheet, found: &ResultsTable, row: &Row, columns: usize, 
     let colour = INK.method(row.method.kind);
     for (column, cell) in row.cells.iter().enumerate().take(columns) {
         let ends = plot(column);
-        sheet.drawing.line(pos2(ends[0], middle), pos2(ends[1], middle), Line::solid(HAIRLINE, INK.line));
+        sheet
+            .drawing
+            .line(pos2(ends[0], middle), pos2(ends[1], middle), Line::solid(HAIRLINE, INK.line));
         let Some(cell) = cell else { continue };
         let head = &found.columns[column];
         let place = |value: f64| at_value(ends, head.range, value);
@@ -179,7 +181,9 @@ fn legend(sheet: &mut Sheet, found: &ResultsTable) {
         }
     }
     if found.has_hollow() {
-        entry(sheet, "hollow: under 4 bits, or half pruned", &|sheet, at| mark(sheet, at, MethodKind::None, true));
+        entry(sheet, "hollow: under 4 bits, or half pruned", &|sheet, at| {
+            mark(sheet, at, MethodKind::None, true)
+        });
     }
     if found.groups.iter().any(|group| group.reference.iter().any(Option::is_some)) {
         entry(sheet, "not compressed", &|sheet, at| {
@@ -235,7 +239,11 @@ fn stamp(all: &[&Results], experiment: &str) -> Stamp {
 
 /// Every score in its row; intervals, questions and passes stand in columns of their own for programs.
 fn table(all: &[&Results], found: &ResultsTable, name: &str) -> Table {
-    let mut columns = vec![Column::words("model", "Model"), Column::words("compression", "Compression"), Column::words("setting", "Setting")];
+    let mut columns = vec![
+        Column::words("model", "Model"),
+        Column::words("compression", "Compression"),
+        Column::words("setting", "Setting"),
+    ];
     columns[2].printed = found.rows().any(|(_, row)| !row.setting.is_empty());
     for head in &found.columns {
         let key = file_stem(&format!("{} {}", head.benchmark, head.metric)).replace('-', "_");
@@ -245,7 +253,11 @@ fn table(all: &[&Results], found: &ResultsTable, name: &str) -> Table {
         }
     }
     let rows = found.rows().map(|(group, row)| {
-        let mut cells = vec![Cell::Words(group.model.clone()), Cell::Words(row.label.clone()), Cell::Words(row.setting.clone())];
+        let mut cells = vec![
+            Cell::Words(group.model.clone()),
+            Cell::Words(row.label.clone()),
+            Cell::Words(row.setting.clone()),
+        ];
         for (head, cell) in found.columns.iter().zip(&row.cells) {
             let digits = if head.unit == "%" { 1 } else { 2 };
             let Some(cell) = cell else {
@@ -275,7 +287,9 @@ fn table(all: &[&Results], found: &ResultsTable, name: &str) -> Table {
 /// The experiment that is meant by its name or by how that begins, or else the first.
 pub fn experiment<'a>(results: &'a Results, wanted: Option<&str>) -> &'a str {
     let experiments = results.experiments();
-    let Some(wanted) = wanted else { return experiments.first().copied().unwrap_or_default() };
+    let Some(wanted) = wanted else {
+        return experiments.first().copied().unwrap_or_default();
+    };
     let exact = experiments.iter().find(|known| **known == wanted);
     let begins = || experiments.iter().find(|known| known.starts_with(&format!("{wanted}:")));
     exact.or_else(begins).or(experiments.first()).copied().unwrap_or_default()

@@ -17,8 +17,8 @@ mod lettering;
 #[cfg(feature = "desktop")]
 mod pdf;
 mod png;
-mod sheet;
 pub mod ranking;
+mod sheet;
 pub mod shift;
 mod signs;
 mod stamp;

@@ -54,7 +54,9 @@ pub fn figure(study: &Study, figures: &Figures, stability: Option<&Stability>, o
         drawn.len(),
         format::count(figures.components())
     );
-    let first = drawn.first().map(|row| format!(" The first is {} with {}.", row.component, format::percent(row.relative).replace('\u{a0}', " ")));
+    let first = drawn
+        .first()
+        .map(|row| format!(" The first is {} with {}.", row.component, format::percent(row.relative).replace('\u{a0}', " ")));
     let description = format!(
         "The components of {} in the order of {what}.{}",
         study.manifest.model.name,
@@ -101,8 +103,22 @@ fn draw_row(sheet: &mut Sheet, row: &RankingRow, reach: [f64; 2], options: &Figu
     }
     let regular = Weight::Regular;
     sheet.write(pos2(RANK, middle), Align2::RIGHT_CENTER, &row.rank.to_string(), LABEL, regular, INK.dim);
-    sheet.write(pos2(COMPONENT, middle), Align2::LEFT_CENTER, &row.component.to_string(), LABEL, Weight::Strong, INK.text);
-    sheet.write(pos2(SHARE, middle), Align2::RIGHT_CENTER, &format::percent(row.relative), LABEL, regular, INK.text);
+    sheet.write(
+        pos2(COMPONENT, middle),
+        Align2::LEFT_CENTER,
+        &row.component.to_string(),
+        LABEL,
+        Weight::Strong,
+        INK.text,
+    );
+    sheet.write(
+        pos2(SHARE, middle),
+        Align2::RIGHT_CENTER,
+        &format::percent(row.relative),
+        LABEL,
+        regular,
+        INK.text,
+    );
     let place = |value: f64| INTERVAL[0] + (INTERVAL[1] - INTERVAL[0]) * (value / reach[0]).clamp(0.0, 1.0) as f32;
     if let Some([low, high]) = row.interval {
         sheet
@@ -163,7 +179,10 @@ fn table(study: &Study, rows: &[RankingRow], what: &str) -> Table {
         cells
     };
     Table {
-        caption: format!("Components of {} by {what}, in percent, with intervals over instances", study.manifest.model.name),
+        caption: format!(
+            "Components of {} by {what}, in percent, with intervals over instances",
+            study.manifest.model.name
+        ),
         columns,
         rows: rows.iter().map(row).collect(),
         printed: PRINTED,

@@ -49,7 +49,12 @@ impl Axis {
         let mut power = 10f64.powf(self.low.log10().floor());
         let mut ticks = Vec::new();
         while power <= self.high {
-            ticks.extend(factors.iter().map(|factor| factor * power).filter(|value| *value >= self.low && *value <= self.high));
+            ticks.extend(
+                factors
+                    .iter()
+                    .map(|factor| factor * power)
+                    .filter(|value| *value >= self.low && *value <= self.high),
+            );
             power *= 10.0;
         }
         ticks
@@ -85,7 +90,10 @@ pub fn figure(study: &Study, figures: &Figures, validation: &Validation, options
     );
     let drawing = sheet.finish(&caption);
     let mut stamp = Stamp::of(study);
-    stamp.pairs.insert(stamp.pairs.len().saturating_sub(1), ("validated by".to_owned(), super::stamp::plain(&validation.program)));
+    stamp.pairs.insert(
+        stamp.pairs.len().saturating_sub(1),
+        ("validated by".to_owned(), super::stamp::plain(&validation.program)),
+    );
     Figure {
         name: format!("validation-{}", file_stem(status::title(study))),
         description: format!(
@@ -106,10 +114,7 @@ fn rho(found: RankCorrelation) -> String {
 }
 
 fn plot(sheet: &mut Sheet, points: &[(Component, f64, f64)], what: &str, options: &FigureOptions) {
-    let area = Rect::from_min_max(
-        pos2(sheet.left() + SIDE, sheet.bottom),
-        pos2(sheet.right(), sheet.bottom + HEIGHT),
-    );
+    let area = Rect::from_min_max(pos2(sheet.left() + SIDE, sheet.bottom), pos2(sheet.right(), sheet.bottom + HEIGHT));
     let shares: Vec<f64> = points.iter().map(|point| point.1).collect();
     let damages: Vec<f64> = points.iter().map(|point| point.2).collect();
     let (across, up) = (Axis::over(&shares), Axis::over(&damages));
@@ -121,7 +126,7 @@ fn plot(sheet: &mut Sheet, points: &[(Component, f64, f64)], what: &str, options
     for value in up.ticks() {
         let y = area.bottom() - area.height() * up.position(value);
         sheet.drawing.line(pos2(area.left(), y), pos2(area.right(), y), Line::solid(HAIRLINE, INK.line));
-        sheet.label(pos2(area.left() - 5.0, y), Align2::RIGHT_CENTER, &format::significant(value));
+        sheet.label(pos2(area.left() - 5.0, y), Align2::RIGHT_CENTER, &tick(value));
     }
     sheet.drawing.rectangle(area, 0.0, Paint::stroked(HAIRLINE, INK.dim));
     let place = |share: f64, damage: f64| {
@@ -133,7 +138,14 @@ fn plot(sheet: &mut Sheet, points: &[(Component, f64, f64)], what: &str, options
     let ink = options.behaviour.map_or(INK.accent, |behaviour| INK.behaviour(behaviour));
     for (component, share, damage) in points {
         let at = place(*share, *damage);
-        sheet.drawing.circle(at, 2.4, Paint { fill: Some(ink), line: Some(Line::solid(0.5, INK.panel)) });
+        sheet.drawing.circle(
+            at,
+            2.4,
+            Paint {
+                fill: Some(ink),
+                line: Some(Line::solid(0.5, INK.panel)),
+            },
+        );
         if options.component == Some(*component) {
             sheet.drawing.circle(at, 4.6, Paint::stroked(1.2, INK.selection));
         }
@@ -152,9 +164,22 @@ fn plot(sheet: &mut Sheet, points: &[(Component, f64, f64)], what: &str, options
     sheet.bottom = area.bottom() + 18.0 + LABEL;
 }
 
+/// A number without the zeros that say nothing.
+fn tick(value: f64) -> String {
+    let text = format::significant(value);
+    if text.contains('.') && !text.contains('e') {
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    } else {
+        text
+    }
+}
+
 fn capital(words: &str) -> String {
     let mut characters = words.chars();
-    characters.next().map(|first| first.to_uppercase().collect::<String>() + characters.as_str()).unwrap_or_default()
+    characters
+        .next()
+        .map(|first| first.to_uppercase().collect::<String>() + characters.as_str())
+        .unwrap_or_default()
 }
 
 /// Names the components that do most damage, and the framed one, where their names lie on nothing else.
@@ -169,10 +194,16 @@ fn names(sheet: &mut Sheet, area: Rect, points: &[(Component, f64, f64)], place:
     for (component, share, damage) in framed.chain(order.into_iter().take(NAMED)) {
         let (at, words) = (place(*share, *damage), component.to_string());
         let size = vec2(lettering::width(&words, SMALL, Weight::Regular), SMALL);
-        let sides = [vec2(5.5, -SMALL / 2.0), vec2(-5.5 - size.x, -SMALL / 2.0), vec2(-size.x / 2.0, -SMALL - 4.5), vec2(-size.x / 2.0, 4.5)];
-        let free = sides.iter().map(|side| Rect::from_min_size(at + *side, size)).find(|room| {
-            area.shrink(2.0).contains_rect(*room) && !taken.iter().any(|other| other.intersects(*room))
-        });
+        let sides = [
+            vec2(5.5, -SMALL / 2.0),
+            vec2(-5.5 - size.x, -SMALL / 2.0),
+            vec2(-size.x / 2.0, -SMALL - 4.5),
+            vec2(-size.x / 2.0, 4.5),
+        ];
+        let free = sides
+            .iter()
+            .map(|side| Rect::from_min_size(at + *side, size))
+            .find(|room| area.shrink(2.0).contains_rect(*room) && !taken.iter().any(|other| other.intersects(*room)));
         if let Some(room) = free {
             sheet.write(room.left_center(), Align2::LEFT_CENTER, &words, SMALL, Weight::Regular, INK.text);
             taken.push(room.expand(1.0));
@@ -219,7 +250,6 @@ fn table(figures: &Figures, validation: &Validation) -> Table {
         printed: PRINTED,
     }
 }
-
 
 #[cfg(test)]
 mod tests {

@@ -4,8 +4,8 @@ use cruxscope_study::Results;
 use egui::{Context, Modal, RichText, Ui};
 
 use crate::comparison::OpenComparison;
-use crate::library::Library;
 use crate::figure::{self, Figure, FigureOptions, Format};
+use crate::library::Library;
 use crate::state::{Action, ExportSettings, State};
 use crate::theme::{Palette, sizes, typeface};
 use crate::views::{ViewKind, benchmarks};

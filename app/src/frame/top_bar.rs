@@ -42,7 +42,10 @@ pub fn show(ui: &mut Ui, state: &State, library: &Library, ways: [bool; 2], offe
         }
         let ctrl = if ui.ctx().os().is_mac() { "Cmd P" } else { "Ctrl P" };
         if roomy {
-            if widgets::button(ui, "Export…").on_hover_text("The figure as SVG, PDF, PNG, CSV or LaTeX (E)").clicked() {
+            if widgets::button(ui, "Export…")
+                .on_hover_text("The figure as SVG, PDF, PNG, CSV or LaTeX (E)")
+                .clicked()
+            {
                 actions.push(Action::ToggleExport);
             }
             if widgets::button(ui, "Present").on_hover_text("Let the figure fill the screen (F)").clicked() {
