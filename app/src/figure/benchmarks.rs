@@ -11,12 +11,12 @@ use crate::selectors::results::{MethodKind, ResultsTable, Row};
 
 /// Height of a row.
 const ROW: f32 = 14.5;
-/// Width of the names of rows.
-const NAMES: f32 = 150.0;
+/// Least and greatest width of the names of rows.
+const NAMES: [f32; 2] = [70.0, 190.0];
 /// Between two columns.
-const GAP: f32 = 14.0;
+const GAP: f32 = 13.0;
 /// Room for the values at the end of a column.
-const VALUES: f32 = 27.0;
+const VALUES: f32 = 28.0;
 /// Half of a mark.
 const MARK: f32 = 2.9;
 /// Columns and rows that are drawn; the table has all.
@@ -29,8 +29,11 @@ pub fn figure(all: &[&Results], experiment: &str, model: Option<&str>, options: 
     let name = if experiment.is_empty() { title } else { experiment };
     let mut sheet = Sheet::new(name, if experiment.is_empty() { source } else { title }, options.bare);
     let columns = found.columns.len().min(MOST[0]);
-    let width = ((sheet.width() - NAMES) / columns.max(1) as f32).min(190.0);
-    let left = |column: usize| NAMES + 16.0 + width * column as f32;
+    let sheet_left = sheet.left();
+    let names = found.rows().map(|(_, row)| lettering::width(&label(row), LABEL, Weight::Regular) + 20.0);
+    let names = names.fold(NAMES[0], f32::max).min(NAMES[1]);
+    let width = ((sheet.width() - names) / columns.max(1) as f32).min(190.0);
+    let left = |column: usize| sheet_left + names + GAP + width * column as f32;
     let plot = |column: usize| [left(column), left(column) + width - GAP - VALUES];
     heads(&mut sheet, &found, columns, &left, width);
     let mut drawn = 0;
@@ -48,11 +51,8 @@ pub fn figure(all: &[&Results], experiment: &str, model: Option<&str>, options: 
         sheet.write(at, Align2::LEFT_BOTTOM, &words, HEAD, Weight::Strong, INK.text);
         sheet.bottom += 4.0;
         let top = sheet.bottom;
-        for row in group.rows.iter().take(MOST[1] - drawn) {
-            draw_row(&mut sheet, &found, row, columns, &plot);
-            drawn += 1;
-        }
-        // Where the model stands as it is, through all its rows.
+        let rows = &group.rows[..group.rows.len().min(MOST[1] - drawn)];
+        // Where the model stands as it is, through all its rows and under their marks.
         for (column, reference) in group.reference.iter().enumerate().take(columns) {
             if let Some(reference) = reference {
                 let x = at_value(plot(column), found.columns[column].range, *reference);
@@ -60,10 +60,14 @@ pub fn figure(all: &[&Results], experiment: &str, model: Option<&str>, options: 
                     dashed: true,
                     ..Line::solid(0.8, INK.dim)
                 };
-                let bottom = sheet.bottom;
-                sheet.drawing.line(pos2(x, top), pos2(x, bottom), line);
+                let bottom = top + ROW * rows.len() as f32;
+                sheet.drawing.line(pos2(x, top + 1.0), pos2(x, bottom - 1.0), line);
             }
         }
+        for row in rows {
+            draw_row(&mut sheet, &found, row, columns, names, &plot);
+        }
+        drawn += rows.len();
     }
     axes(&mut sheet, &found, columns, &plot);
     legend(&mut sheet, &found);
@@ -88,7 +92,9 @@ fn heads(sheet: &mut Sheet, found: &ResultsTable, columns: usize, left: &dyn Fn(
     let top = sheet.bottom;
     let mut lines = 1;
     for (column, head) in found.columns.iter().enumerate().take(columns) {
-        let words = lettering::wrap(&super::stamp::plain(&head.title), LABEL, Weight::Strong, width - GAP);
+        // The number of questions stays in one piece.
+        let title = super::stamp::plain(&head.title).replace(" = ", "\u{a0}=\u{a0}");
+        let words = lettering::wrap(&title, LABEL, Weight::Strong, width - GAP);
         for (line, words) in words.iter().take(3).enumerate() {
             let at = pos2(left(column), top + LABEL + line as f32 * (LABEL + 2.5));
             sheet.write(at, Align2::LEFT_BOTTOM, words, LABEL, Weight::Strong, INK.dim);
@@ -100,13 +106,17 @@ fn heads(sheet: &mut Sheet, found: &ResultsTable, columns: usize, left: &dyn Fn(
     sheet.drawing.line(from, to, Line::solid(HAIRLINE * 1.4, INK.text));
 }
 
-fn draw_row(sheet: &mut Sheet, found: &ResultsTable, row: &Row, columns: usize, plot: &dyn Fn(usize) -> [f32; 2]) {
-    let middle = sheet.bottom + ROW / 2.0;
-    let label = match row.setting.as_str() {
+/// What a row is called.
+fn label(row: &Row) -> String {
+    super::stamp::plain(&match row.setting.as_str() {
         "" => row.label.clone(),
         setting => format!("{}, {setting}", row.label),
-    };
-    let label = lettering::cut(&super::stamp::plain(&label), LABEL, Weight::Regular, NAMES - 14.0);
+    })
+}
+
+fn draw_row(sheet: &mut Sheet, found: &ResultsTable, row: &Row, columns: usize, names: f32, plot: &dyn Fn(usize) -> [f32; 2]) {
+    let middle = sheet.bottom + ROW / 2.0;
+    let label = lettering::cut(&label(row), LABEL, Weight::Regular, names - 8.0);
     let left = sheet.left();
     sheet.write(pos2(left + 6.0, middle), Align2::LEFT_CENTER, &label, LABEL, Weight::Regular, INK.text);
     let colour = INK.method(row.method.kind);
@@ -168,12 +178,18 @@ fn axes(sheet: &mut Sheet, found: &ResultsTable, columns: usize, plot: &dyn Fn(u
 
 fn legend(sheet: &mut Sheet, found: &ResultsTable) {
     sheet.bottom += 16.0;
-    let middle = sheet.bottom;
-    let mut left = sheet.left() + 6.0;
+    let start = sheet.left() + 2.0;
+    let mut left = start;
     let mut entry = |sheet: &mut Sheet, words: &str, draw: &dyn Fn(&mut Sheet, Pos2)| {
+        let width = 13.0 + lettering::width(words, LABEL, Weight::Regular);
+        if left > start && left + width > sheet.right() {
+            left = start;
+            sheet.bottom += LABEL + 6.0;
+        }
+        let middle = sheet.bottom;
         draw(sheet, pos2(left + 4.0, middle));
         sheet.label(pos2(left + 13.0, middle), Align2::LEFT_CENTER, words);
-        left += 13.0 + lettering::width(words, LABEL, Weight::Regular) + 14.0;
+        left += width + 14.0;
     };
     for kind in found.kinds() {
         if kind != MethodKind::None {

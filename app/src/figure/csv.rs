@@ -54,7 +54,7 @@ mod tests {
             let component: Component = fields[place("component")].parse().unwrap();
             let read: f64 = fields[place("relative_importance_backtracking")].parse().unwrap();
             assert_eq!(read, relative[component.index()]);
-            assert_eq!(fields[place("relative_importance_adding-knowledge")], "", "nobody shows it");
+            assert_eq!(fields[place("relative_importance_adding_knowledge")], "", "nobody shows it");
         }
         assert!(text.starts_with("# study: Sample study\n"), "{text}");
     }

@@ -55,9 +55,8 @@ impl Grid {
     pub fn new(origin: Pos2, width: f32, layers: usize) -> Self {
         let pooled = (layers as f32 * LEAST / width).ceil().max(1.0) as usize;
         let columns = layers.div_ceil(pooled).max(1);
-        // Cells of whole points, or halves of them, have sharp edges in pictures.
-        let exact = width / columns as f32;
-        let wide = if exact >= 4.0 { exact.floor() } else { (exact * 2.0).floor() / 2.0 };
+        // Cells of halves of points have sharp edges in pictures of two and four pixels a point.
+        let wide = (width / columns as f32 * 2.0).floor() / 2.0;
         let wide = wide.min(MOST.x);
         let high = if wide >= WRITTEN.x { MOST.y } else { (wide * 1.25).clamp(9.0, 12.0).floor() };
         Self {

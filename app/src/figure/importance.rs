@@ -1,6 +1,6 @@
 //! The figure of a study's importance: a panel for each behaviour on one scale, the three highest components marked.
 
-use cruxscope_study::{Behaviour, Component, Module, Study};
+use cruxscope_study::{Behaviour, Component, Study};
 use egui::{Align2, pos2};
 
 use super::grid::{self, Content, Grid};
@@ -103,12 +103,16 @@ fn panel(
     let head = panels::head(study, figures, behaviour);
     let right = right.min(left + grid::NAMES + grid.size().x.max(200.0));
     let own = options.unlocked[behaviour.index()] && scale.scale != Scale::Rank;
-    let first = head.first.map(|first| {
+    let asides = head.first.map_or(Vec::new(), |first| {
         let value = format::percent(figures.relative_of(basis, first));
         let own = if own { "own scale · " } else { "" };
-        format!("{own}highest {first}, {value}")
+        vec![
+            format!("{own}highest {first}, {value}"),
+            format!("{own}{first}, {value}"),
+            format!("{own}{first}"),
+        ]
     });
-    panel_head(sheet, [left, right], top, behaviour, &head.instances, first.as_deref());
+    panel_head(sheet, [left, right], top, behaviour, &head.instances_short, &asides);
     if let Some(reason) = panels::empty_reason(study, figures, behaviour) {
         let middle = top + PANEL_HEAD + grid.size().y / 2.0;
         for (line, words) in lettering::wrap(&reason, LABEL, Weight::Regular, right - left - grid::NAMES).iter().enumerate() {
@@ -133,22 +137,20 @@ fn panel(
     grid.numbers(sheet);
 }
 
-/// The head of a panel: the behaviour's sign and name, the number of instances, and something on the right.
-pub fn panel_head(sheet: &mut Sheet, [left, right]: [f32; 2], top: f32, behaviour: Behaviour, number: &str, aside: Option<&str>) {
+/// The head of a panel: the behaviour's sign and name, the number of instances, and on the right the first of some texts that fits.
+pub fn panel_head(sheet: &mut Sheet, [left, right]: [f32; 2], top: f32, behaviour: Behaviour, number: &str, asides: &[String]) {
+    let width = |words: &str| lettering::width(words, LABEL, Weight::Regular);
     let middle = top + signs::SIGN / 2.0;
     signs::behaviour(sheet, pos2(left + signs::SIGN / 2.0, middle), behaviour);
     let at = pos2(left + signs::SIGN + 6.0, middle);
     sheet.write(at, Align2::LEFT_CENTER, behaviour.title(), HEAD, Weight::Strong, INK.text);
     let mut free = at.x + lettering::width(behaviour.title(), HEAD, Weight::Strong) + 7.0;
-    if lettering::width(number, LABEL, Weight::Regular) < right - free {
+    if width(number) < right - free {
         sheet.label(pos2(free, middle), Align2::LEFT_CENTER, number);
-        free += lettering::width(number, LABEL, Weight::Regular) + 10.0;
+        free += width(number) + 10.0;
     }
-    if let Some(words) = aside {
-        let words = lettering::cut(words, LABEL, Weight::Regular, right - free);
-        if words.chars().count() > 8 {
-            sheet.label(pos2(right, middle), Align2::RIGHT_CENTER, &words);
-        }
+    if let Some(words) = asides.iter().find(|words| width(words) <= right - free) {
+        sheet.label(pos2(right, middle), Align2::RIGHT_CENTER, words);
     }
 }
 
@@ -233,7 +235,7 @@ pub fn table(study: &Study, figures: &Figures) -> Table {
         Column::numbers("relative_importance_mean", "Mean, %"),
     ];
     for behaviour in Behaviour::ALL {
-        let (name, printed) = (behaviour.name(), figures.has(behaviour));
+        let (name, printed) = (behaviour.name().replace('-', "_"), figures.has(behaviour));
         let relative = Column::numbers(format!("relative_importance_{name}"), "%").of(behaviour.title());
         let rank = Column::numbers(format!("rank_{name}"), "Rank").of(behaviour.title());
         let importance = Column::numbers(format!("importance_{name}"), "I").of(behaviour.title()).unprinted();
@@ -266,10 +268,9 @@ pub fn table(study: &Study, figures: &Figures) -> Table {
     };
     Table {
         caption: format!(
-            "Components of {} by mean relative importance over behaviours, in percent, with ranks among all {} ({} modules a layer)",
+            "Components of {} by mean relative importance over behaviours, in percent, with ranks among all {}",
             study.manifest.model.name,
-            format::count(figures.components()),
-            Module::ALL.len()
+            format::count(figures.components())
         ),
         columns,
         rows: figures.ranks(Basis::Mean).order().iter().map(row).collect(),

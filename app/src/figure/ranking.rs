@@ -22,7 +22,7 @@ const COMPONENT: f32 = 46.0;
 const SHARE: f32 = 148.0;
 const INTERVAL: [f32; 2] = [164.0, 352.0];
 const BARS: f32 = 374.0;
-const BAR: f32 = 46.0;
+const BAR: f32 = 50.0;
 
 /// The figure; intervals and shares of first ranks stand in it where they are known.
 pub fn figure(study: &Study, figures: &Figures, stability: Option<&Stability>, options: &FigureOptions) -> Figure {
@@ -49,8 +49,8 @@ pub fn figure(study: &Study, figures: &Figures, stability: Option<&Stability>, o
     }
     axis(&mut sheet, top, reach);
     let caption = format!(
-        "The {} components with the highest {what} of {}. Bars: 95 % intervals of 1,000 resamples of the instances at the most; P(rank 1) is the share of \
-         resamples in which a component ranks first. Small bars: relative importance behaviour by behaviour, on one scale.",
+        "The {} components with the highest {what} of {}. Lines: 95 % intervals over instances, by bootstrap; P(rank 1) is the share of resamples in which a \
+         component ranks first. Bars: relative importance behaviour by behaviour, on one scale.",
         drawn.len(),
         format::count(figures.components())
     );
@@ -165,7 +165,9 @@ fn table(study: &Study, rows: &[RankingRow], what: &str) -> Table {
         Column::numbers("high", "high").of("95 % interval"),
         Column::numbers("probability_of_rank_one", "P(rank 1)"),
     ];
-    columns.extend(Behaviour::ALL.map(|behaviour| Column::numbers(format!("relative_importance_{}", behaviour.name()), behaviour.title()).unprinted()));
+    columns.extend(
+        Behaviour::ALL.map(|behaviour| Column::numbers(format!("relative_importance_{}", behaviour.name().replace('-', "_")), behaviour.title()).unprinted()),
+    );
     let row = |row: &RankingRow| {
         let mut cells = vec![
             Cell::Whole(row.rank),

@@ -122,12 +122,12 @@ fn lower(view: ShiftView) -> &'static str {
 fn head(sheet: &mut Sheet, top: f32, pair: &Pair, behaviour: Behaviour, options: &FigureOptions) {
     let basis = Basis::Behaviour(behaviour);
     let first = shift::first(&pair.comparison, basis, options.shift).filter(|_| shift::empty_reason(pair, behaviour).is_none());
-    let aside = first.map(|first| {
+    let asides = first.map_or(Vec::new(), |first| {
         let row = shift::row(&pair.comparison, None, basis, options.shift, first);
-        format!("largest {first}, {}", shift::written(options.shift, row.shift))
+        vec![format!("largest {first}, {}", shift::written(options.shift, row.shift))]
     });
     let ends = [sheet.left(), sheet.right()];
-    panel_head(sheet, ends, top, behaviour, &shift::instances(pair, behaviour), aside.as_deref());
+    panel_head(sheet, ends, top, behaviour, &shift::instances(pair, behaviour), &asides);
 }
 
 fn map(sheet: &mut Sheet, grid: &Grid, pair: &Pair, behaviour: Behaviour, part: Part, scales: [ColourScale; 2], options: &FigureOptions) {
@@ -253,9 +253,9 @@ fn description(pair: &Pair, [a, b]: [&str; 2], shown: &[Behaviour], options: &Fi
 /// Every component, the largest mean shift first: the shift, and relative importance and ranks on both sides.
 pub fn table(pair: &Pair, intervals: Option<&ShiftIntervals>, options: &FigureOptions) -> Table {
     let (comparison, view) = (&pair.comparison, options.shift);
-    let bases: Vec<(&str, &str, Basis)> = [("mean", "Mean", Basis::Mean)]
+    let bases: Vec<(String, &str, Basis)> = [("mean".to_owned(), "Mean", Basis::Mean)]
         .into_iter()
-        .chain(Behaviour::ALL.map(|behaviour| (behaviour.name(), behaviour.title(), Basis::Behaviour(behaviour))))
+        .chain(Behaviour::ALL.map(|behaviour| (behaviour.name().replace('-', "_"), behaviour.title(), Basis::Behaviour(behaviour))))
         .collect();
     let mut columns = vec![
         Column::numbers("rank_mean", "Rank"),

@@ -224,7 +224,9 @@ fn table(figures: &Figures, validation: &Validation) -> Table {
         Column::numbers("relative_importance_mean", "Mean RI, %"),
         Column::numbers("rank_mean", "Rank"),
     ];
-    columns.extend(Behaviour::ALL.map(|behaviour| Column::numbers(format!("relative_importance_{}", behaviour.name()), behaviour.title()).unprinted()));
+    columns.extend(
+        Behaviour::ALL.map(|behaviour| Column::numbers(format!("relative_importance_{}", behaviour.name().replace('-', "_")), behaviour.title()).unprinted()),
+    );
     let row = |(component, divergence, perplexity): &(Component, f64, f64)| {
         let mut cells = vec![
             Cell::Words(component.to_string()),

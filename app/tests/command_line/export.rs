@@ -143,8 +143,8 @@ fn a_site_is_whole_around_a_program_that_was_built_before() {
     let figures = names(&site.join("figures"));
     assert_eq!(
         figures.iter().filter(|name| name.ends_with(".html")).count(),
-        3,
-        "two studies and a shift: {figures:?}"
+        5,
+        "importance and ranking of two studies, and a shift: {figures:?}"
     );
     for name in figures.iter().filter(|name| name.ends_with(".html")) {
         let html = std::fs::read_to_string(site.join("figures").join(name)).unwrap();
