@@ -11,12 +11,14 @@ use crate::selectors::results::{MethodKind, ResultsTable, Row};
 
 /// Height of a row.
 const ROW: f32 = 14.5;
-/// Least and greatest width of the names of rows.
-const NAMES: [f32; 2] = [70.0, 190.0];
+/// Least width of the names of rows.
+const NAMES: f32 = 70.0;
+/// Width that a column has at least, where names are long.
+const COLUMN: f32 = 74.0;
 /// Between two columns.
 const GAP: f32 = 13.0;
 /// Room for the values at the end of a column.
-const VALUES: f32 = 28.0;
+const VALUES: f32 = 30.0;
 /// Half of a mark.
 const MARK: f32 = 2.9;
 /// Columns and rows that are drawn; the table has all.
@@ -31,7 +33,7 @@ pub fn figure(all: &[&Results], experiment: &str, model: Option<&str>, options: 
     let columns = found.columns.len().min(MOST[0]);
     let sheet_left = sheet.left();
     let names = found.rows().map(|(_, row)| lettering::width(&label(row), LABEL, Weight::Regular) + 20.0);
-    let names = names.fold(NAMES[0], f32::max).min(NAMES[1]);
+    let names = names.fold(NAMES, f32::max).min((sheet.width() - COLUMN * columns as f32).max(NAMES));
     let width = ((sheet.width() - names) / columns.max(1) as f32).min(190.0);
     let left = |column: usize| sheet_left + names + GAP + width * column as f32;
     let plot = |column: usize| [left(column), left(column) + width - GAP - VALUES];
