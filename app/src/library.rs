@@ -204,6 +204,9 @@ impl Library {
                 }
             }
         }
+        if self.opening.is_empty() {
+            self.wanted = None;
+        }
         news
     }
 
@@ -217,9 +220,6 @@ impl Library {
                     // Of a collection's studies the first one is shown, however late it comes.
                     None => self.collected.contains(&id) && self.collected.first() != Some(&id),
                 };
-                if !quiet {
-                    self.wanted = None;
-                }
                 (!quiet).then_some(News::Study(position))
             }
             Opened::Results(results) => {

@@ -1,8 +1,8 @@
 //! A small made-up study for tests: no model was read for it, and no number in it means anything.
 
 use cruxscope_study::{
-    Behaviour, Component, Contributions, Definition, Digest, Drop, DropReason, FileDigest, InstanceContribution, InstanceEntry, Manifest, ModelEntry, Module,
-    ModuleDimensions, Program, SegmentCounts, Study,
+    Behaviour, Component, Contributions, Definition, Digest, Drop, DropReason, FileDigest, InstanceContribution, InstanceEntry, Label, Manifest, ModelEntry,
+    Module, ModuleDimensions, Program, RESULTS_SCHEMA, Results, Score, ScoredOutput, SegmentCounts, Study, TraceSection, TraceText, wilson,
 };
 
 /// Four instances, three behaviours, one that no instance holds; the last layer's gate stands out.
@@ -130,4 +130,86 @@ pub fn compressed(layers: usize) -> Study {
         }
     }
     Study::new(manifest, contributions, None).unwrap()
+}
+
+/// Results of a made-up model on one benchmark, with the outputs behind them.
+pub fn results() -> Results {
+    let outputs = |right: usize| -> Vec<ScoredOutput> {
+        (0..20u64)
+            .map(|number| ScoredOutput {
+                id: format!("question-{number:02}"),
+                pass: 1,
+                score: if (number as usize * 7) % 20 < right { 1.0 } else { 0.0 },
+                length: Some(100 + 37 * number),
+                parsed: true,
+                ended: true,
+            })
+            .collect()
+    };
+    let score = |compression: &str, right: usize| Score {
+        model: "Sample-135M".into(),
+        compression: compression.into(),
+        benchmark: "Riddles".into(),
+        metric: "accuracy".into(),
+        unit: "%".into(),
+        value: 5.0 * right as f64,
+        interval: wilson(right, 20).map(|(low, high)| [100.0 * low, 100.0 * high]),
+        questions: Some(20),
+        passes: Some(1),
+        rule: "riddles@1".into(),
+        length_unit: "tokens".into(),
+        outputs: outputs(right),
+        ..Score::default()
+    };
+    Results {
+        schema: RESULTS_SCHEMA,
+        title: "Sample results".into(),
+        source: "made up".into(),
+        scores: vec![score("", 15), score("4-bit AWQ", 14), score("3-bit RTN", 6)],
+        ..Results::default()
+    }
+}
+
+/// A trace of the sample's first instance, as long as `paragraphs` make it: one section of each label, one of them dropped, one that
+/// stands nowhere.
+pub fn trace(paragraphs: usize) -> TraceText {
+    let mut output = String::new();
+    let mut sections = Vec::new();
+    let labels = [
+        Label::Initializing,
+        Label::Deduction,
+        Label::ExampleTesting,
+        Label::Backtracking,
+        Label::UncertaintyEstimation,
+        Label::AddingKnowledge,
+    ];
+    for paragraph in 0..paragraphs {
+        let start = output.len();
+        output.push_str(&format!(
+            "Paragraph {paragraph}: the train leaves before noon, so whoever was seen at the market in the morning cannot have been on it. "
+        ));
+        sections.push(TraceSection {
+            label: labels[paragraph % labels.len()],
+            bytes: Some([start, output.len() - 1]),
+            tokens: Some([30 * paragraph, 30 * paragraph + 29]),
+            dropped: (paragraph == 4).then_some(DropReason::BeyondCap),
+            text: None,
+        });
+        output.push('\n');
+    }
+    sections.push(TraceSection {
+        label: Label::Backtracking,
+        bytes: None,
+        tokens: None,
+        dropped: Some(DropReason::NotFound),
+        text: Some("words that nobody wrote".into()),
+    });
+    TraceText {
+        id: "instance-1".into(),
+        prompt: "Who took the train?\n<think>\n".into(),
+        tokens: 30 * paragraphs,
+        output,
+        sections,
+        score: Some(1.0),
+    }
 }

@@ -7,9 +7,10 @@ use super::CruxscopeApp;
 use crate::figure::{self, Format, Writing};
 use crate::frame::{export, keys};
 use crate::open;
+use crate::selectors::results::{ResultsTable, splits};
 use crate::selectors::{ranking, shift, trace};
 use crate::state::Action;
-use crate::views::ViewKind;
+use crate::views::{ViewKind, benchmarks};
 
 impl CruxscopeApp {
     /// Carries out what was asked for.
@@ -114,8 +115,10 @@ impl CruxscopeApp {
     /// Key presses that need more than the state.
     pub(super) fn press(&self, press: keys::Press, actions: &mut Vec<Action>) {
         if let (keys::Press::Step(step), true) = (press, self.state.view.is_of_results()) {
-            let at = self.state.results.row.map_or(0, |row| row.saturating_add_signed(step));
-            actions.push(Action::SelectRow(at));
+            // The first row counts as selected from the start.
+            let at = self.state.results.row.unwrap_or(0).saturating_add_signed(step);
+            let last = self.result_rows().saturating_sub(1);
+            actions.push(Action::SelectRow(at.min(last)));
             return;
         }
         let Some(open) = self.library.studies.get(self.state.active) else { return };
@@ -135,6 +138,23 @@ impl CruxscopeApp {
                 let at = order.iter().position(|component| Some(*component) == self.state.selected);
                 let next = at.map_or(0, |at| at.saturating_add_signed(step).min(order.len().saturating_sub(1)));
                 actions.extend(order.get(next).copied().map(Action::Select));
+            }
+        }
+    }
+
+    /// Rows of the view of results that is on.
+    fn result_rows(&self) -> usize {
+        let Some(open) = benchmarks::active(&self.library.results, &self.state) else {
+            return 0;
+        };
+        let look = &self.state.results;
+        match self.state.view {
+            ViewKind::TestTime => splits(&open.results, look.share.0).len(),
+            _ => {
+                let experiment = benchmarks::experiment(open, &self.state);
+                let others = self.library.results.iter().filter(|other| look.beside && other.id != open.id);
+                let results: Vec<_> = [open].into_iter().chain(others).map(|open| &*open.results).collect();
+                ResultsTable::of(&results, experiment, look.model.as_deref()).rows().count()
             }
         }
     }

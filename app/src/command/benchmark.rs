@@ -5,17 +5,20 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 use cruxscope_benchmark::datasets::{Benchmark, hub};
+use cruxscope_benchmark::endpoint::EndpointSettings;
 use cruxscope_benchmark::generator::SamplingSettings;
 use cruxscope_benchmark::published::Published;
 use cruxscope_benchmark::samples::Outputs;
 use cruxscope_benchmark::sampling::SamplingReport;
 use cruxscope_run::RunError;
-use cruxscope_run::sampling::{DatasetSource, PlannedSampling, PromptChoice, Retrieval, SamplingConfiguration};
+use cruxscope_run::native::NativeSettings;
+use cruxscope_run::sampling::{Answers, DatasetSource, PlannedSampling, PromptChoice, Retrieval, SamplingConfiguration};
 use cruxscope_study::folder::write_atomically;
 use serde::Serialize;
 
 use super::endpoint::{EndpointFlags, InterfaceChoice};
 use super::progress::Progress;
+use super::settings::Machine;
 use super::{Failure, print_json, print_text};
 
 /// What a person can ask of benchmarks.
@@ -43,6 +46,15 @@ pub struct Run {
     /// Only the first so many questions of each dataset
     #[arg(long, value_name = "NUMBER")]
     first: Option<usize>,
+    /// The program's own generation with this checkpoint (a Hugging Face folder or a GGUF file), rather than an endpoint
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["endpoint", "model"])]
+    checkpoint: Option<PathBuf>,
+    /// With --checkpoint: where to compute: cpu, vulkan, wgpu, cuda, or one of several such as cuda:1
+    #[arg(long, default_value = "cpu", requires = "checkpoint")]
+    device: String,
+    /// With --checkpoint: threads on the CPU [default: all processors]
+    #[arg(long, value_name = "NUMBER", requires = "checkpoint")]
+    threads: Option<usize>,
     #[command(flatten)]
     endpoint: EndpointFlags,
     /// Which of the two interfaces
@@ -169,22 +181,31 @@ impl Run {
             PromptFlag::ChatTemplate => PromptChoice::Chat(template("--prompt chat-template")?),
             PromptFlag::Template => PromptChoice::Custom(template("--prompt template")?),
         };
-        let endpoint = self.endpoint.settings(self.interface)?;
+        let answers = match &self.checkpoint {
+            Some(checkpoint) => Answers::Native(NativeSettings {
+                checkpoint: checkpoint.clone(),
+                device: self.device.clone(),
+            }),
+            None => Answers::Endpoint(self.endpoint.settings(self.interface)?),
+        };
+        let embeddings = |model: String| match &answers {
+            Answers::Endpoint(settings) => Ok(EndpointSettings { model, ..settings.clone() }),
+            Answers::Native(_) => Err(Failure::mistake(
+                "--embeddings-model needs an endpoint; without it passages are found by their words",
+            )),
+        };
+        let embeddings = self.embeddings_model.clone().map(embeddings).transpose()?;
         let retrieval = self.retrieve.as_ref().map(|corpus| Retrieval {
             corpus: (corpus.as_os_str() != "dataset").then(|| corpus.clone()),
             count: self.top,
-            embeddings: self.embeddings_model.clone().map(|model| {
-                let mut settings = endpoint.clone();
-                settings.model = model;
-                settings
-            }),
+            embeddings,
         });
         Ok(SamplingConfiguration {
             datasets,
             first: self.first,
             retrieval,
             prompt,
-            endpoint,
+            answers,
             sampling: SamplingSettings {
                 temperature: self.temperature,
                 top_p: self.top_p,
@@ -201,13 +222,24 @@ impl Run {
 }
 
 fn sample(arguments: &Run) -> Result<(), Failure> {
-    let planned = PlannedSampling::new(&arguments.configuration()?)?;
+    let machine = Machine {
+        device: arguments.device.clone(),
+        weights: Default::default(),
+        threads: arguments.threads,
+    };
+    machine.set_threads()?;
+    let mut progress = Progress::new();
+    let planned = PlannedSampling::new(&arguments.configuration()?, &mut progress)?;
     let questions: Vec<String> = planned
         .questions
         .iter()
         .map(|(benchmark, count)| format!("{} {count}", benchmark.title()))
         .collect();
-    eprintln!("model      {} at {}", planned.plan.model.name, arguments.endpoint.endpoint);
+    let place = match (&arguments.checkpoint, &arguments.endpoint.endpoint) {
+        (None, Some(endpoint)) => format!("at {endpoint}"),
+        _ => format!("by {} {}", planned.plan.engine.name, planned.plan.engine.version),
+    };
+    eprintln!("model      {} {place}", planned.plan.model.name);
     eprintln!("questions  {}; passes {}", questions.join(", "), arguments.passes);
     let missing = planned.missing();
     eprintln!(
@@ -219,9 +251,9 @@ fn sample(arguments: &Run) -> Result<(), Failure> {
         eprintln!("{line}");
     }
     if arguments.plan_only {
+        progress.finish();
         return Ok(());
     }
-    let mut progress = Progress::new();
     let result = planned.run(&mut progress);
     progress.finish();
     let report = result?;

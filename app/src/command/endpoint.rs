@@ -12,10 +12,10 @@ use super::Failure;
 pub struct EndpointFlags {
     /// The endpoint, up to and with /v1, such as http://127.0.0.1:8000/v1
     #[arg(long, value_name = "URL")]
-    pub endpoint: String,
+    pub endpoint: Option<String>,
     /// The model's name there
     #[arg(long, value_name = "NAME")]
-    pub model: String,
+    pub model: Option<String>,
     /// Digest of the model's files, where it is known: samples are then filed by it rather than by the name
     #[arg(long, value_name = "SHA256")]
     model_digest: Option<String>,
@@ -59,7 +59,10 @@ impl EndpointFlags {
             InterfaceChoice::Completions => Interface::Completions,
             InterfaceChoice::Chat => Interface::ChatCompletions,
         };
-        let mut settings = EndpointSettings::new(&self.endpoint, interface, &self.model);
+        let (Some(endpoint), Some(model)) = (&self.endpoint, &self.model) else {
+            return Err(Failure::mistake("an endpoint needs --endpoint URL and --model NAME"));
+        };
+        let mut settings = EndpointSettings::new(endpoint, interface, model);
         settings.model_digest.clone_from(&self.model_digest);
         settings.version.clone_from(&self.server_version);
         settings.stream = !self.no_stream;

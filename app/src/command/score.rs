@@ -1,14 +1,16 @@
 //! `cruxscope score`: outputs into scores, by rules that can be switched without generating again.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use cruxscope_benchmark::datasets::{Benchmark, Dataset};
+use cruxscope_benchmark::results::{Heading, scores_of};
 use cruxscope_benchmark::samples::Outputs;
 use cruxscope_benchmark::scoring::{BenchmarkScore, Estimate, Rule, ScoreSettings, score};
 use cruxscope_benchmark::statistics::{Cluster, PairedTest, paired_test};
 use cruxscope_run::RunError;
 use cruxscope_study::folder::write_atomically;
+use cruxscope_study::{RESULTS_SCHEMA, Results, Score};
 use serde::Serialize;
 
 use super::{Failure, print_json, print_text};
@@ -45,6 +47,19 @@ pub struct Arguments {
     /// Write every verdict with what was read and where it stands, one JSON object a line
     #[arg(long, value_name = "FILE.jsonl")]
     verdicts: Option<PathBuf>,
+    /// Write the scores and the outputs' own into a file that the window shows; scores that are there already stay, but for those of
+    /// the same model, compression and experiment
+    #[arg(long, value_name = "results.json")]
+    results: Option<PathBuf>,
+    /// With --results: the model's name, before compression [default: as the outputs say]
+    #[arg(long, value_name = "NAME", requires = "results")]
+    name: Option<String>,
+    /// With --results: how the model was compressed, such as "3-bit RTN"
+    #[arg(long, value_name = "WORDS", default_value = "", requires = "results", hide_default_value = true)]
+    compression: String,
+    /// With --results: the experiment that the scores belong to
+    #[arg(long, value_name = "WORDS", default_value = "", requires = "results", hide_default_value = true)]
+    experiment: String,
     /// Print as JSON
     #[arg(long)]
     json: bool,
@@ -131,6 +146,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     if arguments.against.is_some() && comparisons.is_empty() {
         return Err(Failure::mistake("no question is answered in both files, so there is nothing to compare"));
     }
+    if let Some(path) = &arguments.results {
+        keep_results(arguments, path, &scores, &outputs)?;
+    }
     if let Some(path) = &arguments.verdicts {
         write_verdicts(path, &scores)?;
     }
@@ -184,7 +202,7 @@ pub fn read_datasets(paths: &[PathBuf], first: Option<usize>) -> Result<Vec<Data
 }
 
 /// The outputs of one model of a file.
-pub fn read_outputs(path: &std::path::Path, model: Option<&str>) -> Result<Outputs, Failure> {
+pub fn read_outputs(path: &Path, model: Option<&str>) -> Result<Outputs, Failure> {
     let outputs = Outputs::read(path).map_err(RunError::from)?;
     for (what, lines) in [("damaged", &outputs.damaged_lines), ("repeated", &outputs.repeated_lines)] {
         if let Some(first) = lines.first() {
@@ -214,7 +232,7 @@ pub fn read_outputs(path: &std::path::Path, model: Option<&str>) -> Result<Outpu
 }
 
 /// Refuses to mix outputs that were sampled or prompted differently.
-fn of_one_kind(path: &std::path::Path, outputs: Outputs) -> Result<Outputs, Failure> {
+fn of_one_kind(path: &Path, outputs: Outputs) -> Result<Outputs, Failure> {
     // Outputs are in order, so two of one question and pass are neighbours.
     let twice = outputs
         .outputs
@@ -308,7 +326,57 @@ fn table(scores: &[BenchmarkScore]) -> Vec<String> {
     lines
 }
 
-fn write_verdicts(path: &std::path::Path, scores: &[BenchmarkScore]) -> Result<(), Failure> {
+/// Adds the scores to a file of results, which is made if need be.
+fn keep_results(arguments: &Arguments, path: &Path, scores: &[BenchmarkScore], outputs: &Outputs) -> Result<(), Failure> {
+    let said = outputs.models().join(", ");
+    let heading = Heading {
+        experiment: &arguments.experiment,
+        model: arguments.name.as_deref().unwrap_or(if said.is_empty() { "model" } else { &said }),
+        compression: &arguments.compression,
+        setting: "",
+    };
+    let mut results = match std::fs::read(path) {
+        Ok(bytes) => Results::from_json(&bytes)?,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Results {
+            schema: RESULTS_SCHEMA,
+            title: "Own results".into(),
+            source: "cruxscope score".into(),
+            program: format!("cruxscope {}", env!("CARGO_PKG_VERSION")),
+            ..Results::default()
+        },
+        Err(source) => {
+            let (attempt, path) = ("read", path.to_owned());
+            return Err(RunError::Io { attempt, path, source }.into());
+        }
+    };
+    let added: Vec<Score> = scores.iter().flat_map(|score| scores_of(score, outputs, &heading)).collect();
+    let replaced = |known: &Score| {
+        let same = |new: &Score| {
+            (&new.experiment, &new.model, &new.compression, &new.benchmark, &new.metric, &new.rule)
+                == (
+                    &known.experiment,
+                    &known.model,
+                    &known.compression,
+                    &known.benchmark,
+                    &known.metric,
+                    &known.rule,
+                )
+        };
+        added.iter().any(same)
+    };
+    results.scores.retain(|known| !replaced(known));
+    results.scores.extend(added);
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).map_err(|source| RunError::Io {
+            attempt: "create",
+            path: folder.to_owned(),
+            source,
+        })?;
+    }
+    Ok(write_atomically(path, &results.to_json()?)?)
+}
+
+fn write_verdicts(path: &Path, scores: &[BenchmarkScore]) -> Result<(), Failure> {
     #[derive(Serialize)]
     struct Line<'a> {
         rule: Rule,

@@ -11,7 +11,8 @@
 //! * [`validate`] — one component at a time compressed, its damage held against its importance.
 //! * [`perplexity`] — the cheap yardstick of what compression cost, over [`windows`] of tokens.
 //! * [`generate`] — texts out of a model: prompts in words, samples by seed, text as it comes.
-//! * [`sampling`] — datasets and an endpoint into samples; [`annotation`] — outputs and an endpoint into annotations.
+//! * [`native`] — the program's own model as a generator of samples, beside endpoints.
+//! * [`sampling`] — datasets and an endpoint or a model into samples; [`annotation`] — outputs and an endpoint into annotations.
 //! * [`speed`] — tokens per second and peak memory of the same work, repeatedly.
 //!
 //! What it is not: it prints nothing and draws nothing.
@@ -25,6 +26,7 @@ pub mod instances;
 pub mod interpret;
 pub mod machine;
 mod manifest;
+pub mod native;
 pub mod perplexity;
 pub mod plan;
 mod progress;

@@ -1,4 +1,4 @@
-//! Benchmarks from end to end: datasets and an endpoint into a file of samples, whatever happens on the way.
+//! Benchmarks from end to end: datasets and an endpoint, or a model of one's own, into a file of samples, whatever happens on the way.
 //!
 //! A plan says what is wanted and what is there; the run makes what is missing. Samples are safe the moment they are whole,
 //! so a run that ends early, or is ended, goes on with the same command.
@@ -15,6 +15,7 @@ use cruxscope_benchmark::prompts::{ChatTemplate, PromptStyle, PromptTemplate};
 use cruxscope_benchmark::samples::{Opened, SampleLog};
 use cruxscope_benchmark::sampling::{SamplingEvent, SamplingPlan, SamplingReport};
 
+use crate::native::{self, NativeGenerator, NativeModel, NativeSettings};
 use crate::{Event, Observer, RunError};
 
 /// Where a dataset comes from.
@@ -90,6 +91,31 @@ pub struct Retrieval {
     pub embeddings: Option<EndpointSettings>,
 }
 
+/// Who answers.
+#[derive(Clone, Debug)]
+pub enum Answers {
+    /// An endpoint.
+    Endpoint(EndpointSettings),
+    /// The program itself, with a checkpoint.
+    Native(NativeSettings),
+}
+
+/// Who answers, once it is there.
+#[derive(Debug)]
+enum Answerer {
+    Endpoint(Box<Endpoint>),
+    Native(Box<NativeGenerator>, NativeModel),
+}
+
+impl Answerer {
+    fn generator(&self) -> &dyn Generator {
+        match self {
+            Self::Endpoint(endpoint) => &**endpoint,
+            Self::Native(generator, _) => &**generator,
+        }
+    }
+}
+
 /// What a run is asked to do.
 #[derive(Clone, Debug)]
 pub struct SamplingConfiguration {
@@ -102,7 +128,7 @@ pub struct SamplingConfiguration {
     /// How prompts are made.
     pub prompt: PromptChoice,
     /// Who answers.
-    pub endpoint: EndpointSettings,
+    pub answers: Answers,
     /// How text is sampled.
     pub sampling: SamplingSettings,
     /// Passes over the questions.
@@ -124,24 +150,25 @@ pub struct PlannedSampling {
     pub opened: Opened,
     /// Questions by benchmark.
     pub questions: Vec<(Benchmark, usize)>,
-    endpoint: Endpoint,
+    answerer: Answerer,
     log: SampleLog,
     parallel: usize,
 }
 
 impl PlannedSampling {
     /// Reads datasets, makes prompts, opens the file of samples. Nothing is asked of the endpoint, except vectors of passages
-    /// where those are wanted.
+    /// where those are wanted; of a checkpoint everything but the weights is read.
     ///
     /// # Errors
     ///
     /// If a dataset, template or setting cannot be used, or another run writes the file.
-    pub fn new(configuration: &SamplingConfiguration) -> Result<Self, RunError> {
+    pub fn new(configuration: &SamplingConfiguration, observer: &mut dyn Observer) -> Result<Self, RunError> {
         check(&configuration.sampling)?;
         if configuration.parallel == 0 {
             return Err(setting("the number of samples at once", "0", "at least one is needed"));
         }
-        if configuration.sampling.stop_on_collapse && !configuration.endpoint.stream {
+        let whole = matches!(&configuration.answers, Answers::Endpoint(endpoint) if !endpoint.stream);
+        if configuration.sampling.stop_on_collapse && whole {
             return Err(setting(
                 "stopping on collapse",
                 "on",
@@ -156,14 +183,34 @@ impl PlannedSampling {
             datasets = datasets.iter().map(|dataset| equip(dataset, retrieval)).collect::<Result<_, _>>()?;
         }
         let style = configuration.prompt.style()?;
-        let endpoint = Endpoint::new(configuration.endpoint.clone())?;
-        let plan = SamplingPlan::new(&endpoint, &datasets, &style, &configuration.sampling, configuration.passes, configuration.seed)?;
+        if matches!((&configuration.answers, &style), (Answers::Native(_), PromptStyle::Messages)) {
+            return Err(setting(
+                "prompts as messages",
+                "on",
+                "a checkpoint continues text: give its chat template, or take raw prompts",
+            ));
+        }
+        let answerer = match &configuration.answers {
+            Answers::Endpoint(settings) => Answerer::Endpoint(Box::new(Endpoint::new(settings.clone())?)),
+            Answers::Native(settings) => {
+                let (generator, model) = native::open(settings, observer)?;
+                Answerer::Native(Box::new(generator), model)
+            }
+        };
+        let plan = SamplingPlan::new(
+            answerer.generator(),
+            &datasets,
+            &style,
+            &configuration.sampling,
+            configuration.passes,
+            configuration.seed,
+        )?;
         let (log, opened) = SampleLog::open(&configuration.out)?;
         Ok(Self {
             plan,
             opened,
             questions: datasets.iter().map(|dataset| (dataset.benchmark, dataset.questions.len())).collect(),
-            endpoint,
+            answerer,
             log,
             parallel: configuration.parallel,
         })
@@ -178,9 +225,29 @@ impl PlannedSampling {
     ///
     /// # Errors
     ///
-    /// If a sample cannot be written. What the endpoint refuses is part of the report.
+    /// If a sample cannot be written, or the program's own model cannot be run. What an endpoint refuses is part of the report.
     pub fn run(self, observer: &mut dyn Observer) -> Result<SamplingReport, RunError> {
-        collect(&self.plan, &self.endpoint, &self.log, &self.opened, self.parallel, observer)
+        let Self {
+            plan,
+            opened,
+            log,
+            parallel,
+            answerer,
+            ..
+        } = self;
+        match answerer {
+            Answerer::Endpoint(endpoint) => collect(&plan, &*endpoint, &log, &opened, parallel, observer),
+            // With nothing to do the weights need not be read.
+            Answerer::Native(generator, _) if plan.missing(&opened).next().is_none() => collect(&plan, &*generator, &log, &opened, parallel, observer),
+            Answerer::Native(generator, model) => std::thread::scope(|scope| {
+                let running = scope.spawn(move || model.run(parallel));
+                let report = collect(&plan, &*generator, &log, &opened, parallel, observer);
+                // The model runs for as long as somebody may ask it.
+                drop(generator);
+                let ran = running.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                ran.and(report)
+            }),
+        }
     }
 }
 
@@ -298,7 +365,7 @@ mod tests {
             first: None,
             retrieval: None,
             prompt: PromptChoice::Raw,
-            endpoint,
+            answers: Answers::Endpoint(endpoint),
             sampling: SamplingSettings::default(),
             passes: 3,
             seed: 1,
@@ -310,7 +377,7 @@ mod tests {
     #[test]
     fn a_plan_says_what_is_wanted_and_a_dead_endpoint_is_a_report() {
         let folder = tempfile::tempdir().unwrap();
-        let planned = PlannedSampling::new(&configuration(folder.path())).unwrap();
+        let planned = PlannedSampling::new(&configuration(folder.path()), &mut Silent).unwrap();
         assert_eq!(
             (planned.plan.wanted.len(), planned.missing(), planned.questions.clone()),
             (6, 6, vec![(Benchmark::Temporal, 2)])
@@ -330,13 +397,15 @@ mod tests {
             |configuration| configuration.passes = 0,
             |configuration| {
                 configuration.sampling.stop_on_collapse = true;
-                configuration.endpoint.stream = false;
+                if let Answers::Endpoint(endpoint) = &mut configuration.answers {
+                    endpoint.stream = false;
+                }
             },
         ];
         for change in wrong {
             let mut configuration = configuration(folder.path());
             change(&mut configuration);
-            assert!(PlannedSampling::new(&configuration).unwrap_err().is_users_mistake());
+            assert!(PlannedSampling::new(&configuration, &mut Silent).unwrap_err().is_users_mistake());
             assert!(!configuration.out.exists(), "nothing is written either");
         }
     }

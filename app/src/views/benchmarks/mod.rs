@@ -126,7 +126,7 @@ fn models(ui: &mut Ui, scene: &ResultsScene<'_>, content: &Content<'_>, actions:
     let chosen = scene.state.results.model.as_deref();
     let text = RichText::new(chosen.unwrap_or("All models")).font(typeface::body());
     let combo = egui::ComboBox::from_id_salt("model").selected_text(text).width(sizes::LARGE * 10.0);
-    combo.show_ui(ui, |ui| {
+    let shown = combo.show_ui(ui, |ui| {
         if ui.selectable_label(chosen.is_none(), "All models").clicked() {
             actions.push(Action::SetModel(None));
         }
@@ -136,6 +136,7 @@ fn models(ui: &mut Ui, scene: &ResultsScene<'_>, content: &Content<'_>, actions:
             }
         }
     });
+    let _ = shown.response.accessible_name("Model");
 }
 
 /// What marks mean, on the right, as much as there is room for.

@@ -80,13 +80,14 @@ fn bar(ui: &mut Ui, scene: &Scene<'_>, instance: usize, text: Option<&TraceText>
             .selected_text(RichText::new(id).font(typeface::body()))
             .width(sizes::LARGE * 11.0)
             .height(sizes::LARGE * 24.0);
-        combo.show_ui(ui, |ui| {
+        let shown = combo.show_ui(ui, |ui| {
             for other in &known {
                 if ui.selectable_label(*other == id, *other).clicked() {
                     actions.push(Action::SelectInstance((*other).to_owned()));
                 }
             }
         });
+        let _ = shown.response.accessible_name("Instance");
         if let Some(text) = text {
             labels(ui, scene, text, actions);
             let line = trace::line(text);

@@ -1,7 +1,5 @@
 //! Requests through a generator, so many in flight at once: where one ends, the next begins beside the others.
 
-use std::collections::VecDeque;
-
 use super::{Completion, Finish, Generator, Request, Sequence, pick, uniform};
 use crate::ModelError;
 use crate::kernels::generation::GenerationKernels;
@@ -14,6 +12,10 @@ pub trait Watch {
     fn token(&mut self, _request: usize, _token: u32) {}
     /// A request has ended.
     fn finished(&mut self, _request: usize, _completion: &Completion) {}
+    /// Whether a request is not wanted any more; asked after each of its tokens.
+    fn cancelled(&mut self, _request: usize) -> bool {
+        false
+    }
     /// Whether to stop; asked before every step.
     fn stop(&mut self) -> bool {
         false
@@ -25,15 +27,73 @@ pub struct Unwatched;
 
 impl Watch for Unwatched {}
 
+/// Where requests come from, while others are being generated.
+pub trait Queue {
+    /// The next request. Where there is none now, nothing; a queue may wait for one where nothing else is being generated.
+    fn next(&mut self, idle: bool) -> Option<Request>;
+    /// Whether the next request has this prompt, as several samples of one question do: then it is read only once.
+    fn repeats(&self, _prompt: &[u32]) -> bool {
+        false
+    }
+}
+
+/// Requests that are all there from the start.
+struct Known<'a> {
+    requests: &'a [Request],
+    next: usize,
+}
+
+impl Queue for Known<'_> {
+    fn next(&mut self, _: bool) -> Option<Request> {
+        let request = self.requests.get(self.next)?;
+        self.next += 1;
+        Some(request.clone())
+    }
+
+    fn repeats(&self, prompt: &[u32]) -> bool {
+        self.requests.get(self.next).is_some_and(|next| next.prompt == prompt)
+    }
+}
+
+/// Keeps what came of each request, and passes everything on.
+struct Keeping<'a> {
+    watch: &'a mut dyn Watch,
+    done: Vec<Option<Completion>>,
+}
+
+impl Watch for Keeping<'_> {
+    fn began(&mut self, request: usize, prompt_tokens: usize) {
+        self.watch.began(request, prompt_tokens);
+    }
+
+    fn token(&mut self, request: usize, token: u32) {
+        self.watch.token(request, token);
+    }
+
+    fn finished(&mut self, request: usize, completion: &Completion) {
+        self.watch.finished(request, completion);
+        self.done[request] = Some(completion.clone());
+    }
+
+    fn cancelled(&mut self, request: usize) -> bool {
+        self.watch.cancelled(request)
+    }
+
+    fn stop(&mut self) -> bool {
+        self.watch.stop()
+    }
+}
+
 /// A request that is being generated.
 struct Active {
-    request: usize,
+    number: usize,
+    request: Request,
     tokens: Vec<u32>,
 }
 
 /// A prompt that has been read: its caches, and the logits after it.
 struct Read<K: GenerationKernels> {
-    request: usize,
+    prompt: Vec<u32>,
     sequence: Sequence<K>,
     logits: Vec<f32>,
 }
@@ -41,7 +101,7 @@ struct Read<K: GenerationKernels> {
 impl<K: GenerationKernels> Clone for Read<K> {
     fn clone(&self) -> Self {
         Self {
-            request: self.request,
+            prompt: self.prompt.clone(),
             sequence: self.sequence.clone(),
             logits: self.logits.clone(),
         }
@@ -63,94 +123,106 @@ pub fn generate<K: GenerationKernels>(
     for request in requests {
         request.check(generator.config())?;
     }
-    let mut done: Vec<Option<Completion>> = vec![None; requests.len()];
-    let mut waiting: VecDeque<usize> = (0..requests.len()).collect();
+    let mut keeping = Keeping {
+        watch,
+        done: vec![None; requests.len()],
+    };
+    serve(generator, &mut Known { requests, next: 0 }, at_once, &mut keeping)?;
+    let cancelled = || Completion {
+        tokens: Vec::new(),
+        finish: Finish::Cancelled,
+    };
+    Ok(keeping.done.into_iter().map(|completion| completion.unwrap_or_else(cancelled)).collect())
+}
+
+/// Generates what comes out of a queue, at most `at_once` sequences side by side, until it has no more while none is being
+/// generated. Requests are numbered from 0 as they come; what came of each, the watch is told.
+///
+/// # Errors
+/// As [`generate`], of a request when it comes.
+pub fn serve<K: GenerationKernels>(generator: &Generator<K>, queue: &mut dyn Queue, at_once: usize, watch: &mut dyn Watch) -> Result<(), ModelError> {
     let (mut active, mut sequences): (Vec<Active>, Vec<Sequence<K>>) = (Vec::new(), Vec::new());
     let mut shared: Option<Read<K>> = None;
-    let mut stopped = false;
-    while !stopped && (!waiting.is_empty() || !active.is_empty()) {
+    let (mut stopped, mut number) = (false, 0);
+    while !stopped {
         while active.len() < at_once.max(1)
-            && let Some(request) = waiting.front().copied()
+            && let Some(request) = queue.next(active.is_empty())
         {
-            let Some(read) = read_prompt(generator, requests, request, &mut shared, watch)? else {
+            request.check(generator.config())?;
+            let Some(read) = read_prompt(generator, queue, &request.prompt, &mut shared, watch)? else {
                 stopped = true;
                 break;
             };
-            waiting.pop_front();
-            watch.began(request, requests[request].prompt.len());
-            let mut begun = Active { request, tokens: Vec::new() };
-            match advance(generator, requests, &mut begun, &read.logits, watch)? {
+            watch.began(number, request.prompt.len());
+            let mut begun = Active {
+                number,
+                request,
+                tokens: Vec::new(),
+            };
+            number += 1;
+            match advance(generator, &mut begun, &read.logits, watch)? {
                 None => {
                     active.push(begun);
                     sequences.push(read.sequence);
                 }
-                Some(finish) => end(&mut done, begun, finish, watch),
+                Some(finish) => end(begun, finish, watch),
             }
         }
         stopped |= watch.stop();
+        // With nothing under way the queue was asked to wait, so it has no more.
         if stopped || active.is_empty() {
-            continue;
+            break;
         }
         let ids: Vec<u32> = active.iter().filter_map(|active| active.tokens.last().copied()).collect();
         let logits = generator.step(&mut sequences, &ids)?;
         let mut going = Vec::new();
         let mut kept = Vec::new();
         for ((mut one, sequence), logits) in active.into_iter().zip(sequences).zip(&logits) {
-            match advance(generator, requests, &mut one, logits, watch)? {
+            match advance(generator, &mut one, logits, watch)? {
                 None => {
                     going.push(one);
                     kept.push(sequence);
                 }
-                Some(finish) => end(&mut done, one, finish, watch),
+                Some(finish) => end(one, finish, watch),
             }
         }
         (active, sequences) = (going, kept);
     }
     for one in active {
-        end(&mut done, one, Finish::Cancelled, watch);
+        end(one, Finish::Cancelled, watch);
     }
-    let cancelled = || Completion {
-        tokens: Vec::new(),
-        finish: Finish::Cancelled,
-    };
-    Ok(done.into_iter().map(|completion| completion.unwrap_or_else(cancelled)).collect())
+    Ok(())
 }
 
 /// Reads a request's prompt; nothing where the watch said stop. It is kept in `shared` where the next request has the same
 /// one, as several samples of one question do.
 fn read_prompt<K: GenerationKernels>(
     generator: &Generator<K>,
-    requests: &[Request],
-    request: usize,
+    queue: &dyn Queue,
+    prompt: &[u32],
     shared: &mut Option<Read<K>>,
     watch: &mut dyn Watch,
 ) -> Result<Option<Read<K>>, ModelError> {
-    let prompt = &requests[request].prompt;
     let read = match shared.take() {
-        Some(known) if requests[known.request].prompt == *prompt => known,
+        Some(known) if known.prompt == prompt => known,
         _ => {
             let mut sequence = generator.begin();
             let Some(logits) = generator.prompt(&mut sequence, prompt, &mut || !watch.stop())? else {
                 return Ok(None);
             };
-            Read { request, sequence, logits }
+            let prompt = prompt.to_vec();
+            Read { prompt, sequence, logits }
         }
     };
-    if requests.get(request + 1).is_some_and(|next| next.prompt == *prompt) {
+    if queue.repeats(prompt) {
         *shared = Some(read.clone());
     }
     Ok(Some(read))
 }
 
 /// Draws the next token of a sequence; gives why it ended, if it did.
-fn advance<K: GenerationKernels>(
-    generator: &Generator<K>,
-    requests: &[Request],
-    one: &mut Active,
-    logits: &[f32],
-    watch: &mut dyn Watch,
-) -> Result<Option<Finish>, ModelError> {
-    let request = &requests[one.request];
+fn advance<K: GenerationKernels>(generator: &Generator<K>, one: &mut Active, logits: &[f32], watch: &mut dyn Watch) -> Result<Option<Finish>, ModelError> {
+    let request = &one.request;
     if one.tokens.len() >= request.most_tokens {
         return Ok(Some(Finish::Length));
     }
@@ -163,7 +235,10 @@ fn advance<K: GenerationKernels>(
         return Ok(Some(Finish::Stop(token)));
     }
     one.tokens.push(token);
-    watch.token(one.request, token);
+    watch.token(one.number, token);
+    if watch.cancelled(one.number) {
+        return Ok(Some(Finish::Cancelled));
+    }
     if one.tokens.len() >= request.most_tokens {
         return Ok(Some(Finish::Length));
     }
@@ -171,8 +246,7 @@ fn advance<K: GenerationKernels>(
     Ok(full.then_some(Finish::Context))
 }
 
-fn end(done: &mut [Option<Completion>], one: Active, finish: Finish, watch: &mut dyn Watch) {
+fn end(one: Active, finish: Finish, watch: &mut dyn Watch) {
     let completion = Completion { tokens: one.tokens, finish };
-    watch.finished(one.request, &completion);
-    done[one.request] = Some(completion);
+    watch.finished(one.number, &completion);
 }

@@ -2,6 +2,10 @@
 //!
 //! Most of it needs no graphics device. The pictures do; where there is none they say so and are skipped.
 
+mod collections;
+mod results;
+mod traces;
+
 use cruxscope_study::{Behaviour, Component, Module, ShiftView};
 use egui::{Key, Modifiers, Theme, vec2};
 use egui_kittest::Harness;
