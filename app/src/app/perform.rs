@@ -4,7 +4,7 @@ use cruxscope_study::Component;
 use egui::Context;
 
 use super::CruxscopeApp;
-use crate::figure::{self, Format, Writing};
+use crate::figure::{self, Figure, Format, Writing};
 use crate::frame::{export, keys};
 use crate::open;
 use crate::selectors::results::{ResultsTable, splits};
@@ -86,9 +86,14 @@ impl CruxscopeApp {
         }
     }
 
+    /// What is on screen, drawn for print; nothing where there is no figure.
+    pub(crate) fn figure(&self) -> Option<Figure> {
+        export::figure(&self.state, &self.library, self.comparison.as_ref())
+    }
+
     /// Draws what is on screen for print and begins to save it.
     fn export(&mut self, context: &Context, format: Format) {
-        let Some(figure) = export::figure(&self.state, &self.library, self.comparison.as_ref()) else {
+        let Some(figure) = self.figure() else {
             return self.note(context, "There is no figure to export".to_owned());
         };
         let writing = Writing {

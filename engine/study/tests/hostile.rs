@@ -96,27 +96,25 @@ fn hostile() -> impl Strategy<Value = Value> {
 }
 
 /// Puts a value somewhere into a document: at the place that `way` leads to.
-fn put(document: &mut Value, mut way: impl Iterator<Item = u8>, value: Value) {
-    let mut at = document;
-    loop {
-        let Some(step) = way.next() else { break };
-        let place = usize::from(step);
-        at = match at {
-            Value::Array(items) if !items.is_empty() => {
-                let length = items.len();
-                &mut items[place % length]
+fn put(document: &mut Value, way: &[u8], value: Value) {
+    let child = way.first().and_then(|step| {
+        let place = usize::from(*step);
+        match document {
+            Value::Array(items) => {
+                let number = items.len().max(1);
+                items.get_mut(place % number)
             }
-            Value::Object(entries) if !entries.is_empty() => {
-                let length = entries.len();
-                entries.values_mut().nth(place % length).unwrap()
+            Value::Object(entries) => {
+                let number = entries.len().max(1);
+                entries.values_mut().nth(place % number)
             }
-            other => {
-                *other = value;
-                return;
-            }
-        };
+            _ => None,
+        }
+    });
+    match child {
+        Some(child) => put(child, &way[1..], value),
+        None => *document = value,
     }
-    *at = value;
 }
 
 proptest! {
@@ -127,7 +125,7 @@ proptest! {
         let (manifest, files) = &*FILES;
         let mut manifest = manifest.clone();
         for (way, value) in changes {
-            put(&mut manifest, way.into_iter(), value);
+            put(&mut manifest, &way, value);
         }
         exercise(&serde_json::to_vec(&manifest).unwrap(), files);
     }
