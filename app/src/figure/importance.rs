@@ -279,6 +279,9 @@ pub fn table(study: &Study, figures: &Figures) -> Table {
 }
 
 #[cfg(test)]
+pub(crate) use tests::assert_tidy;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::samples;
@@ -339,6 +342,3 @@ mod tests {
         assert_eq!(figure.table.rows.len(), 42);
     }
 }
-
-#[cfg(test)]
-pub(crate) use tests::assert_tidy;
