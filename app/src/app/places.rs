@@ -58,7 +58,7 @@ impl CruxscopeApp {
             form: Some(state.results.form).filter(|form| of_results && *form != Form::default()),
             instance: state.trace.instance.clone().filter(|_| state.view == ViewKind::Trace),
             section: state.trace.section.filter(|_| state.view == ViewKind::Trace).map(|section| section + 1),
-            measure: state.measure,
+            measure: state.measure.filter(|_| state.view == ViewKind::Compression),
             stop: state.stop.map(|stop| stop + 1),
             embed: state.embed,
         }

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use cruxscope::Stepwise as _;
 use cruxscope::figure::{self, Figure, FigureOptions};
+use cruxscope::selectors::compression::Measure;
 use cruxscope::selectors::shift::{Pair, ShiftIntervals};
 use cruxscope::selectors::{Figures, Stability};
-use cruxscope_study::{Comparison, DifferenceKind, Results, Study, StudyError, VALIDATION_FILE, Validation, folder};
+use cruxscope_study::{COMPRESSION_FILE, Comparison, CompressionMap, DifferenceKind, Results, Study, StudyError, VALIDATION_FILE, Validation, folder};
 
 use super::Failure;
 
@@ -26,13 +27,25 @@ pub enum Kind {
     Ranking,
     /// Importance against measured damage.
     Validation,
+    /// What compression did to each matrix.
+    Compression,
     /// Scores on benchmarks.
     Benchmarks,
+    /// The shortest and the longest outputs.
+    TestTime,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Importance, Self::Shift, Self::Ranking, Self::Validation, Self::Benchmarks];
+    pub const ALL: [Self; 7] = [
+        Self::Importance,
+        Self::Shift,
+        Self::Ranking,
+        Self::Validation,
+        Self::Compression,
+        Self::Benchmarks,
+        Self::TestTime,
+    ];
 
     /// The name of the view.
     pub const fn name(self) -> &'static str {
@@ -41,7 +54,9 @@ impl Kind {
             Self::Shift => "shift",
             Self::Ranking => "ranking",
             Self::Validation => "validation",
+            Self::Compression => "compression",
             Self::Benchmarks => "benchmarks",
+            Self::TestTime => "test-time",
         }
     }
 }
@@ -89,16 +104,33 @@ impl Drawn {
         Ok(figure::ranking::figure(&self.study, &self.figures, Some(&stability), options))
     }
 
+    /// The figure of what compression did, by what lies beside the study in `source` or the study itself says; nothing where
+    /// neither does.
+    pub fn compression(&self, source: &Path, measure: Option<Measure>, options: &FigureOptions) -> Result<Option<Figure>, Failure> {
+        let layers = self.study.manifest.model.layers;
+        let saved = match beside(source, COMPRESSION_FILE)? {
+            Some(bytes) => Some(CompressionMap::from_json(&bytes, layers)?),
+            None => None,
+        };
+        Ok(figure::compression::figure(&self.study, &self.figures, saved.as_ref(), measure, options))
+    }
+
     /// The figure of the validation that lies beside the study in `source`; nothing where there is none.
     pub fn validation(&self, source: &Path, options: &FigureOptions) -> Result<Option<Figure>, Failure> {
-        let path = source.join(VALIDATION_FILE);
-        if !path.is_file() {
-            return Ok(None);
-        }
-        let bytes = std::fs::read(&path).map_err(|source| StudyError::Io { attempt: "read", path, source })?;
+        let Some(bytes) = beside(source, VALIDATION_FILE)? else { return Ok(None) };
         let validation = Validation::from_json(&bytes, self.study.manifest.model.layers)?;
         Ok(Some(figure::validation::figure(&self.study, &self.figures, &validation, options)))
     }
+}
+
+/// The bytes of a file beside a study, where there is one.
+fn beside(source: &Path, name: &str) -> Result<Option<Vec<u8>>, Failure> {
+    let path = source.join(name);
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let bytes = std::fs::read(&path).map_err(|source| StudyError::Io { attempt: "read", path, source })?;
+    Ok(Some(bytes))
 }
 
 /// The figure of a shift, with intervals; what differs between the studies is said in it.

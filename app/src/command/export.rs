@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use cruxscope::StartupOptions;
 use cruxscope::figure::{self, Figure, FigureOptions, Format, Writing};
+use cruxscope::selectors::compression::Measure;
 use cruxscope_site::Studies;
 use cruxscope_study::{Results, folder};
 
@@ -20,7 +21,8 @@ pub struct Arguments {
     /// What to draw: studies, results or collections, by their folder or their file
     #[arg(value_name = "STUDY")]
     studies: Vec<PathBuf>,
-    /// The view: importance, shift, ranking, validation or benchmarks (without results, those of the paper)
+    /// The view: importance, shift, ranking, validation, compression, benchmarks or test-time (the last two without results:
+    /// the paper's)
     #[arg(long, default_value = "importance")]
     view: Kind,
     /// The study that a shift is from, A [default: the first of the studies]
@@ -44,6 +46,12 @@ pub struct Arguments {
     /// A component to frame, such as 30_gate
     #[arg(long)]
     component: Option<String>,
+    /// Of compression: output-error, weight-error, bits, sparsity or awq-scale [default: the first that is known]
+    #[arg(long, value_name = "NAME")]
+    measure: Option<String>,
+    /// Of test-time compute: the share of outputs at each end, in percent
+    #[arg(long, value_name = "PERCENT", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=50))]
+    share: u32,
     /// Of benchmarks: an experiment by its name or how that begins, or all [default: the first]
     #[arg(long, value_name = "NAME")]
     experiment: Option<String>,
@@ -111,15 +119,22 @@ fn figures(arguments: &Arguments, options: &FigureOptions) -> Result<Vec<Figure>
     let found = Studies::load(&arguments.studies)?;
     match arguments.view {
         Kind::Shift => return shifts(arguments, found, options),
-        Kind::Benchmarks => return benchmarks(arguments, &found, options),
+        Kind::Benchmarks | Kind::TestTime => return of_results(arguments, &found, options),
         _ if found.studies.is_empty() => return Err(Failure::mistake("name at least one study")),
         _ => {}
     }
+    let measure = measure(arguments)?;
     let mut figures = Vec::new();
     for published in found.studies {
         let (source, drawn) = (published.source, Drawn::of(published.study));
         figures.push(match arguments.view {
             Kind::Ranking => drawn.ranking(options)?,
+            Kind::Compression => drawn.compression(&source, measure, options)?.ok_or_else(|| {
+                let study = source.display();
+                Failure::mistake(format!(
+                    "nothing is known of how the model of {study} was compressed; `cruxscope report MODEL --study {study}` puts it there"
+                ))
+            })?,
             Kind::Validation => drawn.validation(&source, options)?.ok_or_else(|| {
                 let study = source.display();
                 Failure::mistake(format!("{study} holds no validation; `cruxscope validate --study {study}` makes one"))
@@ -150,8 +165,18 @@ fn shifts(arguments: &Arguments, found: Studies, options: &FigureOptions) -> Res
     to.iter().map(|to| draw::shift(&from, to, options)).collect()
 }
 
-/// A figure of each experiment that is asked for, of every results.
-fn benchmarks(arguments: &Arguments, found: &Studies, options: &FigureOptions) -> Result<Vec<Figure>, Failure> {
+/// The measure of compression that is asked for, read as a link's is.
+fn measure(arguments: &Arguments) -> Result<Option<Measure>, Failure> {
+    let pairs = arguments.measure.as_deref().map(|measure| ("measure", measure));
+    let (read, complaints) = StartupOptions::from_pairs(pairs);
+    match complaints.as_slice() {
+        [] => Ok(read.measure),
+        _ => Err(Failure::mistake(complaints.join("; "))),
+    }
+}
+
+/// A figure of each experiment that is asked for, or of test-time compute, of every results.
+fn of_results(arguments: &Arguments, found: &Studies, options: &FigureOptions) -> Result<Vec<Figure>, Failure> {
     let paper;
     let results: Vec<&Results> = if found.results.is_empty() {
         paper = draw::published()?;
@@ -161,6 +186,11 @@ fn benchmarks(arguments: &Arguments, found: &Studies, options: &FigureOptions) -
     };
     let mut figures = Vec::new();
     for results in results {
+        if arguments.view == Kind::TestTime {
+            let figure = figure::test_time::figure(results, arguments.share, options);
+            figures.push(figure.ok_or_else(|| Failure::mistake(format!("\"{}\" has no outputs at {} % of its ends", results.title, arguments.share)))?);
+            continue;
+        }
         let experiments = match arguments.experiment.as_deref() {
             Some(ALL) => results.experiments(),
             wanted => {

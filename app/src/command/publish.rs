@@ -170,6 +170,9 @@ fn drawn(studies: &Studies) -> Result<Vec<(Link, Figure)>, Failure> {
         let show = [("show", published.address())];
         figures.push((link(Kind::Importance, &show), drawn.importance(&options)));
         figures.push((link(Kind::Ranking, &show), drawn.ranking(&options)?));
+        if let Some(compression) = drawn.compression(&published.source, None, &options)? {
+            figures.push((link(Kind::Compression, &show), compression));
+        }
         if let Some(validation) = drawn.validation(&published.source, &options)? {
             figures.push((link(Kind::Validation, &show), validation));
         }

@@ -241,7 +241,8 @@ fn description(found: &ResultsTable, name: &str) -> String {
     format!("Scores of {name}: {} rows by {}.", found.rows().count(), heads.join("; "))
 }
 
-fn stamp(all: &[&Results], experiment: &str) -> Stamp {
+/// Where the numbers of some results come from.
+pub(super) fn stamp(all: &[&Results], experiment: &str) -> Stamp {
     let mut pairs = vec![("experiment", experiment.to_owned())];
     for results in all {
         pairs.push(("results", results.title.clone()));

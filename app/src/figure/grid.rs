@@ -36,7 +36,7 @@ pub struct Grid {
 
 /// What a grid shows.
 pub struct Content<'a> {
-    /// The value of a component, as the scale reads it.
+    /// The value of a component, as the scale reads it; no number where it is not known.
     pub value: &'a dyn Fn(Component) -> f64,
     /// What is written into its cell, where cells are large enough.
     pub written: &'a dyn Fn(Component) -> String,
@@ -100,13 +100,20 @@ impl Grid {
         let layers = first..(first + self.pooled).min(self.layers);
         let components = layers.map(|layer| Component::new(layer, module));
         components
-            .max_by(|a, b| value(*a).abs().total_cmp(&value(*b).abs()))
+            .max_by(|a, b| {
+                // What is not known is smaller than anything that is.
+                let size = |component: Component| Some(value(component).abs()).filter(|size| size.is_finite()).unwrap_or(-1.0);
+                size(*a).total_cmp(&size(*b))
+            })
             .unwrap_or_else(|| Component::new(first, module))
     }
 
     /// Draws the cells with what is marked in them.
     pub fn draw(&self, sheet: &mut Sheet, content: &Content<'_>) {
-        let colour_of = |component: Component| content.map.at(content.scale.position((content.value)(component)), false);
+        let colour_of = |component: Component| match (content.value)(component) {
+            value if value.is_finite() => content.map.at(content.scale.position(value), false),
+            _ => INK.missing,
+        };
         for module in Module::ALL {
             for column in 0..self.layers.div_ceil(self.pooled) {
                 let component = self.largest(module, column, content.value);

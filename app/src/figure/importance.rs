@@ -165,7 +165,7 @@ fn legend(sheet: &mut Sheet, figures: &Figures, options: &FigureOptions, ranked:
         scale => format!("Relative importance, {} scale", scale.title().to_lowercase()),
     };
     let at = pos2(sheet.left() + grid::NAMES, top);
-    sheet.colour_bar(at, BAR, &name, &scale, ColourMap::Importance, figures.components());
+    sheet.colour_bar(at, BAR, &name, &scale.ticks(figures.components(), BAR), ColourMap::Importance);
     let highest = if ranked {
         (Mark::Words("1 2 3"), "the highest three of a panel".to_owned())
     } else {

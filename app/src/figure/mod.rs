@@ -6,6 +6,7 @@
 
 mod base64;
 pub mod benchmarks;
+pub mod compression;
 mod csv;
 mod drawing;
 mod grid;
@@ -24,6 +25,7 @@ mod signs;
 mod stamp;
 mod svg;
 mod table;
+pub mod test_time;
 pub mod validation;
 
 use cruxscope_study::{Behaviour, Component, ShiftView};

@@ -4,7 +4,7 @@ use egui::{Align2, Color32, Pos2, Rect, pos2, vec2};
 
 use super::drawing::{Anchor, Drawing, Line, Paint, Text};
 use super::lettering::{self, Weight};
-use crate::selectors::ColourScale;
+use crate::selectors::scale::LegendTick;
 use crate::theme::Palette;
 use crate::theme::colour_map::ColourMap;
 
@@ -89,8 +89,8 @@ impl Sheet {
         self.write(at, place, words, LABEL, Weight::Regular, INK.dim);
     }
 
-    /// A colour bar with its numbers under it and what it measures over it, at most so wide; gives its right end.
-    pub fn colour_bar(&mut self, at: Pos2, width: f32, name: &str, scale: &ColourScale, map: ColourMap, components: usize) -> f32 {
+    /// A colour bar with its numbers under it and what it measures over it, at most so wide.
+    pub fn colour_bar(&mut self, at: Pos2, width: f32, name: &str, ticks: &[LegendTick], map: ColourMap) {
         self.write(at + vec2(0.0, LABEL), Align2::LEFT_BOTTOM, name, LABEL, Weight::Regular, INK.text);
         let steps = (width / STEP).floor().max(1.0);
         let bar = Rect::from_min_size(at + vec2(0.0, LABEL + 5.0), vec2(steps * STEP, BAR));
@@ -102,7 +102,7 @@ impl Sheet {
                 .rectangle(Rect::from_min_max(pos2(left, bar.top()), bar.max), 0.0, Paint::filled(colour));
         }
         self.drawing.rectangle(bar, 0.0, Paint::stroked(HAIRLINE, INK.dim));
-        for tick in scale.ticks(components, bar.width()) {
+        for tick in ticks {
             let x = bar.left() + bar.width() * tick.position;
             self.drawing
                 .line(pos2(x, bar.bottom()), pos2(x, bar.bottom() + 2.5), Line::solid(HAIRLINE, INK.dim));
@@ -114,7 +114,6 @@ impl Sheet {
             self.write(pos2(x, bar.bottom() + 5.0), place, &tick.text, LABEL, Weight::Regular, INK.dim);
         }
         self.bottom = self.bottom.max(bar.bottom() + 5.0 + LABEL);
-        bar.right()
     }
 
     /// Writes a text of several lines over the whole width.

@@ -191,7 +191,8 @@ fn legend(sheet: &mut Sheet, pair: &Pair, options: &FigureOptions, scales: [Colo
         ),
     ];
     for ((left, width, name, map), scale) in bars.into_iter().zip(scales) {
-        sheet.colour_bar(pos2(left, top), width.min(250.0), &name, &scale, map, components);
+        let width = width.min(250.0);
+        sheet.colour_bar(pos2(left, top), width, &name, &scale.ticks(components, width), map);
     }
     let highest = if ranked {
         (Mark::Words("1 2 3"), "the largest three of a map".to_owned())

@@ -34,6 +34,20 @@ pub fn figure(state: &State, library: &Library, comparison: Option<&OpenComparis
             Some(figure::shift::figure(&compared.pair, compared.intervals(), &options))
         }
         ViewKind::Ranking => open.map(|open| figure::ranking::figure(&open.study, &open.figures, open.stability(), &focused)),
+        ViewKind::Validation => {
+            let open = open?;
+            let found = open.parts().validation()?;
+            Some(figure::validation::figure(&open.study, &open.figures, found, &focused))
+        }
+        ViewKind::Compression => {
+            let open = open?;
+            let saved = open.parts().compression().map(|map| &**map);
+            figure::compression::figure(&open.study, &open.figures, saved, state.measure, &focused)
+        }
+        ViewKind::TestTime => {
+            let active = benchmarks::active(&library.results, state)?;
+            figure::test_time::figure(&active.results, state.results.share.0, &options)
+        }
         ViewKind::Benchmarks => {
             let active = benchmarks::active(&library.results, state)?;
             let mut results: Vec<&Results> = vec![&active.results];

@@ -4,12 +4,16 @@
 
 pub mod gpu;
 mod grid;
+mod large;
+mod tiles;
 
 use std::sync::Arc;
 
 use egui::{Id, Ui};
 
 pub use grid::Grid;
+pub use large::LargeMap;
+pub use tiles::{Pointed, Window, show_large};
 
 use crate::selectors::ColourScale;
 use crate::theme::Palette;

@@ -3,6 +3,7 @@
 //! Most of it needs no graphics device. The pictures do; where there is none they say so and are skipped.
 
 mod collections;
+mod components;
 mod export;
 mod results;
 mod traces;

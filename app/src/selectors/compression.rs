@@ -1,8 +1,10 @@
 //! What the view of compression shows: one number a matrix, of several that may be known.
 
-use cruxscope_study::{Component, ComponentCompression, CompressionMap, Module, Study};
+use std::collections::BTreeMap;
 
-use super::{ColourScale, Scale, format};
+use cruxscope_study::{Component, ComponentCompression, CompressionMap, Module, RankCorrelation, Study};
+
+use super::{Basis, ColourScale, Figures, Scale, format};
 
 /// What is shown of each matrix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -106,7 +108,7 @@ pub fn known(study: &Study, saved: Option<&CompressionMap>) -> Option<Compressio
 }
 
 /// How a component's weight is stored, by the names that Hugging Face and GGUF give to tensors.
-fn stored(tensors: &std::collections::BTreeMap<String, String>, component: Component) -> Option<&str> {
+fn stored(tensors: &BTreeMap<String, String>, component: Component) -> Option<&str> {
     let (layer, module) = (component.layer.0, component.module);
     let gguf = match module {
         Module::Query => "attn_q",
@@ -184,10 +186,87 @@ pub fn scale(map: &CompressionMap, measure: Measure, scale: Scale) -> ColourScal
     found
 }
 
+/// A line of the list: a component by the measure.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CompressionLine {
+    /// The component.
+    pub component: Component,
+    /// The measure.
+    pub value: f64,
+    /// How it is stored, or what was done to it.
+    pub storage: String,
+    /// Its relative importance for the basis.
+    pub relative: f64,
+    /// Its rank by importance.
+    pub rank: usize,
+}
+
+/// The components of which the measure is known, the largest first.
+pub fn lines(map: &CompressionMap, figures: &Figures, basis: Basis, measure: Measure) -> Vec<CompressionLine> {
+    let line = |component: Component| {
+        let entry = map.components.get(component.index())?;
+        let storage = [entry.method.as_str(), entry.storage.as_str()]
+            .into_iter()
+            .filter(|part| !part.is_empty())
+            .collect::<Vec<_>>()
+            .join(", ");
+        Some(CompressionLine {
+            component,
+            value: measure.of(entry)?,
+            storage,
+            relative: figures.relative_of(basis, component),
+            rank: figures.ranks(basis).overall(component),
+        })
+    };
+    let mut lines: Vec<CompressionLine> = Component::all(figures.layers()).filter_map(line).collect();
+    lines.sort_by(|a, b| b.value.total_cmp(&a.value).then(a.component.cmp(&b.component)));
+    lines
+}
+
+/// How well the measure goes with importance: Spearman's correlation over the components of which both are known.
+pub fn correlation(lines: &[CompressionLine]) -> Option<RankCorrelation> {
+    let (values, relative): (Vec<f64>, Vec<f64>) = lines.iter().map(|line| (line.value, line.relative)).unzip();
+    RankCorrelation::of(&values, &relative)
+}
+
+/// How many matrices are stored in each way, the most frequent first.
+pub fn storages(map: &CompressionMap) -> Vec<(String, usize)> {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for component in map.components.iter().filter(|component| !component.storage.is_empty()) {
+        *counts.entry(&component.storage).or_default() += 1;
+    }
+    let mut counts: Vec<(String, usize)> = counts.into_iter().map(|(name, count)| (name.to_owned(), count)).collect();
+    counts.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
+    counts
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::samples;
+
+    #[test]
+    fn lines_are_in_order_and_correlate_with_importance() {
+        let study = samples::study(3);
+        let figures = Figures::of(&study);
+        let map = CompressionMap {
+            components: Component::all(3)
+                .map(|component| ComponentCompression {
+                    component: component.to_string(),
+                    storage: if component.layer.0 == 0 { "Q6_K" } else { "Q4_K" }.into(),
+                    weight_error: Some(figures.relative_of(Basis::Mean, component) * 0.1),
+                    ..ComponentCompression::default()
+                })
+                .collect(),
+            ..CompressionMap::default()
+        };
+        let lines = lines(&map, &figures, Basis::Mean, Measure::WeightError);
+        assert_eq!(lines.len(), 21);
+        assert!(lines.windows(2).all(|pair| pair[0].value >= pair[1].value));
+        assert_eq!(lines[0].rank, 1);
+        assert!(correlation(&lines).unwrap().rho > 0.999);
+        assert_eq!(storages(&map), [("Q4_K".to_owned(), 14), ("Q6_K".to_owned(), 7)]);
+    }
 
     #[test]
     fn what_was_saved_counts_before_what_the_checkpoint_says() {

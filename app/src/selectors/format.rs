@@ -102,6 +102,11 @@ pub fn significant(value: f64) -> String {
     }
 }
 
+/// A signed number with three significant digits: `−0.0123`, `+4.10`.
+pub fn signed(value: f64) -> String {
+    format!("{}{}", sign_of(value), significant(value.abs()))
+}
+
 /// A large number in short: `134.5 M`, `8.0 B`.
 pub fn short_count(number: u64) -> String {
     let value = number as f64;

@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows of the interface; nothing in the views computes.
 
+pub mod channels;
 pub mod commands;
 pub mod component;
 pub mod compression;
@@ -16,6 +17,7 @@ pub mod shift;
 pub mod stability;
 pub mod status;
 pub mod trace;
+pub mod validation;
 
 pub use figures::{Basis, Figures};
 pub use ranking::{Ranking, RankingRow, SortColumn};

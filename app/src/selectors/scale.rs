@@ -121,8 +121,10 @@ impl ColourScale {
         if self.high <= 0.0 {
             return 0.0;
         }
+        // Only measures that nobody counts from zero have another low end.
+        let from = if self.centred { 0.0 } else { self.low };
         let position = match self.scale {
-            Scale::Linear | Scale::Rank => value / self.high,
+            Scale::Linear | Scale::Rank => (value - from) / (self.high - from).max(f64::MIN_POSITIVE),
             Scale::SquareRoot => (value.max(0.0) / self.high).sqrt(),
             Scale::Log => (value.max(self.low) / self.low).ln() / (self.high / self.low).ln(),
         };

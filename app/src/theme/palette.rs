@@ -2,7 +2,7 @@
 //!
 //! Every colour literal of the program stands here. Colour maps of figures are in [`super::colour_map`].
 
-use cruxscope_study::Behaviour;
+use cruxscope_study::{Behaviour, Module};
 use egui::Color32;
 
 use crate::selectors::results::MethodKind;
@@ -45,6 +45,8 @@ pub struct Palette {
     behaviours: [Color32; 4],
     /// In the order of [`MethodKind::ALL`].
     methods: [Color32; 8],
+    /// In the order of [`Module::ALL`]: hues that every kind of colour vision tells apart.
+    modules: [Color32; 7],
 }
 
 impl Palette {
@@ -77,6 +79,15 @@ impl Palette {
             rgb(0xe8746a),
             rgb(0xa3adba),
         ],
+        modules: [
+            rgb(0x56b4e9),
+            rgb(0xe69f00),
+            rgb(0x2fb894),
+            rgb(0xd98ab8),
+            rgb(0x8fa8ff),
+            rgb(0xf0e442),
+            rgb(0xe8743b),
+        ],
     };
 
     /// On a light ground.
@@ -108,6 +119,15 @@ impl Palette {
             rgb(0xc43d33),
             rgb(0x636c79),
         ],
+        modules: [
+            rgb(0x1f78b4),
+            rgb(0xa8690a),
+            rgb(0x0c7f62),
+            rgb(0xb0508a),
+            rgb(0x4a57c9),
+            rgb(0x7d7400),
+            rgb(0xc2481b),
+        ],
     };
 
     /// The palette of the theme that is on.
@@ -126,6 +146,11 @@ impl Palette {
     /// The colour of a kind of compression, the same in every view.
     pub fn method(&self, kind: MethodKind) -> Color32 {
         self.methods[kind as usize]
+    }
+
+    /// The colour of a module, where marks stand for components.
+    pub fn module(&self, module: Module) -> Color32 {
+        self.modules[module.index()]
     }
 
     /// The ground under text of a section, so faint that the text is read as before.
@@ -216,6 +241,10 @@ mod tests {
             for kind in MethodKind::ALL {
                 let found = contrast(palette.method(kind), palette.panel);
                 assert!(found >= 3.0, "{kind:?}, dark {}: {found:.2}", palette.dark);
+            }
+            for module in Module::ALL {
+                let found = contrast(palette.module(module), palette.panel);
+                assert!(found >= 3.0, "{module}, dark {}: {found:.2}", palette.dark);
             }
             for behaviour in Behaviour::ALL {
                 let found = contrast(palette.text, palette.tint(palette.behaviour(behaviour)));

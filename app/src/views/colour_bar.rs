@@ -42,7 +42,8 @@ pub fn show(ui: &Ui, bar: Rect, scale: &ColourScale, map: ColourMap, components:
     }
 }
 
-fn paint(ui: &Ui, rect: Rect, map: ColourMap, palette: &Palette) {
+/// Paints the bar alone.
+pub fn paint(ui: &Ui, rect: Rect, map: ColourMap, palette: &Palette) {
     let steps = 64;
     let mut mesh = Mesh::default();
     for step in 0..=steps {

@@ -5,13 +5,16 @@
 mod behaviour_head;
 pub mod benchmarks;
 mod cells;
+pub mod channels;
 mod colour_bar;
+pub mod compression;
 pub mod importance;
 pub mod ranking;
 pub mod shift;
 pub mod test_time;
 mod toolbar;
 pub mod trace;
+pub mod validation;
 
 use egui::Ui;
 
@@ -94,17 +97,33 @@ pub enum ViewKind {
     Shift,
     /// Every component in order, with intervals.
     Ranking,
+    /// Importance opened into channels.
+    Channels,
     /// A trace with its behaviours.
     Trace,
     /// Scores on benchmarks.
     Benchmarks,
     /// How the length of outputs goes with their scores.
     TestTime,
+    /// Importance against measured damage.
+    Validation,
+    /// What compression did to each matrix.
+    Compression,
 }
 
 impl ViewKind {
     /// All of them, in the order of the tabs.
-    pub const ALL: [Self; 6] = [Self::Importance, Self::Shift, Self::Ranking, Self::Trace, Self::Benchmarks, Self::TestTime];
+    pub const ALL: [Self; 9] = [
+        Self::Importance,
+        Self::Shift,
+        Self::Ranking,
+        Self::Channels,
+        Self::Trace,
+        Self::Benchmarks,
+        Self::TestTime,
+        Self::Validation,
+        Self::Compression,
+    ];
 
     /// The name in options and links.
     pub const fn name(self) -> &'static str {
@@ -112,9 +131,12 @@ impl ViewKind {
             Self::Importance => "importance",
             Self::Shift => "shift",
             Self::Ranking => "ranking",
+            Self::Channels => "channels",
             Self::Trace => "trace",
             Self::Benchmarks => "benchmarks",
             Self::TestTime => "test-time",
+            Self::Validation => "validation",
+            Self::Compression => "compression",
         }
     }
 
@@ -124,9 +146,12 @@ impl ViewKind {
             Self::Importance => "Importance",
             Self::Shift => "Shift",
             Self::Ranking => "Ranking",
+            Self::Channels => "Channels",
             Self::Trace => "Trace",
             Self::Benchmarks => "Benchmarks",
             Self::TestTime => "Test-time compute",
+            Self::Validation => "Validation",
+            Self::Compression => "Compression",
         }
     }
 
@@ -146,9 +171,12 @@ impl ViewKind {
             Self::Importance => Shown::Study(&importance::ImportanceView),
             Self::Shift => Shown::Study(&shift::ShiftFigure),
             Self::Ranking => Shown::Study(&ranking::RankingView),
+            Self::Channels => Shown::Study(&channels::ChannelsView),
             Self::Trace => Shown::Study(&trace::TraceView),
             Self::Benchmarks => Shown::Results(&benchmarks::BenchmarksView),
             Self::TestTime => Shown::Results(&test_time::TestTimeView),
+            Self::Validation => Shown::Study(&validation::ValidationView),
+            Self::Compression => Shown::Study(&compression::CompressionView),
         }
     }
 }
