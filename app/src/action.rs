@@ -2,9 +2,11 @@
 
 use cruxscope_study::{Behaviour, Component, Label, ShiftView};
 
+use crate::figure::Format;
 use crate::selectors::compression::Measure;
 use crate::selectors::results::Form;
 use crate::selectors::{Scale, SortColumn};
+use crate::state::ExportSettings;
 use crate::theme::ThemeChoice;
 use crate::views::ViewKind;
 
@@ -65,6 +67,12 @@ pub enum Action {
     ToggleProvenance,
     /// Open or close the list of keys.
     ToggleKeys,
+    /// Open or close the dialog of exports.
+    ToggleExport,
+    /// Set the dialog of exports.
+    SetExport(ExportSettings),
+    /// Export what is on screen in a format.
+    Export(Format),
     /// One step back: close what is open, or leave what was enlarged.
     Back,
     /// Show an open study.

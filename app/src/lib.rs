@@ -7,6 +7,7 @@
 mod action;
 mod app;
 mod comparison;
+pub mod figure;
 pub mod frame;
 pub mod heatmap;
 mod history;
@@ -21,6 +22,7 @@ pub mod selectors;
 pub mod state;
 mod studies;
 pub mod theme;
+mod told;
 pub mod views;
 pub mod widgets;
 #[cfg(not(target_arch = "wasm32"))]
@@ -42,6 +44,7 @@ pub use options::StartupOptions;
 pub use selectors::Scale;
 pub use studies::OpenStudy;
 pub use theme::ThemeChoice;
+pub use told::Told;
 #[cfg(feature = "desktop")]
 pub use window::open_window_to_run;
 #[cfg(not(target_arch = "wasm32"))]

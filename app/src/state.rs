@@ -74,6 +74,32 @@ pub struct State {
     pub palette: Option<(String, usize)>,
     /// Whether the panel of runs is open.
     pub runs: bool,
+    /// The dialog of exports.
+    pub export: ExportSettings,
+}
+
+/// What the dialog of exports is set to, and whether it is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExportSettings {
+    /// Whether it is open.
+    pub open: bool,
+    /// Pixels a point, for pictures made of pixels.
+    pub pixels: u8,
+    /// Whether the selected component is framed.
+    pub framed: bool,
+    /// Whether title and caption are left out.
+    pub bare: bool,
+}
+
+impl Default for ExportSettings {
+    fn default() -> Self {
+        Self {
+            open: false,
+            pixels: 2,
+            framed: false,
+            bare: false,
+        }
+    }
 }
 
 /// What is seen of results.
@@ -214,6 +240,9 @@ impl State {
             Action::SetTheme(theme) => self.theme = *theme,
             Action::ToggleProvenance => self.provenance ^= true,
             Action::ToggleKeys => self.keys ^= true,
+            Action::ToggleExport => self.export.open ^= true,
+            Action::SetExport(settings) => self.export = *settings,
+            Action::Export(_) => self.export.open = false,
             Action::Back => self.back(),
             Action::Activate(index) => self.active = *index,
             Action::SetResults(number) => {
@@ -308,6 +337,8 @@ impl State {
     fn back(&mut self) {
         if self.palette.is_some() {
             self.palette = None;
+        } else if self.export.open {
+            self.export.open = false;
         } else if self.keys {
             self.keys = false;
         } else if self.stop.is_some() {

@@ -4,6 +4,7 @@
 //! stand in the page itself, since they must also be there when nothing of this runs.
 
 use eframe::WebRunner;
+use wasm_bindgen::JsCast as _;
 use wasm_bindgen::prelude::*;
 use web_sys::HtmlCanvasElement;
 
@@ -41,11 +42,17 @@ impl WebHandle {
         }
         let options = web_options(address.renderer.unwrap_or(fallback));
         let make = Box::new(move |cc: &eframe::CreationContext<'_>| {
-            let app = cruxscope::CruxscopeApp::new(cc, startup).telling_its_link(|pairs| {
-                if let Err(error) = replace_query(pairs) {
-                    log::warn!("the page's address could not be changed: {error:?}");
-                }
-            });
+            let app = cruxscope::CruxscopeApp::new(cc, startup)
+                .telling_its_link(|pairs| {
+                    if let Err(error) = replace_query(pairs) {
+                        log::warn!("the page's address could not be changed: {error:?}");
+                    }
+                })
+                .telling(|told| {
+                    if let Err(error) = pass_on(&told) {
+                        log::warn!("the page could not be told: {error:?}");
+                    }
+                });
             Ok(Box::new(app) as Box<dyn eframe::App>)
         });
         self.runner.start(canvas, options, make).await
@@ -65,6 +72,27 @@ impl WebHandle {
     pub fn destroy(&self) {
         self.runner.destroy();
     }
+}
+
+/// Passes on to the page what a canvas cannot say: problems as words for readers of the screen, and when a figure is seen.
+fn pass_on(told: &cruxscope::Told) -> Result<(), JsValue> {
+    let window = web_sys::window().ok_or_else(|| JsValue::from_str("there is no browser window"))?;
+    let document = window.document().ok_or_else(|| JsValue::from_str("there is no document"))?;
+    match told {
+        cruxscope::Told::Problems(problems) => {
+            if let Some(said) = document.get_element_by_id("said") {
+                // Text, whatever it holds: a study's words never become tags.
+                said.set_text_content(Some(&problems.join("\n")));
+            }
+        }
+        cruxscope::Told::FigureSeen => {
+            let root: Option<web_sys::HtmlElement> = document.document_element().and_then(|root| root.dyn_into().ok());
+            if let (Some(root), Some(performance)) = (root, window.performance()) {
+                root.dataset().set("figureAfter", &format!("{:.0}", performance.now()))?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The pairs after the question mark of the page's address, decoded.

@@ -4,16 +4,10 @@
 //! meets it.
 
 mod budget;
-mod html;
-mod page;
+mod plan;
 mod program;
 mod request;
 mod server;
-mod site;
-mod studies;
-mod tables;
-#[cfg(test)]
-mod testing;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -68,11 +62,11 @@ struct SiteArguments {
 }
 
 impl SiteArguments {
-    fn plan(self) -> site::Plan {
+    fn plan(self) -> plan::Plan {
         let bundled = self.study.is_empty();
-        site::Plan {
+        plan::Plan {
             out: self.out.unwrap_or_else(|| program::target_folder().join("site")),
-            studies: if bundled { studies::bundled() } else { self.study },
+            studies: if bundled { plan::bundled() } else { self.study },
             dev: self.dev,
         }
     }
@@ -98,18 +92,18 @@ fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Build { site, record_size } => {
             let plan = site.plan();
-            let size = site::build(&plan)?;
+            let weight = plan::build(&plan)?;
             if record_size {
-                budget::record(size)?;
+                budget::record(weight)?;
             } else if !plan.dev {
-                budget::check(size)?;
+                budget::check(weight)?;
             }
             Ok(())
         }
         Command::Serve { site, no_build, port, open } => {
             let plan = site.plan();
             if !no_build {
-                site::build(&plan)?;
+                plan::build(&plan)?;
             }
             let server = server::Server::bind(&plan.out, port)?;
             eprintln!("The page is at {}, until ctrl-C", server.address());

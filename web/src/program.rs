@@ -9,14 +9,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail};
+use cruxscope_site::PROGRAM;
 use serde::Deserialize;
 use wasm_bindgen_cli_support::Bindgen;
 
 const TARGET: &str = "wasm32-unknown-unknown";
 const PACKAGE: &str = "cruxscope-web";
-
-/// The name of the program's files: `<NAME>.js` and `<NAME>_bg.wasm`.
-pub const NAME: &str = "cruxscope_web";
 
 /// Compiles the program and writes its files into `folder`.
 ///
@@ -34,7 +32,7 @@ pub fn build(folder: &Path, dev: bool) -> anyhow::Result<()> {
                 .typescript(false)
                 .remove_name_section(!dev)
                 .remove_producers_section(true)
-                .out_name(NAME)
+                .out_name(PROGRAM)
                 .generate(folder)
         })
         .with_context(|| format!("could not make the glue between {} and a script", wasm.display()))
@@ -132,7 +130,7 @@ fn compile(dev: bool) -> anyhow::Result<PathBuf> {
 /// The path of the program, if this line of cargo's names it.
 fn program_of(line: &str) -> Option<PathBuf> {
     let message: Message = serde_json::from_str(line).ok()?;
-    if message.reason != "compiler-artifact" || message.target?.name != NAME {
+    if message.reason != "compiler-artifact" || message.target?.name != PROGRAM {
         return None;
     }
     message

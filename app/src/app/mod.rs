@@ -11,7 +11,7 @@ use cruxscope_study::Study;
 use egui::{Context, Ui};
 
 use crate::comparison::{Compared, OpenComparison};
-use crate::frame::{empty, keys, palette};
+use crate::frame::{empty, export, keys, palette};
 use crate::heatmap::gpu;
 use crate::history::History;
 use crate::library::{Library, News};
@@ -21,6 +21,7 @@ use crate::options::StartupOptions;
 use crate::selectors::{Basis, shift};
 use crate::state::State;
 use crate::theme;
+use crate::told::{Listener, Told};
 use crate::views::{Shown, ViewKind};
 
 /// Seconds for which each side is seen while A and B flicker.
@@ -35,6 +36,7 @@ pub struct CruxscopeApp {
     state: State,
     library: Library,
     link: Option<Link>,
+    listener: Option<Listener>,
     history: History,
     comparison: Option<OpenComparison>,
     /// Since when A and B have been flickering, and when the key was last seen held.
@@ -59,6 +61,7 @@ impl CruxscopeApp {
             state: State::new(&options),
             library: Library::new(Inbox::new(cc.egui_ctx.clone())),
             link: None,
+            listener: None,
             history: History::default(),
             comparison: None,
             flicker: None,
@@ -79,6 +82,13 @@ impl CruxscopeApp {
     #[must_use]
     pub fn telling_its_link(mut self, tell: impl FnMut(&[(&'static str, String)]) + 'static) -> Self {
         self.link = Some(Link::new(tell));
+        self
+    }
+
+    /// The same, telling `tell` what a canvas cannot say.
+    #[must_use]
+    pub fn telling(mut self, tell: impl FnMut(Told) + 'static) -> Self {
+        self.listener = Some(Listener::new(tell));
         self
     }
 
@@ -267,6 +277,9 @@ impl eframe::App for CruxscopeApp {
         if self.state.keys {
             keys::show(&context, &mut actions);
         }
+        if self.state.export.open {
+            export::show(&context, &self.state, &mut actions);
+        }
         palette::show(&context, &self.library, &self.state, &mut actions);
         #[cfg(feature = "desktop")]
         self.press_runs(&context);
@@ -281,6 +294,11 @@ impl eframe::App for CruxscopeApp {
         self.perform(&context, actions);
         self.follow_link(&context);
         self.remember(&context);
+        if let Some(listener) = &mut self.listener
+            && listener.follow(&self.library.problems, !self.library.studies.is_empty())
+        {
+            context.request_repaint();
+        }
         if self.state.hovered != hovered || self.state.search_wanted || self.state.reveal_wanted || self.state.trace.reveal {
             context.request_repaint();
         }

@@ -4,7 +4,8 @@ use cruxscope_study::Component;
 use egui::Context;
 
 use super::CruxscopeApp;
-use crate::frame::keys;
+use crate::figure::{self, Figure, Format, Writing};
+use crate::frame::{export, keys};
 use crate::open;
 use crate::selectors::results::{ResultsTable, splits};
 use crate::selectors::{ranking, shift, trace};
@@ -74,6 +75,7 @@ impl CruxscopeApp {
                     context.copy_text(crate::link::text(&self.options().to_pairs()));
                     self.note(context, "Copied a link to what is seen".to_owned());
                 }
+                Action::Export(format) => self.export(context, format),
                 Action::OpenDialog => open::dialog(self.library.inbox()),
                 Action::Dismiss(position) if position < self.library.problems.len() => {
                     self.library.problems.remove(position);
@@ -81,6 +83,27 @@ impl CruxscopeApp {
                 Action::Close(position) => self.close(position),
                 _ => {}
             }
+        }
+    }
+
+    /// What is on screen, drawn for print; nothing where there is no figure.
+    pub(crate) fn figure(&self) -> Option<Figure> {
+        export::figure(&self.state, &self.library, self.comparison.as_ref())
+    }
+
+    /// Draws what is on screen for print and begins to save it.
+    fn export(&mut self, context: &Context, format: Format) {
+        let Some(figure) = self.figure() else {
+            return self.note(context, "There is no figure to export".to_owned());
+        };
+        let writing = Writing {
+            pixels: self.state.export.pixels,
+            ..Writing::default()
+        };
+        let name = format!("{}.{}", figure.name, format.extension());
+        match figure::write(&figure, format, writing) {
+            Ok(bytes) => open::save(self.library.inbox(), None, &name, bytes),
+            Err(error) => self.note(context, error.to_string()),
         }
     }
 

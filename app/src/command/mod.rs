@@ -7,11 +7,14 @@ mod benchmark;
 mod compress;
 mod demo;
 mod devices;
+mod draw;
 mod endpoint;
+mod export;
 mod generate;
 mod interpret;
 mod perplexity;
 mod progress;
+mod publish;
 mod report;
 mod reproduce;
 mod score;
@@ -47,6 +50,10 @@ enum Command {
     Shift(shift::Arguments),
     /// Open the window on studies.
     View(view::Arguments),
+    /// Draw figures of studies into files: SVG, PDF, PNG, CSV, LaTeX.
+    Export(export::Arguments),
+    /// Write a site out of studies that any static server serves.
+    Publish(publish::Arguments),
     /// Quantize or prune a model, whole or in parts, into a new folder.
     Compress(Box<compress::Arguments>),
     /// Print what was done to each component of a compressed model, AWQ's scales too.
@@ -120,6 +127,8 @@ pub fn run() -> ExitCode {
         Command::Show(arguments) => show::run(&arguments),
         Command::Shift(arguments) => shift::run(&arguments),
         Command::View(arguments) => view::run(arguments),
+        Command::Export(arguments) => export::run(&arguments),
+        Command::Publish(arguments) => publish::run(arguments),
         Command::Compress(arguments) => compress::run(*arguments),
         Command::Report(arguments) => report::run(&arguments),
         Command::Reproduce(arguments) => reproduce::run(&arguments),

@@ -24,6 +24,7 @@ const LIST: [(&str, &str); 25] = [
     ("C", "copy the protection list"),
     ("/", "filter the ranking"),
     ("I", "provenance"),
+    ("E", "export the figure"),
     ("T", "next theme"),
     ("F", "let the figure fill the screen, or stop"),
     ("L", "copy a link to what is seen"),
@@ -91,6 +92,7 @@ pub fn read(context: &Context, state: &State) -> (Vec<Action>, Vec<Press>) {
                 #[cfg(feature = "desktop")]
                 Key::R => actions.push(Action::ToggleRuns),
                 Key::L => actions.push(Action::CopyLink),
+                Key::E => actions.push(Action::ToggleExport),
                 Key::V => actions.push(Action::NextShift),
                 Key::X => actions.push(Action::SwapCompared),
                 Key::B => actions.push(Action::NextBehaviour),

@@ -2,6 +2,7 @@
 //! the line at the bottom, the keys and the commands over all, and what is seen when nothing is open.
 
 pub mod empty;
+pub mod export;
 pub mod inspector;
 pub mod keys;
 pub mod markdown;

@@ -9,7 +9,7 @@ use crate::views::ViewKind;
 use crate::widgets;
 
 /// Room that the buttons on the right take with all their words, and with only the most needed.
-const BUTTONS: [f32; 2] = [360.0, 190.0];
+const BUTTONS: [f32; 2] = [440.0, 190.0];
 
 /// Draws it. `ways` says whether there is a place to go back to, and one to go forward to.
 pub fn show(ui: &mut Ui, state: &State, library: &Library, ways: [bool; 2], offers_open: bool, actions: &mut Vec<Action>) {
@@ -42,6 +42,12 @@ pub fn show(ui: &mut Ui, state: &State, library: &Library, ways: [bool; 2], offe
         }
         let ctrl = if ui.ctx().os().is_mac() { "Cmd P" } else { "Ctrl P" };
         if roomy {
+            if widgets::button(ui, "Export…")
+                .on_hover_text("The figure as SVG, PDF, PNG, CSV or LaTeX (E)")
+                .clicked()
+            {
+                actions.push(Action::ToggleExport);
+            }
             if widgets::button(ui, "Present").on_hover_text("Let the figure fill the screen (F)").clicked() {
                 actions.push(Action::TogglePresenting);
             }

@@ -4,6 +4,7 @@
 
 mod collections;
 mod components;
+mod export;
 mod results;
 #[cfg(feature = "desktop")]
 mod runs;

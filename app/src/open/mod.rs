@@ -34,6 +34,11 @@ pub struct Problem {
 }
 
 impl Problem {
+    /// The whole of it in words.
+    pub fn words(&self) -> String {
+        format!("{}. {} {}", self.attempted, self.why, self.advice)
+    }
+
     /// The problem of a study that could not be read.
     pub fn of_study(name: &str, error: &StudyError) -> Self {
         let advice = match error {

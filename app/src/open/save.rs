@@ -25,15 +25,27 @@ pub fn save(inbox: &Inbox, place: Option<&str>, name: &str, bytes: Vec<u8>) {
     }
 }
 
-/// The same on the page, where a place is only a name.
+/// The same on the page, where a place is only a name: a link to the bytes that the page presses itself.
 #[cfg(target_arch = "wasm32")]
 pub fn save(inbox: &Inbox, _place: Option<&str>, name: &str, bytes: Vec<u8>) {
-    let inbox = inbox.clone();
-    let name = name.to_owned();
-    let dialog = rfd::AsyncFileDialog::new().set_file_name(&name).save_file();
-    wasm_bindgen_futures::spawn_local(async move {
-        let Some(handle) = dialog.await else { return };
-        let outcome = handle.write(&bytes).await.map_err(|error| format!("{error:?}"));
-        inbox.deliver_saved(Saved { name, outcome });
+    let outcome = download(name, &bytes).map_err(|error| format!("the browser refused: {error:?}"));
+    inbox.deliver_saved(Saved {
+        name: name.to_owned(),
+        outcome,
     });
+}
+
+#[cfg(target_arch = "wasm32")]
+fn download(name: &str, bytes: &[u8]) -> Result<(), wasm_bindgen::JsValue> {
+    use wasm_bindgen::{JsCast as _, JsValue};
+    let document = web_sys::window().and_then(|window| window.document());
+    let document = document.ok_or_else(|| JsValue::from_str("there is no document"))?;
+    let parts = js_sys::Array::of1(&js_sys::Uint8Array::from(bytes));
+    let blob = web_sys::Blob::new_with_u8_array_sequence(&parts)?;
+    let address = web_sys::Url::create_object_url_with_blob(&blob)?;
+    let link: web_sys::HtmlAnchorElement = document.create_element("a")?.unchecked_into();
+    link.set_href(&address);
+    link.set_download(name);
+    link.click();
+    web_sys::Url::revoke_object_url(&address)
 }

@@ -90,6 +90,7 @@ fn settled(library: &Library, state: &State) -> Vec<Command> {
         command("Open a study…", "Ctrl O", Action::OpenDialog),
         command("Copy a link to what is seen", "L", Action::CopyLink),
         command("Copy the protection list", "C", Action::CopyProtectionList),
+        command("Export the figure…", "E", Action::ToggleExport),
         command("Provenance", "I", Action::ToggleProvenance),
         command("Next theme", "T", Action::NextTheme),
         command("Present: let the figure fill the screen", "F", Action::TogglePresenting),

@@ -87,7 +87,7 @@ pub fn sections(study: &Study) -> Vec<Section> {
             Line::new("Tokens", format::count(manifest.tokens())),
             Line::new(
                 "Tokens beyond the cap",
-                format::count(manifest.instances.iter().map(|entry| entry.tokens_cut).sum()),
+                format::count(manifest.instances.iter().fold(0, |sum, entry| sum.saturating_add(entry.tokens_cut))),
             ),
             Line::new("Sections shown but not scored", format::count(manifest.unscored_sections)),
             Line::new("Ids without a partner", format::count(manifest.unpaired.len())),

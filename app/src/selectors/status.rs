@@ -8,7 +8,7 @@ use super::format;
 pub fn facts(study: &Study) -> Vec<String> {
     let manifest = &study.manifest;
     let mut segments = format::things(manifest.segments_used(), "segment", "segments");
-    let dropped: usize = manifest.segments.iter().map(|counts| counts.dropped).sum();
+    let dropped = manifest.segments.iter().fold(0, |sum: usize, counts| sum.saturating_add(counts.dropped));
     if dropped > 0 {
         segments.push_str(&format!(", {} dropped", format::count(dropped)));
     }

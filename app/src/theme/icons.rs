@@ -10,35 +10,27 @@ pub fn behaviour(painter: &Painter, rect: Rect, behaviour: Behaviour, palette: &
     let scale = rect.width() / sizes::SIGN;
     painter.rect_filled(rect, CornerRadius::same((5.0 * scale) as u8), palette.behaviour(behaviour));
     let stroke = Stroke::new(1.7 * scale, palette.sign());
-    let at = |x: f32, y: f32| rect.center() + vec2(x, y) * scale;
+    let strokes = sign_of(behaviour);
+    if strokes.is_empty() {
+        let mut font = typeface::body_strong();
+        font.size *= scale;
+        painter.text(rect.center(), Align2::CENTER_CENTER, "?", font, palette.sign());
+    }
+    for line in strokes {
+        painter.line(line.iter().map(|[x, y]| rect.center() + vec2(*x, *y) * scale).collect(), stroke);
+    }
+}
+
+/// The strokes of a behaviour's sign around its middle, in a square of [`sizes::SIGN`]; none where the sign is a question mark.
+pub const fn sign_of(behaviour: Behaviour) -> &'static [&'static [[f32; 2]]] {
     match behaviour {
-        Behaviour::Backtracking => {
-            painter.line(
-                vec![
-                    at(-4.0, -1.5),
-                    at(2.0, -1.5),
-                    at(3.6, -0.6),
-                    at(4.0, 1.0),
-                    at(3.6, 2.6),
-                    at(2.0, 3.5),
-                    at(-0.5, 3.5),
-                ],
-                stroke,
-            );
-            painter.line(vec![at(-1.5, -4.2), at(-4.3, -1.5), at(-1.5, 1.2)], stroke);
-        }
-        Behaviour::UncertaintyEstimation => {
-            let mut font = typeface::body_strong();
-            font.size *= scale;
-            painter.text(rect.center(), Align2::CENTER_CENTER, "?", font, palette.sign());
-        }
-        Behaviour::ExampleTesting => {
-            painter.line(vec![at(-3.8, 0.4), at(-1.2, 3.0), at(3.9, -3.0)], stroke);
-        }
-        Behaviour::AddingKnowledge => {
-            painter.line_segment([at(-4.0, 0.0), at(4.0, 0.0)], stroke);
-            painter.line_segment([at(0.0, -4.0), at(0.0, 4.0)], stroke);
-        }
+        Behaviour::Backtracking => &[
+            &[[-4.0, -1.5], [2.0, -1.5], [3.6, -0.6], [4.0, 1.0], [3.6, 2.6], [2.0, 3.5], [-0.5, 3.5]],
+            &[[-1.5, -4.2], [-4.3, -1.5], [-1.5, 1.2]],
+        ],
+        Behaviour::UncertaintyEstimation => &[],
+        Behaviour::ExampleTesting => &[&[[-3.8, 0.4], [-1.2, 3.0], [3.9, -3.0]]],
+        Behaviour::AddingKnowledge => &[&[[-4.0, 0.0], [4.0, 0.0]], &[[0.0, -4.0], [0.0, 4.0]]],
     }
 }
 

@@ -13,8 +13,10 @@ const TITLE: f32 = 22.0;
 const HEADING: f32 = 13.5;
 const TICK: f32 = 11.0;
 
-const REGULAR: &[u8] = include_bytes!("../../fonts/Inter-Regular.ttf");
-const SEMIBOLD: &[u8] = include_bytes!("../../fonts/Inter-SemiBold.ttf");
+/// The regular font file.
+pub const REGULAR: &[u8] = include_bytes!("../../fonts/Inter-Regular.ttf");
+/// The semibold font file.
+pub const SEMIBOLD: &[u8] = include_bytes!("../../fonts/Inter-SemiBold.ttf");
 const STRONG: &str = "strong";
 
 /// Makes the typeface known to egui.

@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod compression;
+mod export;
 mod generation;
 mod inputs;
 mod interpretation;

@@ -10,6 +10,9 @@ use crate::{Behaviour, Digest, Module, StudyError};
 /// The newest layout of `study.json` that this program knows.
 pub const SCHEMA_VERSION: u32 = 1;
 
+/// Bytes that a title, a name or an id may have: whoever shows it lays it out as one line.
+const LONGEST_NAME: usize = 4_096;
+
 /// Which reading of the method was computed (METHOD: "Two definitions, one switch").
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -228,6 +231,11 @@ pub struct Manifest {
     pub extra: Map<String, Value>,
 }
 
+/// The sum of numbers that anybody may have written: too much is as much as there can be.
+fn added(numbers: impl Iterator<Item = usize>) -> usize {
+    numbers.fold(0, usize::saturating_add)
+}
+
 /// The schema that a file says it has, before anything else of it is read.
 pub(crate) fn schema_of(text: &[u8], file: &str) -> Result<u32, StudyError> {
     #[derive(Deserialize)]
@@ -299,13 +307,22 @@ impl Manifest {
         if self.instances.len() > 10_000_000 {
             return refuse(format!("{} instances", self.instances.len()));
         }
+        let names = [
+            ("title", &self.title),
+            ("model's name", &self.model.name),
+            ("architecture", &self.model.architecture),
+        ];
+        let ids = self.instances.iter().map(|instance| ("instance's id", &instance.id));
+        if let Some((what, text)) = names.into_iter().chain(ids).find(|(_, text)| text.len() > LONGEST_NAME) {
+            return refuse(format!("a {what} of {} bytes", text.len()));
+        }
         for array in self.arrays.iter().chain(self.traces.iter().map(|trace| &trace.file)) {
             if array.file.is_empty() || array.file.contains(['/', '\\']) || array.file.starts_with('.') {
                 return refuse(format!("the file \"{}\" would lie outside the study", array.file));
             }
         }
         for behaviour in Behaviour::ALL {
-            let listed: usize = self.instances.iter().map(|instance| instance.segments[behaviour.index()]).sum();
+            let listed = added(self.instances.iter().map(|instance| instance.segments[behaviour.index()]));
             let counted = self.segments[behaviour.index()].used;
             if listed != counted {
                 return refuse(format!("{counted} segments of {behaviour} are counted, but the instances list {listed}"));
@@ -316,12 +333,12 @@ impl Manifest {
 
     /// Tokens of all instances.
     pub fn tokens(&self) -> usize {
-        self.instances.iter().map(|instance| instance.tokens).sum()
+        added(self.instances.iter().map(|instance| instance.tokens))
     }
 
     /// Segments used, of all behaviours.
     pub fn segments_used(&self) -> usize {
-        self.segments.iter().map(|counts| counts.used).sum()
+        added(self.segments.iter().map(|counts| counts.used))
     }
 
     /// The digest by which people name this study: that of its saved manifest.

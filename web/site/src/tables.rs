@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 
 use cruxscope_study::{Behaviour, Bootstrap, Component, Module, Ranks, grouped};
 
+use crate::SiteError;
 use crate::html::{escape, percent};
 use crate::studies::PublishedStudy;
 
@@ -18,7 +19,7 @@ const SHADES: f64 = 8.0;
 ///
 /// # Errors
 /// When the study's contributions do not fit together.
-pub fn summary(published: &PublishedStudy, heading: &str) -> anyhow::Result<String> {
+pub fn summary(published: &PublishedStudy, heading: &str) -> Result<String, SiteError> {
     let mut html = format!(
         "<section data-study=\"{}\" aria-labelledby=\"title-{slug}\">\n<{heading} id=\"title-{slug}\">{}</{heading}>\n",
         published.address(),
@@ -51,7 +52,7 @@ fn facts(published: &PublishedStudy) -> String {
     html + "</dl>\n"
 }
 
-fn behaviours(published: &PublishedStudy) -> anyhow::Result<String> {
+fn behaviours(published: &PublishedStudy) -> Result<String, SiteError> {
     let study = &published.study;
     let layers = study.importance.layers();
     let mut html = concat!(
@@ -76,7 +77,12 @@ fn behaviours(published: &PublishedStudy) -> anyhow::Result<String> {
         match Ranks::of(&relative).order().first().filter(|_| study.importance.has(behaviour)) {
             Some(highest) => {
                 let _ = write!(html, "<td class=\"words\">{highest}</td><td>{} %</td>", percent(relative[highest.index()]));
-                let stability = Bootstrap::default().stability(&study.contributions, layers, behaviour)?;
+                let stability = Bootstrap::default()
+                    .stability(&study.contributions, layers, behaviour)
+                    .map_err(|source| SiteError::Study {
+                        path: published.source.clone(),
+                        source,
+                    })?;
                 match stability.as_ref().and_then(|stability| stability.get(highest.index())) {
                     Some(stable) => {
                         let (low, high) = (percent(stable.low), percent(stable.high));

@@ -1,0 +1,85 @@
+//! What can go wrong with the folder of a page.
+
+use std::io;
+use std::path::PathBuf;
+
+use cruxscope_study::StudyError;
+
+/// Why a page could not be put together.
+#[derive(Debug, thiserror::Error)]
+pub enum SiteError {
+    /// The disk refused.
+    #[error("could not {attempt} {path}: {source}")]
+    Io {
+        /// Such as "read" or "write".
+        attempt: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A study, results or a collection cannot be taken.
+    #[error("could not take {path} into the page: {source}")]
+    Study {
+        /// Where it lies.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: StudyError,
+    },
+    /// The folder holds somebody's work.
+    #[error("{path} is there already and is no page of this program; name an empty or a new folder with --out")]
+    Foreign {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The folder has no name to build under.
+    #[error("{path} has no name to build a page under")]
+    Nameless {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The folder that should hold the program of a page holds none.
+    #[error("{path} holds no page: {file} is missing")]
+    NoProgram {
+        /// The folder.
+        path: PathBuf,
+        /// The file that is missing.
+        file: String,
+    },
+    /// A template of a document is broken.
+    #[error("a document of the page is broken: {why}")]
+    Template {
+        /// How.
+        why: String,
+    },
+    /// The index of studies could not be written as JSON.
+    #[error("could not write the index: {source}")]
+    Json {
+        /// What went wrong.
+        #[from]
+        source: serde_json::Error,
+    },
+    /// Whoever makes the program failed.
+    #[error("{why}")]
+    Program {
+        /// What they said.
+        why: String,
+    },
+}
+
+impl SiteError {
+    /// Whether the input or the command is wrong, rather than the machine.
+    pub fn is_users_mistake(&self) -> bool {
+        match self {
+            Self::Study { source, .. } => !matches!(source, StudyError::Io { .. }),
+            Self::Foreign { .. } | Self::Nameless { .. } | Self::NoProgram { .. } => true,
+            Self::Io { .. } | Self::Template { .. } | Self::Json { .. } | Self::Program { .. } => false,
+        }
+    }
+
+    /// The error of an attempt on a path.
+    pub(crate) fn io(attempt: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { attempt, path, source }
+    }
+}

@@ -1,0 +1,18 @@
+//! The folder of the page: documents, studies, tables and figures, put together around the program that draws.
+//!
+//! It serves two: the builder of the page, which compiles the program, and the command `publish`, which takes a program that
+//! was built before. It compiles nothing and draws nothing; what is drawn is handed to it.
+
+mod error;
+mod folder;
+pub mod html;
+mod page;
+mod studies;
+mod tables;
+#[cfg(test)]
+mod testing;
+
+pub use error::SiteError;
+pub use folder::{Content, Listing, PROGRAM, build, copy_program, holds_program, wasm_name};
+pub use page::Preview;
+pub use studies::{FOLDER, PublishedFigure, PublishedResults, PublishedStudy, Studies};
