@@ -16,6 +16,8 @@ mod library;
 pub mod link;
 mod open;
 mod options;
+#[cfg(feature = "desktop")]
+pub mod runs;
 pub mod selectors;
 pub mod state;
 mod studies;
@@ -43,5 +45,7 @@ pub use selectors::Scale;
 pub use studies::OpenStudy;
 pub use theme::ThemeChoice;
 pub use told::Told;
+#[cfg(feature = "desktop")]
+pub use window::open_window_to_run;
 #[cfg(not(target_arch = "wasm32"))]
 pub use window::{WindowError, open_window};

@@ -44,6 +44,23 @@ impl std::error::Error for WindowError {
 /// # Errors
 /// When there is no display, or the system refuses a window or a graphics device.
 pub fn open_window(options: StartupOptions, studies: Vec<Study>) -> Result<(), WindowError> {
+    open_with(options, |app| {
+        for study in studies {
+            app.open(study);
+        }
+    })
+}
+
+/// Opens the window with the panel of runs filled in, and returns when it is closed.
+///
+/// # Errors
+/// As [`open_window`].
+#[cfg(feature = "desktop")]
+pub fn open_window_to_run(form: crate::runs::Form) -> Result<(), WindowError> {
+    open_with(StartupOptions::default(), |app| app.prepare_run(form))
+}
+
+fn open_with(options: StartupOptions, prepare: impl FnOnce(&mut CruxscopeApp) + 'static) -> Result<(), WindowError> {
     if !has_display() {
         return Err(WindowError::NoDisplay);
     }
@@ -60,9 +77,7 @@ pub fn open_window(options: StartupOptions, studies: Vec<Study>) -> Result<(), W
     };
     let create = move |cc: &eframe::CreationContext<'_>| {
         let mut app = CruxscopeApp::new(cc, options);
-        for study in studies {
-            app.open(study);
-        }
+        prepare(&mut app);
         Ok(Box::new(app) as Box<dyn eframe::App>)
     };
     eframe::run_native("Cruxscope", native, Box::new(create)).map_err(WindowError::Refused)

@@ -3,6 +3,8 @@
 mod layout;
 mod perform;
 mod places;
+#[cfg(feature = "desktop")]
+mod running;
 mod touring;
 
 use cruxscope_study::Study;
@@ -42,6 +44,8 @@ pub struct CruxscopeApp {
     notice: Option<(String, f64)>,
     /// The stop of the tour that is to be shown once its collection is there.
     awaited_stop: Option<usize>,
+    #[cfg(feature = "desktop")]
+    runs: crate::runs::Runs,
     render_state: Option<egui_wgpu::RenderState>,
 }
 
@@ -63,6 +67,8 @@ impl CruxscopeApp {
             flicker: None,
             notice: None,
             awaited_stop: options.stop.map(|stop| stop - 1),
+            #[cfg(feature = "desktop")]
+            runs: crate::runs::Runs::new(cc.egui_ctx.clone()),
             render_state: cc.wgpu_render_state.clone(),
         };
         for place in &options.studies {
@@ -236,6 +242,10 @@ impl CruxscopeApp {
 impl eframe::App for CruxscopeApp {
     fn logic(&mut self, context: &Context, _: &mut eframe::Frame) {
         self.receive(context);
+        #[cfg(feature = "desktop")]
+        for folder in self.runs.receive() {
+            self.note(context, format!("Done: {}", folder.display()));
+        }
         self.ask_for_parts();
         for open in &mut self.library.studies {
             let waker = context.clone();
@@ -261,6 +271,8 @@ impl eframe::App for CruxscopeApp {
         }
         self.perform(&context, std::mem::take(&mut actions));
         self.flicker(&context);
+        #[cfg(feature = "desktop")]
+        self.show_runs(ui);
         self.frame(ui, &mut actions);
         if self.state.keys {
             keys::show(&context, &mut actions);
@@ -269,6 +281,8 @@ impl eframe::App for CruxscopeApp {
             export::show(&context, &self.state, &mut actions);
         }
         palette::show(&context, &self.library, &self.state, &mut actions);
+        #[cfg(feature = "desktop")]
+        self.press_runs(&context);
         if context.input(|input| !input.raw.hovered_files.is_empty()) {
             empty::drop_target(ui);
         }

@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use cruxscope::open_window_to_run;
+use cruxscope::runs::{Form, Task};
 use cruxscope_model::decoder::Residence;
 use cruxscope_run::interpret::{InterpretSettings, PlannedRun};
 use cruxscope_run::machine::{bytes_in_words, duration_in_words, peak_memory};
-use cruxscope_study::Behaviour;
+use cruxscope_study::{Behaviour, Definition};
 
 use super::progress::Progress;
 use super::settings::{Machine, Source};
@@ -30,6 +32,9 @@ pub struct Arguments {
     /// A title for people [default: the model's name]
     #[arg(long)]
     title: Option<String>,
+    /// Fill the window's panel of runs in with this, to start and to watch it there
+    #[arg(long, conflicts_with_all = ["plan_only", "json"])]
+    window: bool,
     /// Print the plan and stop
     #[arg(long)]
     plan_only: bool,
@@ -38,7 +43,30 @@ pub struct Arguments {
     json: bool,
 }
 
+/// What the window's panel is filled in with.
+fn form(arguments: &Arguments) -> Form {
+    let text = |path: &std::path::Path| path.to_string_lossy().into_owned();
+    let settings = arguments.source.settings();
+    let number = |number: Option<usize>| number.map_or_else(String::new, |number| number.to_string());
+    Form {
+        task: Task::Interpret,
+        model: text(&arguments.source.model),
+        traces: text(&settings.traces),
+        annotations: text(&settings.annotations),
+        out: text(&arguments.out),
+        device: arguments.machine.device.clone(),
+        released: settings.definition == Definition::Released,
+        channels: arguments.channels,
+        instances: number(settings.first),
+        max_tokens: number(settings.max_tokens),
+        ..Form::default()
+    }
+}
+
 pub fn run(arguments: Arguments) -> Result<(), Failure> {
+    if arguments.window {
+        return open_window_to_run(form(&arguments)).map_err(Failure::failed);
+    }
     arguments.machine.set_threads()?;
     let settings = InterpretSettings {
         model: arguments.source.model.clone(),

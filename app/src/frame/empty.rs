@@ -42,6 +42,10 @@ pub fn show(ui: &mut Ui, opening: &[String], problems: &[Problem], actions: &mut
                         actions.push(Action::OpenDialog);
                     }
                 });
+                #[cfg(feature = "desktop")]
+                if widgets::button(ui, "Run: interpret or compress a model…").clicked() {
+                    actions.push(Action::ToggleRuns);
+                }
                 ui.add_space(sizes::GAP);
                 ways(ui);
             }

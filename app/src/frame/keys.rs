@@ -30,6 +30,7 @@ const LIST: [(&str, &str); 25] = [
     ("L", "copy a link to what is seen"),
     ("Page up, page down", "in a tour, previous and next stop"),
     ("Alt ←, Alt →", "back to where you were, forward again"),
+    ("R", "on the desktop, runs: interpret and compress from here"),
     ("Ctrl O", "open a study"),
     ("Ctrl P", "every command, by name"),
     ("Esc", "one step back"),
@@ -88,6 +89,8 @@ pub fn read(context: &Context, state: &State) -> (Vec<Action>, Vec<Press>) {
                 Key::P => actions.push(Action::StepSection(-1)),
                 Key::D => actions.push(Action::NextForm),
                 Key::F => actions.push(Action::TogglePresenting),
+                #[cfg(feature = "desktop")]
+                Key::R => actions.push(Action::ToggleRuns),
                 Key::L => actions.push(Action::CopyLink),
                 Key::E => actions.push(Action::ToggleExport),
                 Key::V => actions.push(Action::NextShift),

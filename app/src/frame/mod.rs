@@ -8,6 +8,8 @@ pub mod keys;
 pub mod markdown;
 pub mod palette;
 pub mod provenance;
+#[cfg(feature = "desktop")]
+pub mod runs;
 pub mod sidebar;
 pub mod status_bar;
 pub mod top_bar;

@@ -33,6 +33,13 @@ pub fn show(ui: &mut Ui, library: &Library, state: &State, actions: &mut Vec<Act
         }
     }
     ui.add_space(sizes::GAP);
+    #[cfg(feature = "desktop")]
+    if widgets::button(ui, "Run…")
+        .on_hover_text("Interpret or compress a model from here (R)")
+        .clicked()
+    {
+        actions.push(Action::ToggleRuns);
+    }
     if widgets::button(ui, "Open study…").clicked() {
         actions.push(Action::OpenDialog);
     }

@@ -83,15 +83,22 @@ impl LargeMap {
             .fold(0.0, f32::max)
     }
 
+    /// The cells that are read for a whole tile.
+    pub fn cost(&self, block: [usize; 2], side: usize) -> usize {
+        let factor = self.level(block).factor;
+        let [down, across] = block.map(|block| block / factor);
+        side * side * down * across
+    }
+
+    /// The coarsest copy of which whole cells make up a block.
+    fn level(&self, block: [usize; 2]) -> &Level {
+        let fits = |level: &&Level| block.iter().all(|block| block % level.factor == 0);
+        self.levels.iter().rev().find(fits).unwrap_or(&self.levels[0])
+    }
+
     /// A tile of `side` by `side` places or fewer at the edges, each the strongest of `block` rows by columns, beginning at a place.
     pub fn tile(&self, block: [usize; 2], side: usize, place: [usize; 2]) -> Matrix {
-        let finest = block[0].min(block[1]);
-        let level = self
-            .levels
-            .iter()
-            .rev()
-            .find(|level| level.factor <= finest && block.iter().all(|block| block % level.factor == 0));
-        let level = level.unwrap_or(&self.levels[0]);
+        let level = self.level(block);
         let places = |total: usize, block: usize, from: usize| total.div_ceil(block).saturating_sub(from).min(side);
         let (rows, columns) = (places(self.rows, block[0], place[0]), places(self.columns, block[1], place[1]));
         let [down, across] = block.map(|block| block / level.factor);

@@ -11,8 +11,8 @@ use crate::theme::colour_map::ColourMap;
 
 /// Places of a tile in each direction.
 const SIDE: usize = 256;
-/// Tiles that are made in one frame at the most; the rest follow in the next ones.
-const A_FRAME: usize = 6;
+/// Cells that are read for new tiles in one frame, but for the last tile of it; other tiles follow in the next frames.
+const A_FRAME: usize = 400_000;
 /// Points of a cell at the largest.
 const LARGEST_CELL: f32 = 40.0;
 
@@ -178,7 +178,7 @@ fn tiles(ui: &mut Ui, id: Id, rect: Rect, map: &Arc<LargeMap>, scale: ColourScal
         reach(window.origin[1], rect.height(), window.cell[1]).min(map.rows).saturating_sub(1) / span[0],
         reach(window.origin[0], rect.width(), window.cell[0]).min(map.columns).saturating_sub(1) / span[1],
     ];
-    let mut made = 0;
+    let mut read = 0;
     let clip = ui.clip_rect();
     ui.set_clip_rect(clip.intersect(rect));
     for row in first[0]..=last[0] {
@@ -189,12 +189,12 @@ fn tiles(ui: &mut Ui, id: Id, rect: Rect, map: &Arc<LargeMap>, scale: ColourScal
                     *seen = frame;
                     Arc::clone(matrix)
                 }
-                None if made == A_FRAME => {
+                None if read >= A_FRAME => {
                     ui.ctx().request_repaint();
                     continue;
                 }
                 None => {
-                    made += 1;
+                    read += map.cost(block, SIDE);
                     let matrix = Arc::new(map.tile(block, SIDE, [row * SIDE, column * SIDE]));
                     cache.kept.insert(key, (Arc::clone(&matrix), frame));
                     matrix

@@ -6,6 +6,8 @@ mod collections;
 mod components;
 mod export;
 mod results;
+#[cfg(feature = "desktop")]
+mod runs;
 mod traces;
 
 use cruxscope_study::{Behaviour, Component, Module, ShiftView};

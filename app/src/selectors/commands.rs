@@ -99,6 +99,9 @@ fn settled(library: &Library, state: &State) -> Vec<Command> {
         command("Back to where you were", "Alt ←", Action::HistoryBack),
         command("Forward again", "Alt →", Action::HistoryForward),
     ]);
+    if cfg!(feature = "desktop") {
+        commands.push(command("Runs: interpret or compress a model", "R", Action::ToggleRuns));
+    }
     if let Some(open) = &library.collection {
         for (position, stop) in open.collection.tour.iter().enumerate() {
             commands.push(command(format!("Tour: {}", stop.title), "", Action::SetStop(Some(position))));

@@ -17,9 +17,10 @@ use cruxscope_model::decoder::Decoder;
 use cruxscope_model::device::{self, ChosenDevice};
 use cruxscope_model::kernels::Kernels;
 use cruxscope_model::with_kernels;
-use cruxscope_study::{Contributions, DigestBuilder, FileDigest, InstanceEntry, MANIFEST_FILE, Study, TraceEntry, folder};
+use cruxscope_study::{COMPRESSION_FILE, Contributions, DigestBuilder, FileDigest, InstanceEntry, MANIFEST_FILE, Study, TraceEntry, folder};
 use serde_json::Value;
 
+use crate::compress::report_of;
 use crate::guard::guard;
 use crate::instances::{Instances, TraceSettings};
 use crate::manifest::ManifestSource;
@@ -154,6 +155,10 @@ impl PlannedRun {
         observer.event(Event::Combining);
         let mut study = self.combine(&parts, &run_key)?;
         study.manifest.traces = self.save_texts()?;
+        // What was done to the model is shown beside what it changed.
+        if let Some(map) = report_of(self.checkpoint.path()).and_then(|report| report.map(&self.checkpoint.name())) {
+            folder::write_atomically(&self.settings.out.join(COMPRESSION_FILE), &map.to_json()?)?;
+        }
         folder::save(&study, &self.settings.out)?;
         // The study holds all that the parts gave; a leftover is only untidy.
         std::fs::remove_dir_all(&parts).ok();

@@ -6,7 +6,7 @@ use cruxscope_checkpoint::Matrix;
 use cruxscope_compress::awq::Scale;
 use cruxscope_compress::recipe::Recipe;
 use cruxscope_compress::treatment::Treated;
-use cruxscope_study::FileDigest;
+use cruxscope_study::{ComponentCompression, CompressionMap, FileDigest};
 use serde::{Deserialize, Serialize};
 
 use super::Basis;
@@ -139,6 +139,45 @@ impl CompressionReport {
             components: Vec::new(),
             ..self
         }
+    }
+}
+
+impl CompressionReport {
+    /// What it says of each component, as a study shows it; nothing where components were left out.
+    pub fn map(&self, model: &str) -> Option<CompressionMap> {
+        let named = |report: &ComponentReport| match (&report.method, report.bits) {
+            (Some(method), Some(bits)) => Some(format!("{bits}-bit {method}")),
+            (Some(method), None) => Some(format!("{:.0} % {method}", 100.0 * report.sparsity)),
+            (None, _) => None,
+        };
+        let mut ways: Vec<String> = self.components.iter().filter_map(named).collect();
+        ways.sort_unstable();
+        ways.dedup();
+        let treated = self.components.iter().filter(|report| report.method.is_some()).count();
+        let some = if treated < self.components.len() {
+            format!(", {treated} of {} matrices", self.components.len())
+        } else {
+            String::new()
+        };
+        (!self.components.is_empty()).then(|| CompressionMap {
+            program: self.program.clone(),
+            model: model.to_owned(),
+            summary: format!("{}{some}", ways.join(" and ")),
+            components: self.components.iter().map(component).collect(),
+        })
+    }
+}
+
+fn component(report: &ComponentReport) -> ComponentCompression {
+    ComponentCompression {
+        component: report.component.clone(),
+        method: report.method.clone().unwrap_or_default(),
+        storage: String::new(),
+        bits: report.bits.map(f64::from),
+        sparsity: Some(report.sparsity),
+        weight_error: Some(report.weight_error),
+        output_error: report.output_error,
+        awq_scale: report.scale.map(|scale| f64::from(scale.mean)),
     }
 }
 

@@ -1,0 +1,64 @@
+//! The panel of runs beside everything else: shown where it is open, and what is asked of it carried out.
+
+use egui::{Context, Frame, Key, Margin, Modifiers, Panel, Ui};
+
+use super::CruxscopeApp;
+use crate::frame::{runs, scrolling};
+use crate::runs::{Form, RunAction};
+use crate::theme::{Palette, sizes};
+
+impl CruxscopeApp {
+    /// Opens the panel with a form that is filled in already.
+    pub fn prepare_run(&mut self, form: Form) {
+        self.runs.form = form;
+        self.state.runs = true;
+    }
+
+    /// Draws the panel on the right.
+    pub(super) fn show_runs(&mut self, ui: &mut Ui) {
+        if !self.state.runs || self.state.embed || self.state.presenting {
+            return;
+        }
+        let palette = Palette::of(ui.ctx());
+        let panel = Panel::right("runs")
+            .exact_size(sizes::DRAWER.min(ui.available_width()))
+            .frame(Frame::new().fill(palette.panel).inner_margin(Margin::same(sizes::LARGE as i8)))
+            .resizable(false);
+        let mut asked = Vec::new();
+        let mut closed = false;
+        panel.show(ui, |ui| scrolling(ui, |ui| closed = runs::show(ui, &mut self.runs, &mut asked)));
+        if closed {
+            self.state.runs = false;
+        }
+        for action in asked {
+            self.carry_out(&action);
+        }
+    }
+
+    /// The keys of the panel: one plans or starts, one stops.
+    pub(super) fn press_runs(&mut self, context: &Context) {
+        if !self.state.runs {
+            return;
+        }
+        if context.input_mut(|input| input.consume_key(Modifiers::COMMAND, Key::Enter)) {
+            let action = self.runs.newest_planned().map_or(RunAction::Plan, RunAction::Start);
+            if action != RunAction::Plan || self.runs.form.missing().is_none() {
+                self.carry_out(&action);
+            }
+        }
+        if context.input_mut(|input| input.consume_key(Modifiers::COMMAND, Key::Period))
+            && let Some(run) = self.runs.running()
+        {
+            self.carry_out(&RunAction::Cancel(run));
+        }
+    }
+
+    fn carry_out(&mut self, action: &RunAction) {
+        if let Some(folder) = self.runs.perform(action) {
+            let place = folder.to_string_lossy().into_owned();
+            if let Some(position) = self.library.want(&place) {
+                self.activate(position);
+            }
+        }
+    }
+}
