@@ -27,6 +27,8 @@ pub enum Kind {
     Ranking,
     /// Importance against measured damage.
     Validation,
+    /// A module opened into its channels.
+    Channels,
     /// What compression did to each matrix.
     Compression,
     /// Scores on benchmarks.
@@ -37,10 +39,11 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Importance,
         Self::Shift,
         Self::Ranking,
+        Self::Channels,
         Self::Validation,
         Self::Compression,
         Self::Benchmarks,
@@ -54,6 +57,7 @@ impl Kind {
             Self::Shift => "shift",
             Self::Ranking => "ranking",
             Self::Validation => "validation",
+            Self::Channels => "channels",
             Self::Compression => "compression",
             Self::Benchmarks => "benchmarks",
             Self::TestTime => "test-time",
@@ -102,6 +106,12 @@ impl Drawn {
     pub fn ranking(&self, options: &FigureOptions) -> Result<Figure, Failure> {
         let stability = Stability::all(&self.study)?;
         Ok(figure::ranking::figure(&self.study, &self.figures, Some(&stability), options))
+    }
+
+    /// The figure of a module's channels; nothing where the study keeps none.
+    pub fn channels(&self, options: &FigureOptions) -> Option<Figure> {
+        let maps = self.study.channels.as_ref()?;
+        figure::channels::figure(&self.study, &self.figures, maps, options)
     }
 
     /// The figure of what compression did, by what lies beside the study in `source` or the study itself says; nothing where

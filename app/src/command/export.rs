@@ -21,7 +21,7 @@ pub struct Arguments {
     /// What to draw: studies, results or collections, by their folder or their file
     #[arg(value_name = "STUDY")]
     studies: Vec<PathBuf>,
-    /// The view: importance, shift, ranking, validation, compression, benchmarks or test-time (the last two without results:
+    /// The view: importance, shift, ranking, channels, validation, compression, benchmarks or test-time (the last two without results:
     /// the paper's)
     #[arg(long, default_value = "importance")]
     view: Kind,
@@ -43,7 +43,7 @@ pub struct Arguments {
     /// Only this behaviour, such as backtracking
     #[arg(long)]
     behaviour: Option<String>,
-    /// A component to frame, such as 30_gate
+    /// A component to frame, such as 30_gate; of channels, the one whose module is drawn
     #[arg(long)]
     component: Option<String>,
     /// Of compression: output-error, weight-error, bits, sparsity or awq-scale [default: the first that is known]
@@ -129,6 +129,10 @@ fn figures(arguments: &Arguments, options: &FigureOptions) -> Result<Vec<Figure>
         let (source, drawn) = (published.source, Drawn::of(published.study));
         figures.push(match arguments.view {
             Kind::Ranking => drawn.ranking(options)?,
+            Kind::Channels => drawn.channels(options).ok_or_else(|| {
+                let study = source.display();
+                Failure::mistake(format!("{study} keeps no channels; `cruxscope interpret --channels` does"))
+            })?,
             Kind::Compression => drawn.compression(&source, measure, options)?.ok_or_else(|| {
                 let study = source.display();
                 Failure::mistake(format!(

@@ -45,14 +45,10 @@ pub fn figure(study: &Study, figures: &Figures, saved: Option<&CompressionMap>, 
         let right = sheet.right();
         sheet.label(pos2(right, top + HEAD / 2.0), Align2::RIGHT_CENTER, &words);
     }
-    sheet.write(
-        pos2(left, top + HEAD / 2.0),
-        Align2::LEFT_CENTER,
-        measure.title(),
-        HEAD,
-        Weight::Strong,
-        INK.text,
-    );
+    if options.bare {
+        let at = pos2(left, top + HEAD / 2.0);
+        sheet.write(at, Align2::LEFT_CENTER, measure.title(), HEAD, Weight::Strong, INK.text);
+    }
     let grid = Grid::new(pos2(left + grid::NAMES, top + 20.0), sheet.width() - grid::NAMES, figures.layers());
     let value = |component: Component| map.components.get(component.index()).and_then(|entry| measure.of(entry));
     let first: Vec<Component> = match measure {
@@ -79,7 +75,11 @@ pub fn figure(study: &Study, figures: &Figures, saved: Option<&CompressionMap>, 
     sheet.bottom += grid::AXIS + 10.0;
     let at = pos2(left + grid::NAMES, sheet.bottom);
     let name = format!("{}, {} scale", measure.title(), scale.scale.title().to_lowercase());
-    sheet.colour_bar(at, BAR, &name, &ticks(&scale, measure), ColourMap::Decreases);
+    let ticks = match measure {
+        Measure::Bits | Measure::AwqScale => ends(&scale, measure),
+        _ => scale.ticks(figures.components(), BAR),
+    };
+    sheet.colour_bar(at, BAR, &name, &ticks, ColourMap::Decreases);
     let mut entries = Vec::new();
     if !first.is_empty() {
         entries.push(if grid.ranks_are_written() {
@@ -90,7 +90,9 @@ pub fn figure(study: &Study, figures: &Figures, saved: Option<&CompressionMap>, 
     }
     entries.extend(options.component.map(|component| (Mark::Frame, component.to_string())));
     signs::legend(&mut sheet, at.y + LABEL + 9.0, &entries);
-    let caption = format!("{}: {}, by layer and module. Grey: not known.", measure.title(), measure.about());
+    let whole = lines.len() == figures.components();
+    let unknown = if whole { "" } else { " Grey: not known." };
+    let caption = format!("{}: {}, by layer and module.{unknown}", measure.title(), measure.about());
     let description = format!(
         "Heatmap of {}, {}.{}",
         measure.title().to_lowercase(),
@@ -114,18 +116,16 @@ pub fn figure(study: &Study, figures: &Figures, saved: Option<&CompressionMap>, 
     })
 }
 
-/// Both ends of the bar, which begins at zero, and the least value where it lies far from there.
-fn ticks(scale: &ColourScale, measure: Measure) -> Vec<LegendTick> {
+/// The values at both ends of the bar; one, where all are the same.
+fn ends(scale: &ColourScale, measure: Measure) -> Vec<LegendTick> {
     let tick = |position: f32, value: f64| LegendTick {
         position,
         text: measure.text(value),
     };
-    let least = scale.position(scale.low);
-    let mut ticks = vec![tick(0.0, if least > 0.0 { 0.0 } else { scale.low })];
-    if least > 0.2 && least < 0.8 {
-        ticks.push(tick(least, scale.low));
+    let mut ticks = vec![tick(0.0, scale.low)];
+    if scale.high > scale.low {
+        ticks.push(tick(1.0, scale.high));
     }
-    ticks.push(tick(1.0, scale.high));
     ticks
 }
 

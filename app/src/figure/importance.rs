@@ -19,6 +19,8 @@ const ONE_COLUMN_FROM: usize = 49;
 const GAP: f32 = 20.0;
 /// Height of a panel's head.
 const PANEL_HEAD: f32 = 20.0;
+/// Width from which on a panel's head ends where its grid does.
+const LEAST_HEAD: f32 = 260.0;
 /// Between two rows of panels.
 const ROW_GAP: f32 = 14.0;
 /// Width of the colour bar.
@@ -101,7 +103,9 @@ fn panel(
 ) {
     let basis = Basis::Behaviour(behaviour);
     let head = panels::head(study, figures, behaviour);
-    let right = right.min(left + grid::NAMES + grid.size().x.max(200.0));
+    // The head ends where the grid does, unless that leaves it no room.
+    let end = left + grid::NAMES + grid.size().x;
+    let right = if end - left > LEAST_HEAD { right.min(end) } else { right };
     let own = options.unlocked[behaviour.index()] && scale.scale != Scale::Rank;
     let asides = head.first.map_or(Vec::new(), |first| {
         let value = format::percent(figures.relative_of(basis, first));

@@ -6,6 +6,7 @@
 
 mod base64;
 pub mod benchmarks;
+pub mod channels;
 pub mod compression;
 mod csv;
 mod drawing;

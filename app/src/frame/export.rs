@@ -34,6 +34,16 @@ pub fn figure(state: &State, library: &Library, comparison: Option<&OpenComparis
             Some(figure::shift::figure(&compared.pair, compared.intervals(), &options))
         }
         ViewKind::Ranking => open.map(|open| figure::ranking::figure(&open.study, &open.figures, open.stability(), &focused)),
+        ViewKind::Channels => {
+            let open = open?;
+            let maps = open.parts().channels()?;
+            // Which module is seen is what is selected.
+            let seen = FigureOptions {
+                component: state.selected,
+                ..focused
+            };
+            figure::channels::figure(&open.study, &open.figures, maps, &seen)
+        }
         ViewKind::Validation => {
             let open = open?;
             let found = open.parts().validation()?;

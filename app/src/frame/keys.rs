@@ -8,7 +8,7 @@ use crate::views::ViewKind;
 use crate::widgets;
 
 /// What is said of the keys, in the order of the list.
-const LIST: [(&str, &str); 25] = [
+const LIST: &[(&str, &str)] = &[
     ("1 to 9", "the views, from left to right"),
     ("Arrows", "move the selected cell"),
     ("J, K", "next and previous in a list"),
