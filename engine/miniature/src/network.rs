@@ -289,7 +289,7 @@ mod tests {
     fn gradients_agree_with_finite_differences() {
         let shape = Shape { vocabulary: 11, hidden: 16, layers: 2, heads: 4, key_heads: 2, feed_forward: 24 };
         let mut generator = SplitMix::new(4);
-        let mut weights: Vec<f32> = shape.initial(3).iter().map(|weight| weight * 5.0).collect();
+        let mut weights: Vec<f32> = shape.initial(3).iter().map(|weight| if *weight == 1.0 { 1.0 } else { weight * 4.0 }).collect();
         let mut draw = |count: usize| -> Vec<u32> { (0..count).map(|_| generator.below(11) as u32).collect() };
         let (tokens, targets) = (draw(14), draw(14));
         let emphasis: Vec<f32> = (0..14).map(|at| if at % 3 == 0 { 0.2 } else { 1.0 }).collect();
@@ -310,7 +310,7 @@ mod tests {
                 weights[at] = kept;
                 let measured = losses[0] / f64::from(2.0 * step);
                 let error = (measured - f64::from(slopes[at])).abs();
-                assert!(error < 2e-2 * measured.abs().max(0.5), "{name}: {measured} {}", slopes[at]);
+                assert!(error < 1e-2 * measured.abs().max(0.5), "{name}: {measured} {}", slopes[at]);
             }
         }
     }
