@@ -57,9 +57,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         None => shape.initial(0),
     };
     let mut trainer = Trainer::new(shape, corpus, world.clone(), begin, seed);
-    let mut before = 0.0;
+    let mut seconds = 0.0;
     if state.exists() {
-        (trainer.weights, trainer.optimiser, before) = restore(&state)?;
+        (trainer.weights, trainer.optimiser, seconds) = restore(&state)?;
     }
     let mut log = fs::File::options().create(true).append(true).open(arguments.out.join("log.jsonl"))?;
     let total = arguments.minutes * 60.0;
@@ -67,12 +67,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let asked = (corpus, held_out, count);
         Kind::ALL.iter().map(|kind| (kind.name(), accuracy(shape, weights, &world, *kind, asked))).collect()
     };
-    let mut start = Instant::now();
     loop {
-        let seconds = before + start.elapsed().as_secs_f64();
         let finished = seconds >= total;
         if !finished {
+            let start = Instant::now();
             let progress = trainer.step((seconds / total).min(1.0));
+            // A step that takes longer was paused with its process, which is no training.
+            seconds += start.elapsed().as_secs_f64().min(10.0);
             if progress.step % 20 == 0 {
                 let mut line = serde_json::to_value(progress)?;
                 line["seconds"] = seconds.into();
@@ -84,14 +85,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         if finished || step % 200 == 0 {
             store(&state, &trainer.weights, &trainer.optimiser, seconds)?;
             export(&arguments.out, &shape, &alphabet, &trainer.weights)?;
-            let pause = Instant::now();
             let count = if finished { arguments.puzzles } else { 25 };
             let mut line = json!({"step": step, "held_out": evaluate(&trainer.weights, count, true)});
             if finished {
                 line["trained"] = evaluate(&trainer.weights, count, false);
             }
             writeln!(log, "{line}")?;
-            start += pause.elapsed();
         }
         if finished {
             break;

@@ -14,7 +14,7 @@ pub const LENGTH: usize = 192;
 /// Parts of a batch, each the work of one thread at a time; a fixed number, so that sums do not depend on threads.
 const LANES: usize = 4;
 /// Rounds of a part.
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 1;
 /// Sequences of a round.
 const SEQUENCES: usize = 4;
 /// How much the characters of a question count, those of a solution counting one: questions are drawn by chance.
