@@ -184,6 +184,17 @@ def a_link_that_is_pasted_over_another_is_followed(check):
         return "benchmarks, their table, validation"
 
 
+def channels_wait_until_they_are_looked_at(check):
+    """Channel maps are large: the first view comes without them, and their own view fetches them."""
+    fetched = "performance.getEntriesByType('resource').some((entry) => entry.name.endsWith('channels.safetensors'))"
+    with check.browser(chromium.WEBGL) as browser:
+        check.run_view(browser, "?study=studies/with-channels", "before-channels")
+        expect(not browser.evaluate(fetched), "the first view fetched the channels")
+        check.run_view(browser, "?study=studies/with-channels&view=channels", "channels")
+        expect(browser.evaluate(fetched), "the view of channels did not fetch them")
+        return "fetched by their own view only"
+
+
 def broken_studies_are_said(check):
     """Each gives a message, in the view and for readers of the screen; none a blank page, a panic or a script that runs."""
     with check.browser(chromium.WEBGL) as browser:
@@ -267,6 +278,7 @@ CHECKS = [
     views_are_switched_by_keys,
     a_deep_link_opens_what_was_seen,
     a_link_that_is_pasted_over_another_is_followed,
+    channels_wait_until_they_are_looked_at,
     broken_studies_are_said,
     tables_stand_in_for_the_view,
     a_missing_program_is_said,
