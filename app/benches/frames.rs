@@ -1,4 +1,5 @@
-//! How long the interface takes for a frame: panning and zooming a map of 4,096 by 14,336 cells, scrolling a trace of 30,000 tokens.
+//! How long the interface takes for a frame: panning and zooming a map of 4,096 by 14,336 cells, scrolling a trace of 30,000 tokens,
+//! pointing around in the views of a model with 32 layers of up to 14,336 channels.
 //!
 //! `cargo bench -p cruxscope --bench frames` prints, for each, the time of the interface code alone (input, layout, shapes, no graphics
 //! device) and, where a graphics device is there, of drawing the frame.
@@ -13,10 +14,10 @@ use cruxscope::selectors::ColourScale;
 use cruxscope::theme::colour_map::ColourMap;
 use cruxscope::{CruxscopeApp, Scale, StartupOptions};
 use cruxscope_study::{
-    Behaviour, Contributions, InstanceContribution, InstanceEntry, Label, Manifest, ModelEntry, Module, ModuleDimensions, SegmentCounts, Study, TraceSection,
-    TraceText, folder,
+    Behaviour, COMPRESSION_FILE, ChannelMaps, Component, ComponentCompression, CompressionMap, Contributions, Damage, FileDigest, InstanceContribution,
+    InstanceEntry, Label, Manifest, ModelEntry, Module, ModuleDimensions, SegmentCounts, Study, TraceSection, TraceText, VALIDATION_FILE, Validation, folder,
 };
-use egui::{Event, PointerButton, Pos2, Vec2, pos2, vec2};
+use egui::{Event, Key, PointerButton, Pos2, Vec2, pos2, vec2};
 use egui_kittest::Harness;
 
 const ROWS: usize = 4_096;
@@ -24,6 +25,7 @@ const COLUMNS: usize = 14_336;
 const FRAMES: usize = 240;
 const SIZE: [f32; 2] = [1_440.0, 900.0];
 const TOKENS: usize = 30_000;
+const LAYERS: usize = 32;
 
 /// A window that holds nothing but a map.
 struct MapApp {
@@ -80,7 +82,7 @@ fn map() {
         let mixed = (index.wrapping_mul(2_654_435_761) >> 7) % 1_000;
         (mixed as f32 - 500.0) / if mixed == 7 { 5.0 } else { 5_000.0 }
     });
-    let map = Arc::new(LargeMap::new(ROWS, values.collect()));
+    let map = Arc::new(LargeMap::new(ROWS, &values.collect::<Vec<f32>>()));
     println!(
         "map of {ROWS} by {COLUMNS} cells with its coarser copies: made in {:.2} s",
         begun.elapsed().as_secs_f64()
@@ -119,7 +121,7 @@ fn map() {
 }
 
 /// A study of one instance, whose trace is long.
-fn study(place: &std::path::Path) {
+fn long_trace(place: &std::path::Path) {
     let mut output = String::new();
     let mut sections = Vec::new();
     let labels = [
@@ -154,14 +156,22 @@ fn study(place: &std::path::Path) {
         score: None,
     };
     let (entry, bytes) = trace.to_file(0).unwrap();
-    let layers = 2;
+    let mut study = study(2, [8; 7]);
+    study.manifest.instances[0].id = "long".into();
+    study.manifest.traces = vec![entry];
+    folder::save(&study, place).unwrap();
+    std::fs::write(place.join("trace-0001.json"), bytes).unwrap();
+}
+
+/// A study of one instance, of a model of such a size.
+fn study(layers: usize, outputs: [usize; 7]) -> Study {
     let manifest = Manifest {
         schema: 1,
-        title: "Long trace".into(),
+        title: "Large study".into(),
         model: ModelEntry {
             name: "none".into(),
             layers,
-            modules: vec![ModuleDimensions { outputs: 8, inputs: 8 }; Module::ALL.len()],
+            modules: outputs.map(|outputs| ModuleDimensions { outputs, inputs: 8 }).to_vec(),
             ..ModelEntry::default()
         },
         instances: vec![InstanceEntry {
@@ -175,25 +185,65 @@ fn study(place: &std::path::Path) {
             used: 1,
             dropped: 0,
         }; 4],
-        traces: vec![entry],
         ..Manifest::default()
     };
+    let values = (0..Behaviour::ALL.len() * layers * Module::ALL.len()).map(|index| 0.1 + ((index * 7919) % 101) as f64);
     let contributions = Contributions {
         instances: vec![InstanceContribution {
-            values: vec![0.1; Behaviour::ALL.len() * layers * Module::ALL.len()],
+            values: values.collect(),
             weights: [1.0; 4],
         }],
     };
-    folder::save(&Study::new(manifest, contributions, None).unwrap(), place).unwrap();
-    std::fs::write(place.join("trace-0001.json"), bytes).unwrap();
+    Study::new(manifest, contributions, None).unwrap()
 }
 
-fn trace() {
-    let place = tempfile::tempdir().unwrap();
-    study(place.path());
+/// The same with channels, a validation and what compression did.
+fn everything(place: &std::path::Path) {
+    let channels = [4_096, 1_024, 1_024, 4_096, 14_336, 14_336, 4_096];
+    let mut study = study(LAYERS, channels);
+    let values = |width: &usize| (0..LAYERS * width).map(|index| ((index * 7919) % 9973) as f32 / 9973.0 - 0.4).collect();
+    study.channels = Some(ChannelMaps {
+        channels,
+        values: vec![channels.iter().map(values).collect(); 4],
+    });
+    folder::save(&study, place).unwrap();
+    let validation = Validation {
+        program: "cruxscope".into(),
+        treatment: serde_json::Value::Null,
+        data: FileDigest::default(),
+        model_files: vec![],
+        predictions: 1_000,
+        perplexity: 4.5,
+        components: Component::all(LAYERS)
+            .map(|component| Damage {
+                component: component.to_string(),
+                divergence: 0.001 * (1 + (component.index() * 29) % 223) as f64,
+                perplexity: 5.0,
+            })
+            .collect(),
+    };
+    std::fs::write(place.join(VALIDATION_FILE), serde_json::to_vec(&validation).unwrap()).unwrap();
+    let compression = CompressionMap {
+        components: Component::all(LAYERS)
+            .map(|component| ComponentCompression {
+                component: component.to_string(),
+                method: "rtn".into(),
+                storage: "packed for gptq".into(),
+                bits: Some(3.0),
+                weight_error: Some(0.001 * (1 + (component.index() * 13) % 223) as f64),
+                ..ComponentCompression::default()
+            })
+            .collect(),
+        ..CompressionMap::default()
+    };
+    std::fs::write(place.join(COMPRESSION_FILE), compression.to_json().unwrap()).unwrap();
+}
+
+/// A window with a study, once it is open and the parts of its view are read.
+fn window(place: &std::path::Path, view: &str) -> Harness<'static, CruxscopeApp> {
     let options = StartupOptions {
-        view: Some("trace".into()),
-        studies: vec![place.path().to_string_lossy().into_owned()],
+        view: Some(view.into()),
+        studies: vec![place.to_string_lossy().into_owned()],
         ..StartupOptions::default()
     };
     let mut harness = Harness::builder()
@@ -202,13 +252,34 @@ fn trace() {
         .wgpu()
         .build_eframe(move |cc| CruxscopeApp::new(cc, options));
     let begun = Instant::now();
-    for _ in 0..300 {
+    while begun.elapsed() < Duration::from_secs(4) {
         harness.step();
         std::thread::sleep(Duration::from_millis(5));
-        if begun.elapsed() > Duration::from_secs(2) {
-            break;
-        }
     }
+    harness
+}
+
+fn views() {
+    let place = tempfile::tempdir().unwrap();
+    everything(place.path());
+    let centre = pos2(SIZE[0] * 0.45, SIZE[1] * 0.3);
+    for view in ["channels", "compression", "validation"] {
+        let mut harness = window(place.path(), view);
+        measure(&format!("pointing around in {view}"), &mut harness, |harness, frame| {
+            let turn = frame as f32 * 0.08;
+            harness.event(Event::PointerMoved(centre + vec2(turn.cos() * 300.0, turn.sin() * 90.0)));
+            // Every tenth frame another component.
+            if frame % 10 == 0 {
+                harness.key_press(if frame < FRAMES / 2 { Key::ArrowLeft } else { Key::ArrowRight });
+            }
+        });
+    }
+}
+
+fn trace() {
+    let place = tempfile::tempdir().unwrap();
+    long_trace(place.path());
+    let mut harness = window(place.path(), "trace");
     let centre = pos2(SIZE[0] * 0.45, SIZE[1] / 2.0);
     measure("scrolling a trace of 30,000 tokens", &mut harness, |harness, _| {
         harness.event(Event::PointerMoved(centre));
@@ -225,4 +296,5 @@ fn trace() {
 fn main() {
     map();
     trace();
+    views();
 }

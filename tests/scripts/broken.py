@@ -5,7 +5,9 @@ import json
 import shutil
 import struct
 
-MANIFEST, ARRAYS = "study.json", "importance.safetensors"
+MANIFEST, ARRAYS, CHANNELS = "study.json", "importance.safetensors", "channels.safetensors"
+BEHAVIOURS = ["backtracking", "uncertainty-estimation", "example-testing", "adding-knowledge"]
+MODULES = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
 # Each broken study, and words of what must be said of it.
 SAID = {
@@ -24,7 +26,7 @@ SCRIPT = "<img src=x onerror='window.hacked = 1'><script>window.hacked = 1</scri
 
 
 def add(site, address):
-    """Puts the broken studies beside the study at an address, and a second good one."""
+    """Puts the broken studies beside the study at an address, and two more good ones, one of them with channels."""
     source = site / address
     studies = source.parent
 
@@ -33,6 +35,9 @@ def add(site, address):
         shutil.copytree(source, folder)
         if change:
             manifest = json.loads((folder / MANIFEST).read_text())
+            # Channels that the good study may have are not this one's.
+            (folder / CHANNELS).unlink(missing_ok=True)
+            manifest["arrays"] = [entry for entry in manifest["arrays"] if entry["file"] != CHANNELS]
             change(manifest, folder)
             (folder / MANIFEST).write_text(json.dumps(manifest))
 
@@ -58,7 +63,22 @@ def add(site, address):
         arrays = (folder / ARRAYS).read_bytes()
         (folder / ARRAYS).write_bytes(arrays[: len(arrays) // 2])
 
+    def channels(manifest, folder):
+        """Channel maps of zeros, as large as the model's modules."""
+        layers, header, length = manifest["model"]["layers"], {}, 0
+        for behaviour in BEHAVIOURS:
+            for module, size in zip(MODULES, manifest["model"]["modules"]):
+                end = length + 4 * layers * size["outputs"]
+                header[f"channels/{behaviour}/{module}"] = {"dtype": "F32", "shape": [layers, size["outputs"]], "data_offsets": [length, end]}
+                length = end
+        text = json.dumps(header).encode()
+        text += b" " * (-len(text) % 8)
+        arrays = struct.pack("<Q", len(text)) + text + bytes(length)
+        (folder / CHANNELS).write_bytes(arrays)
+        manifest["arrays"].append({"file": CHANNELS, "sha256": hashlib.sha256(arrays).hexdigest(), "bytes": len(arrays)})
+
     copy("second", put("title", value="The second study"))
+    copy("with-channels", channels)
     copy("no-arrays", lambda _, folder: (folder / ARRAYS).unlink())
     copy("a-page")
     (studies / "a-page" / MANIFEST).write_text("<!doctype html><title>Not found</title><p>There is nothing here")

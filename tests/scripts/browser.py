@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import urllib.parse
 import urllib.request
 
@@ -119,14 +120,14 @@ def the_address_follows_the_view(check):
     """A key changes the view, the view writes its link, and the link opens the same view."""
     with check.browser(chromium.WEBGL) as browser:
         check.run_view(browser, "?renderer=webgl#here", "before-key")
-        expect(browser.evaluate("location.search") == "?renderer=webgl", "the address changed though nothing was done")
+        expect(browser.evaluate("location.search + location.hash") == "?renderer=webgl#here", "the address changed though nothing was done")
         check.press(browser, "s", "KeyS", 83)
-        expect(browser.wait("location.search.includes('scale=')", 20), "the address did not follow a key")
-        query = dict(urllib.parse.parse_qsl(browser.evaluate("location.search")[1:]))
-        expect(query.get("renderer") == "webgl" and browser.evaluate("location.hash") == "#here", f"the address lost what was not the view's: {query}")
+        expect(browser.wait("location.hash.includes('scale=')", 20), "the address did not follow a key")
+        query = dict(urllib.parse.parse_qsl(browser.evaluate("location.hash")[1:]))
+        expect(browser.evaluate("location.search") == "?renderer=webgl", "the address lost what is not the view's")
         carried = browser.evaluate("document.getElementById('view').dataset.defaultStudy")
         expect(query.get("study") == carried, f"the link names the study {query.get('study')}, the page carries {carried}")
-        check.run_view(browser, browser.evaluate("location.search"), "from-link")
+        check.run_view(browser, browser.evaluate("location.search + location.hash"), "from-link")
         return f"scale={query['scale']}"
 
 
@@ -147,11 +148,11 @@ def views_are_switched_by_keys(check):
         one, two = check.study["path"], "studies/second"
         check.run_view(browser, f"?study={one}&study={two}", "two-studies")
         check.press(browser, "2", "Digit2", 50)
-        expect(browser.wait("location.search.includes('view=shift')", 20), "the address did not follow to the shift")
-        query = urllib.parse.parse_qs(browser.evaluate("location.search")[1:])
+        expect(browser.wait("location.hash.includes('view=shift')", 20), "the address did not follow to the shift")
+        query = urllib.parse.parse_qs(browser.evaluate("location.hash")[1:])
         expect({*query["from"], *query["to"]} == {one, two}, f"the link names {query}")
         check.press(browser, "1", "Digit1", 49)
-        expect(browser.wait("!location.search.includes('view=')", 20), "the address did not follow back to importance")
+        expect(browser.wait("!location.hash.includes('view=')", 20), "the address did not follow back to importance")
         return "importance, shift and back"
 
 
@@ -161,11 +162,37 @@ def a_deep_link_opens_what_was_seen(check):
         count = check.run_view(browser, link, "deep-link")
         expect(count > picture.ENOUGH_COLOURS, f"{count} colours")
         check.press(browser, "v", "KeyV", 86)
-        expect(browser.wait("!location.search.includes('shift=net')", 20), "the view is not the link's")
-        query = dict(urllib.parse.parse_qsl(browser.evaluate("location.search")[1:]))
+        moved_on = "location.hash.includes('view=shift') && !location.hash.includes('shift=net')"
+        expect(browser.wait(moved_on, 20), "the view is not the link's")
+        query = dict(urllib.parse.parse_qsl(browser.evaluate("location.hash")[1:]))
         kept = {key: query.get(key) for key in ("view", "scale", "behaviour", "component")}
         expect(kept == {"view": "shift", "scale": "log", "behaviour": "backtracking", "component": "30_gate"}, f"the link became {query}")
         return f"{count} colours"
+
+
+def a_link_that_is_pasted_over_another_is_followed(check):
+    """The fragment changes without the page being loaded again; a key then steps on from what the new link says."""
+    with check.browser(chromium.WEBGL) as browser:
+        check.run_view(browser, "", "before-pasting")
+        browser.evaluate("location.hash = '#view=benchmarks&results=published&form=table'")
+        time.sleep(1)
+        check.press(browser, "d", "KeyD", 68)
+        expect(browser.wait("location.hash.includes('form=questions')", 20), "the pasted link was not followed")
+        check.press(browser, "d", "KeyD", 68)
+        check.press(browser, "8", "Digit8", 56)
+        expect(browser.wait("location.hash.includes('view=validation')", 20), "the view did not change")
+        return "benchmarks, their table, validation"
+
+
+def channels_wait_until_they_are_looked_at(check):
+    """Channel maps are large: the first view comes without them, and their own view fetches them."""
+    fetched = "performance.getEntriesByType('resource').some((entry) => entry.name.endsWith('channels.safetensors'))"
+    with check.browser(chromium.WEBGL) as browser:
+        check.run_view(browser, "?study=studies/with-channels", "before-channels")
+        expect(not browser.evaluate(fetched), "the first view fetched the channels")
+        check.run_view(browser, "?study=studies/with-channels&view=channels", "channels")
+        expect(browser.evaluate(fetched), "the view of channels did not fetch them")
+        return "fetched by their own view only"
 
 
 def broken_studies_are_said(check):
@@ -250,6 +277,8 @@ CHECKS = [
     the_address_follows_the_view,
     views_are_switched_by_keys,
     a_deep_link_opens_what_was_seen,
+    a_link_that_is_pasted_over_another_is_followed,
+    channels_wait_until_they_are_looked_at,
     broken_studies_are_said,
     tables_stand_in_for_the_view,
     a_missing_program_is_said,

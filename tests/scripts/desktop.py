@@ -5,9 +5,11 @@
 
 PATH is the cruxscope program. The display is Xvfb, the graphics device a software Vulkan; where one of them or the tools for
 a screenshot are missing, prints "skipped" and succeeds. A second run uses OpenGL, whose limits are those of a browser.
+Then, where xdotool is there to press keys, an interpretation is planned and run from the panel of runs, and another cancelled.
 """
 
 import argparse
+import json
 import os
 import pathlib
 import shutil
@@ -86,6 +88,105 @@ def look(arguments, backend, folder):
         log.close()
 
 
+def many_instances(source, target, copies):
+    """A file of JSON lines again and again, each copy with ids of its own."""
+    lines = [json.loads(line) for line in source.read_text().splitlines()]
+    with target.open("w") as file:
+        for copy in range(copies):
+            for line in lines:
+                file.write(json.dumps(line | {"id": f"{line['id']}-{copy}"}) + "\n")
+    return target
+
+
+def run_from_panel(arguments, folder, name, copies, device, act):
+    """Opens the window with the panel filled in; `act` presses keys and gives a verdict."""
+    tiny = pathlib.Path(__file__).parents[2] / "app/embedded/tiny"
+    traces = many_instances(tiny / "traces.jsonl", folder / f"{name}-traces.jsonl", copies)
+    annotations = many_instances(tiny / "annotations.jsonl", folder / f"{name}-annotations.jsonl", copies)
+    out = folder / name
+    display, shown = start_display(folder)
+    home = folder / "home"
+    home.mkdir(exist_ok=True)
+    runtime = folder / "runtime"
+    runtime.mkdir(mode=0o700, exist_ok=True)
+    environment = dict(os.environ, DISPLAY=shown, XDG_RUNTIME_DIR=str(runtime), HOME=str(home), WGPU_BACKEND="vulkan")
+    environment.pop("WAYLAND_DISPLAY", None)
+    log = open(folder / f"{name}.log", "w+b")
+    command = [arguments.program, "interpret", "--window", "--model", tiny / "model", "--traces", traces]
+    command += ["--annotations", annotations, "--out", out, "--device", device]
+    window = subprocess.Popen([str(word) for word in command], env=environment, stdout=log, stderr=log)
+
+    def press(key):
+        # No window manager gives the window the keyboard, so it is given here.
+        focus = ["search", "--onlyvisible", "--name", "^Cruxscope$", "windowfocus", "--sync"]
+        subprocess.run(["xdotool", *focus, "key", key], env=environment, check=False, timeout=20)
+
+    def wait(condition, seconds=PATIENCE):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and window.poll() is None:
+            if condition():
+                return True
+            time.sleep(0.2)
+        return False
+
+    try:
+        seen = wait(lambda: picture.colours(screenshot(environment)) > picture.ENOUGH_COLOURS)
+        if not seen:
+            return "FAILED: no window was seen"
+        verdict = act(press, wait, out)
+        if arguments.shots:
+            (arguments.shots / f"runs-{name}.png").write_bytes(screenshot(environment))
+        if window.poll() is not None:
+            log.seek(0)
+            return f"FAILED: the program ended with {window.returncode}: {log.read().decode(errors='replace')[-1500:]}"
+        return verdict
+    finally:
+        window.kill()
+        window.wait()
+        display.terminate()
+        display.wait()
+        log.close()
+
+
+def finishes(press, wait, out):
+    """Ctrl-Enter plans, and starts what is planned: pressed until the study is there."""
+    started = time.monotonic()
+
+    def step():
+        if not out.exists():
+            press("ctrl+Return")
+            time.sleep(1.5)
+        return (out / "study.json").is_file()
+
+    if not wait(step):
+        return "FAILED: no study was written"
+    return f"ok (a study after {time.monotonic() - started:.0f} s)"
+
+
+def cancels(press, wait, out):
+    """Ctrl-period stops what computes: its parts stay, and no study is written."""
+
+    def begun():
+        if not out.exists():
+            press("ctrl+Return")
+            time.sleep(1.5)
+        return out.exists()
+
+    if not wait(begun):
+        return "FAILED: nothing began"
+    press("ctrl+period")
+    time.sleep(2)
+
+    def parts():
+        return len(list((out / ".parts").glob("*"))) if out.exists() else 0
+
+    first = parts()
+    time.sleep(2)
+    if parts() != first or (out / "study.json").exists():
+        return "FAILED: it went on"
+    return f"ok ({first} finished parts are kept)"
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--program", required=True)
@@ -108,7 +209,16 @@ def main():
             verdict = look(arguments, backend, pathlib.Path(folder))
             failed += verdict.startswith("FAILED")
             print(f"the window is drawn with {backend}: {verdict}", flush=True)
-    print(f"{len(backends) - failed} passed, {failed} failed")
+        of = len(backends)
+        if shutil.which("xdotool") is None:
+            print("skipped: xdotool not found, so no keys are pressed and nothing is run from the window")
+        else:
+            for name, copies, device, act in [("finishes", 1, "cpu", finishes), ("cancels", 4000, "reference", cancels)]:
+                verdict = run_from_panel(arguments, pathlib.Path(folder), name, copies, device, act)
+                of += 1
+                failed += verdict.startswith("FAILED")
+                print(f"an interpretation from the panel of runs {name}: {verdict}", flush=True)
+    print(f"{of - failed} passed, {failed} failed")
     return 1 if failed else 0
 
 

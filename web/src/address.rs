@@ -65,11 +65,17 @@ impl Address {
     }
 }
 
-/// The pairs of the page's next address: those of the window as they are now, and what the present address holds besides,
-/// such as a renderer. `keys` are all that the window knows.
-pub fn next(present: Vec<(String, String)>, window: &[(&str, String)], keys: &[&str]) -> Vec<(String, String)> {
-    let others = present.into_iter().filter(|(key, _)| !keys.contains(&key.as_str()));
-    window.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).chain(others).collect()
+/// The pairs of an address: what the fragment says of a key goes before what the query says of it.
+pub fn merged(query: Vec<(String, String)>, fragment: Vec<(String, String)>) -> Vec<(String, String)> {
+    let others = query.into_iter().filter(|(key, _)| !fragment.iter().any(|(known, _)| known == key));
+    let others: Vec<_> = others.collect();
+    fragment.into_iter().chain(others).collect()
+}
+
+/// What of the query stays when the window's state has moved into the fragment: what the window does not know, such as a renderer.
+/// `keys` are all that the window knows.
+pub fn kept(query: Vec<(String, String)>, keys: &[&str]) -> Vec<(String, String)> {
+    query.into_iter().filter(|(key, _)| !keys.contains(&key.as_str())).collect()
 }
 
 #[cfg(test)]
@@ -92,11 +98,20 @@ mod tests {
     }
 
     #[test]
-    fn the_next_address_is_the_window_s_and_keeps_what_is_the_page_s() {
-        let present = pairs(&[("study", "a"), ("renderer", "webgpu"), ("scale", "log"), ("visit", "7")]);
-        let window = [("study", "a".to_owned()), ("study", "b".to_owned()), ("view", "shift".to_owned())];
-        let expected = pairs(&[("study", "a"), ("study", "b"), ("view", "shift"), ("renderer", "webgpu"), ("visit", "7")]);
-        assert_eq!(next(present, &window, &["study", "scale", "view"]), expected);
+    fn the_fragment_goes_before_the_query_and_what_is_the_page_s_stays() {
+        let query = pairs(&[("study", "a"), ("renderer", "webgpu"), ("scale", "log"), ("visit", "7")]);
+        let fragment = pairs(&[("study", "b"), ("study", "c"), ("view", "shift")]);
+        let expected = pairs(&[
+            ("study", "b"),
+            ("study", "c"),
+            ("view", "shift"),
+            ("renderer", "webgpu"),
+            ("scale", "log"),
+            ("visit", "7"),
+        ]);
+        assert_eq!(merged(query.clone(), fragment), expected);
+        assert_eq!(merged(query.clone(), Vec::new()), query);
+        assert_eq!(kept(query, &["study", "scale", "view"]), pairs(&[("renderer", "webgpu"), ("visit", "7")]));
     }
 
     #[test]

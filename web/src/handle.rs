@@ -34,7 +34,7 @@ impl WebHandle {
     /// When the browser gives no graphics device, or the window could not be made.
     pub async fn start(&self, canvas: HtmlCanvasElement) -> Result<(), JsValue> {
         let carried = canvas.dataset();
-        let address = Address::new(query_pairs()?, carried.get("defaultStudy").as_deref());
+        let address = Address::new(pairs()?, carried.get("defaultStudy").as_deref());
         let fallback = carried.get("renderer").and_then(|name| Renderer::from_name(&name)).unwrap_or_default();
         let (startup, unknown) = cruxscope::StartupOptions::from_pairs(address.pairs.iter().map(|(key, value)| (key.as_str(), value.as_str())));
         for complaint in address.complaints.iter().chain(&unknown) {
@@ -44,7 +44,7 @@ impl WebHandle {
         let make = Box::new(move |cc: &eframe::CreationContext<'_>| {
             let app = cruxscope::CruxscopeApp::new(cc, startup)
                 .telling_its_link(|pairs| {
-                    if let Err(error) = replace_query(pairs) {
+                    if let Err(error) = replace_fragment(pairs) {
                         log::warn!("the page's address could not be changed: {error:?}");
                     }
                 })
@@ -56,6 +56,22 @@ impl WebHandle {
             Ok(Box::new(app) as Box<dyn eframe::App>)
         });
         self.runner.start(canvas, options, make).await
+    }
+
+    /// Shows what the page's address says now: a link that was pasted over the one before it.
+    ///
+    /// # Errors
+    /// When the page has no address.
+    pub fn follow_address(&self) -> Result<(), JsValue> {
+        let address = Address::new(pairs()?, None);
+        let (options, unknown) = cruxscope::StartupOptions::from_pairs(address.pairs.iter().map(|(key, value)| (key.as_str(), value.as_str())));
+        for complaint in &unknown {
+            log::warn!("{complaint}");
+        }
+        if let Some(mut app) = self.runner.app_mut::<cruxscope::CruxscopeApp>() {
+            app.show(&options);
+        }
+        Ok(())
     }
 
     /// Whether the window has panicked; nothing else can be asked of it then but the message.
@@ -98,26 +114,31 @@ fn pass_on(told: &cruxscope::Told) -> Result<(), JsValue> {
 /// The pairs after the question mark of the page's address, decoded.
 fn query_pairs() -> Result<Vec<(String, String)>, JsValue> {
     let window = web_sys::window().ok_or_else(|| JsValue::from_str("there is no browser window"))?;
-    let parameters = web_sys::UrlSearchParams::new_with_str(&window.location().search()?)?;
-    let mut pairs = Vec::new();
-    for entry in parameters.entries() {
-        let entry = js_sys::Array::from(&entry?);
-        if let (Some(key), Some(value)) = (entry.get(0).as_string(), entry.get(1).as_string()) {
-            pairs.push((key, value));
-        }
-    }
-    Ok(pairs)
+    Ok(cruxscope::link::read(&window.location().search()?))
+}
+
+/// The pairs of the page's address: those after the hash, which is what the window writes, and those after the question mark.
+fn pairs() -> Result<Vec<(String, String)>, JsValue> {
+    let window = web_sys::window().ok_or_else(|| JsValue::from_str("there is no browser window"))?;
+    let fragment = cruxscope::link::read(&window.location().hash()?);
+    // Another page's anchor is no state.
+    let known = |(key, _): &(String, String)| cruxscope::StartupOptions::KEYS.contains(&key.as_str());
+    Ok(address::merged(query_pairs()?, fragment.into_iter().filter(known).collect()))
 }
 
 /// Writes the link to what is seen into the page's address, in the place of the present one: going back leaves the page.
-fn replace_query(pairs: &[(&'static str, String)]) -> Result<(), JsValue> {
+fn replace_fragment(pairs: &[(&'static str, String)]) -> Result<(), JsValue> {
     let window = web_sys::window().ok_or_else(|| JsValue::from_str("there is no browser window"))?;
-    let parameters = web_sys::UrlSearchParams::new()?;
-    for (key, value) in address::next(query_pairs()?, pairs, &cruxscope::StartupOptions::KEYS) {
-        parameters.append(&key, &value);
+    let query = web_sys::UrlSearchParams::new()?;
+    for (key, value) in address::kept(query_pairs()?, &cruxscope::StartupOptions::KEYS) {
+        query.append(&key, &value);
     }
-    let location = window.location();
-    let address = format!("{}?{}{}", location.pathname()?, parameters.to_string(), location.hash()?);
+    let query = query
+        .to_string()
+        .as_string()
+        .filter(|query| !query.is_empty())
+        .map_or_else(String::new, |query| format!("?{query}"));
+    let address = format!("{}{query}{}", window.location().pathname()?, cruxscope::link::text(pairs));
     window.history()?.replace_state_with_url(&JsValue::NULL, "", Some(&address))
 }
 

@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 
 use clap::Args;
 use cruxscope::figure::{self, Figure, FigureOptions, Format, Writing, html};
+use cruxscope::selectors::format::things;
 use cruxscope_site::{Content, Preview, PublishedFigure, SiteError, Studies};
 
 use super::draw::{self, Drawn, Kind};
@@ -75,9 +76,9 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
     };
     cruxscope_site::build(&arguments.out, &content, |folder| page.put(folder))?;
     eprintln!(
-        "the site is whole: {} studies, {} figures; copy the folder to any static server, or look at it with `python3 -m http.server -d {}`",
-        content.studies.studies.len(),
-        content.figures.len(),
+        "the site is whole: {}, {}; copy the folder to any static server, or look at it with `python3 -m http.server -d {}`",
+        things(content.studies.studies.len(), "study", "studies"),
+        things(content.figures.len(), "figure", "figures"),
         arguments.out.display()
     );
     print_text(&arguments.out.join("index.html").display().to_string())

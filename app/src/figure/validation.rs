@@ -34,7 +34,8 @@ impl Axis {
         let least = values.iter().copied().filter(|value| *value > 0.0).fold(high, f64::min);
         Self {
             low: least.max(high * DECADES) / 1.15,
-            high: high * 1.3,
+            // Without an end the ticks would have none either.
+            high: (high * 1.3).min(f64::MAX),
         }
     }
 
@@ -126,7 +127,7 @@ fn plot(sheet: &mut Sheet, points: &[(Component, f64, f64)], what: &str, options
     for value in up.ticks() {
         let y = area.bottom() - area.height() * up.position(value);
         sheet.drawing.line(pos2(area.left(), y), pos2(area.right(), y), Line::solid(HAIRLINE, INK.line));
-        sheet.label(pos2(area.left() - 5.0, y), Align2::RIGHT_CENTER, &tick(value));
+        sheet.label(pos2(area.left() - 5.0, y), Align2::RIGHT_CENTER, &format::tick(value));
     }
     sheet.drawing.rectangle(area, 0.0, Paint::stroked(HAIRLINE, INK.dim));
     let place = |share: f64, damage: f64| {
@@ -162,16 +163,6 @@ fn plot(sheet: &mut Sheet, points: &[(Component, f64, f64)], what: &str, options
         turned: true,
     });
     sheet.bottom = area.bottom() + 18.0 + LABEL;
-}
-
-/// A number without the zeros that say nothing.
-fn tick(value: f64) -> String {
-    let text = format::significant(value);
-    if text.contains('.') && !text.contains('e') {
-        text.trim_end_matches('0').trim_end_matches('.').to_owned()
-    } else {
-        text
-    }
 }
 
 fn capital(words: &str) -> String {
@@ -306,5 +297,6 @@ mod tests {
         assert!((1..9).contains(&axis.ticks().len()), "{:?}", axis.ticks());
         let nothing = Axis::over(&[0.0]);
         assert!(nothing.position(0.0) == 0.0 && nothing.ticks().len() < 20);
+        assert!(Axis::over(&[f64::MAX, 1.0]).ticks().len() < 20, "the largest number there is");
     }
 }

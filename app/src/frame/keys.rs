@@ -14,6 +14,7 @@ const LIST: &[(&str, &str)] = &[
     ("J, K", "next and previous in a list"),
     ("N, P", "in a trace, next and previous section"),
     ("D", "in benchmarks, next of dots, table, questions"),
+    ("+, −", "in channels, zoom in and out"),
     ("B", "next behaviour, then all"),
     ("Enter", "enlarge the panel, or shrink it"),
     ("S", "next scale"),

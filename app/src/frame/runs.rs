@@ -9,7 +9,7 @@ use crate::widgets;
 /// Width of the names of fields.
 const NAMES: f32 = 92.0;
 /// Width of a button that asks for a file.
-const CHOOSE: f32 = 74.0;
+const CHOOSE: f32 = 80.0;
 
 /// Draws it; gives whether it is to be closed.
 pub fn show(ui: &mut Ui, runs: &mut Runs, actions: &mut Vec<RunAction>) -> bool {
@@ -102,6 +102,7 @@ fn edit(ui: &mut Ui, name: &str, hint: &str, value: &mut String, width: f32) {
     let field = TextEdit::singleline(value)
         .hint_text(RichText::new(hint).font(typeface::caption()).color(palette.faint))
         .font(typeface::body())
+        .align(Align2::LEFT_CENTER)
         .margin(egui::Margin::symmetric(sizes::GAP as i8, sizes::SMALL as i8))
         .desired_width(width);
     let response = ui.add_sized(vec2(width, sizes::BUTTON), field);

@@ -16,7 +16,7 @@ const fn keys(view: ViewKind) -> &'static [&'static str] {
         ViewKind::Importance => &["arrows move the cell", "S scale", "B behaviour", "/ search", "? keys"],
         ViewKind::Shift => &["hold space to flicker A and B", "V decreases, increases, net", "X swap", "S scale", "? keys"],
         ViewKind::Ranking => &["J, K move", "space protects", "C copies the list", "/ search", "? keys"],
-        ViewKind::Channels => &["drag or scroll moves", "ctrl and wheel zooms", "arrows move the cell", "? keys"],
+        ViewKind::Channels => &["drag or scroll moves", "ctrl and wheel, + and − zoom", "arrows move the cell", "? keys"],
         ViewKind::Trace => &["N, P next and previous section", "B behaviour", "? keys"],
         ViewKind::Benchmarks => &["J, K move the row", "D dots, table, questions", "? keys"],
         ViewKind::TestTime => &["J, K move the row", "? keys"],

@@ -12,7 +12,7 @@ const STEP: usize = 4;
 const ENOUGH: usize = 1 << 14;
 
 /// The matrix and its coarser copies.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct LargeMap {
     /// Number of rows.
     pub rows: usize,
@@ -21,7 +21,7 @@ pub struct LargeMap {
     levels: Vec<Level>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 struct Level {
     /// Cells of the matrix in one cell of this copy, in each direction.
     factor: usize,
@@ -37,21 +37,49 @@ fn stronger(one: f32, other: f32) -> f32 {
 
 impl LargeMap {
     /// The map of a matrix of so many rows, row by row.
-    pub fn new(rows: usize, values: Vec<f32>) -> Self {
-        let columns = values.len() / rows.max(1);
-        let mut levels = vec![Level {
-            factor: 1,
-            rows,
+    pub fn new(rows: usize, values: &[f32]) -> Self {
+        let mut map = Self::begin(rows, values.len() / rows.max(1));
+        map.extend(values);
+        map.finish();
+        map
+    }
+
+    /// A map of such a size that has no rows yet: they come by [`Self::extend`], so that millions of them hold nobody up.
+    pub fn begin(rows: usize, columns: usize) -> Self {
+        let level = |factor: usize, rows: usize, columns: usize| Level {
+            factor,
+            rows: 0,
             columns,
-            values,
-        }];
-        while let Some(last) = levels.last()
-            && last.rows >= STEP
-            && last.values.len() > ENOUGH
-        {
-            levels.push(last.coarser());
+            values: Vec::with_capacity(rows * columns),
+        };
+        let (mut height, mut width, mut factor) = (rows, columns, 1);
+        let mut levels = vec![level(1, rows, columns)];
+        while height >= STEP && height * width > ENOUGH {
+            (height, width, factor) = (height.div_ceil(STEP), width.div_ceil(STEP), factor * STEP);
+            levels.push(level(factor, height, width));
         }
         Self { rows, columns, levels }
+    }
+
+    /// Takes the next rows, whole ones.
+    pub fn extend(&mut self, rows: &[f32]) {
+        let first = &mut self.levels[0];
+        first.values.extend_from_slice(rows);
+        first.rows = first.values.len() / first.columns.max(1);
+        self.coarsen(|rows| rows / STEP);
+    }
+
+    /// Says that no row follows.
+    pub fn finish(&mut self) {
+        self.coarsen(|rows| rows.div_ceil(STEP));
+    }
+
+    /// Brings every copy up to so many rows, as the rows of the one before it allow.
+    fn coarsen(&mut self, allowed: impl Fn(usize) -> usize) {
+        for place in 1..self.levels.len() {
+            let (finer, coarser) = self.levels.split_at_mut(place);
+            coarser[0].follow(&finer[place - 1], allowed(finer[place - 1].rows));
+        }
     }
 
     /// A cell.
@@ -129,20 +157,14 @@ impl Level {
         found
     }
 
-    fn coarser(&self) -> Self {
-        let (rows, columns) = (self.rows.div_ceil(STEP), self.columns.div_ceil(STEP));
-        let mut values = Vec::with_capacity(rows * columns);
-        for row in 0..rows {
-            for column in 0..columns {
-                values.push(self.block(row * STEP, column * STEP, STEP, STEP));
+    /// Gets the rows that are missing up to `rows` out of a finer copy.
+    fn follow(&mut self, finer: &Self, rows: usize) {
+        for row in self.rows..rows {
+            for column in 0..self.columns {
+                self.values.push(finer.block(row * STEP, column * STEP, STEP, STEP));
             }
         }
-        Self {
-            factor: self.factor * STEP,
-            rows,
-            columns,
-            values,
-        }
+        self.rows = self.rows.max(rows);
     }
 }
 
@@ -155,7 +177,7 @@ mod tests {
             let mixed = (index * 7919 + 104_729) % 9973;
             mixed as f32 / 9973.0 * if mixed % 2 == 0 { 1.0 } else { -1.0 }
         });
-        LargeMap::new(rows, values.collect())
+        LargeMap::new(rows, &values.collect::<Vec<f32>>())
     }
 
     #[test]
@@ -178,17 +200,28 @@ mod tests {
     }
 
     #[test]
+    fn rows_that_come_little_by_little_make_the_same_map() {
+        let whole = map(67, 601);
+        for number in [1, 3, 4, 30] {
+            let mut grown = LargeMap::begin(67, 601);
+            whole.levels[0].values.chunks(number * 601).for_each(|rows| grown.extend(rows));
+            grown.finish();
+            assert_eq!(grown.levels, whole.levels, "{number} rows at a time");
+        }
+    }
+
+    #[test]
     fn an_outlier_is_seen_from_everywhere_and_what_is_missing_is_not() {
         let mut values = vec![0.001f32; 200 * 300];
         values[150 * 300 + 211] = -9.0;
         values[0] = f32::NAN;
-        let map = LargeMap::new(200, values);
+        let map = LargeMap::new(200, &values);
         assert_eq!(map.largest(), 9.0);
         let tile = map.tile([64, 64], 8, [0, 0]);
         assert_eq!((tile.rows, tile.columns), (4, 5));
         assert_eq!(tile.values[2 * 5 + 3], -9.0);
         assert_eq!(tile.values[0], 0.001, "a number before none");
         assert_eq!(map.strongest(128..192, 192..256), Some((-9.0, 150, 211)));
-        assert!(LargeMap::new(1, vec![f32::NAN]).tile([1, 1], 8, [0, 0]).values[0].is_nan());
+        assert!(LargeMap::new(1, &[f32::NAN]).tile([1, 1], 8, [0, 0]).values[0].is_nan());
     }
 }

@@ -1,9 +1,9 @@
 //! A large map in a window that is moved and zoomed: tiles of it, made when they come into sight and kept while they are.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 
-use egui::{Id, PointerButton, Pos2, Rect, Response, Sense, Ui, Vec2, pos2, vec2};
+use egui::{Id, Key, PointerButton, Pos2, Rect, Response, Sense, Ui, Vec2, pos2, vec2};
 
 use super::{Grid, LargeMap, Matrix, paint};
 use crate::selectors::ColourScale;
@@ -13,6 +13,8 @@ use crate::theme::colour_map::ColourMap;
 const SIDE: usize = 256;
 /// Cells that are read for new tiles in one frame, but for the last tile of it; other tiles follow in the next frames.
 const A_FRAME: usize = 400_000;
+/// By how much a key zooms.
+const BY_KEY: f32 = 1.5;
 /// Points of a cell at the largest.
 const LARGEST_CELL: f32 = 40.0;
 
@@ -37,13 +39,14 @@ pub struct Pointed {
     pub window: Window,
 }
 
-type Key = ([usize; 2], [usize; 2]);
+type Place = ([usize; 2], [usize; 2]);
 
 /// Tiles that were made of one map.
 #[derive(Default)]
 struct Tiles {
-    map: usize,
-    kept: HashMap<Key, (Arc<Matrix>, u64)>,
+    /// Which map; held weakly, so that no other one gets its address meanwhile.
+    map: Weak<LargeMap>,
+    kept: HashMap<Place, (Arc<Matrix>, u64)>,
 }
 
 impl Window {
@@ -131,15 +134,18 @@ pub fn show_large(
 ) -> Pointed {
     let response = ui.interact(rect, id, Sense::click_and_drag());
     let whole = Window::whole(map, rect.size());
-    let address = Arc::as_ptr(map) as usize;
-    let kept: Option<(usize, Window)> = ui.data(|data| data.get_temp(id));
-    let known = kept.filter(|(known, _)| *known == address).map(|(_, window)| window);
+    // Maps of one size are compared at one place: another behaviour leaves what is in sight as it is.
+    let size = [map.rows, map.columns];
+    let kept: Option<([usize; 2], Window)> = ui.data(|data| data.get_temp(id));
+    let known = kept.filter(|(known, _)| *known == size).map(|(_, window)| window);
     let (zoom, scroll, pointer) = ui.input(|input| {
         let hovered = response.hovered();
         let zoom = if hovered { input.zoom_delta() } else { 1.0 };
         let scroll = if hovered { input.smooth_scroll_delta() } else { Vec2::ZERO };
         (zoom, scroll, input.pointer.hover_pos())
     });
+    let zoom = zoom * keys(ui);
+    let pointer = pointer.filter(|point| rect.contains(*point));
     let drag = if response.dragged_by(PointerButton::Primary) {
         response.drag_delta()
     } else {
@@ -152,21 +158,38 @@ pub fn show_large(
     if response.double_clicked() {
         window = whole;
     }
-    ui.data_mut(|data| data.insert_temp(id, (address, window)));
+    ui.data_mut(|data| data.insert_temp(id, (size, window)));
     let block = window.block(ui.pixels_per_point());
     tiles(ui, id, rect, map, scale, colours, &window, block);
     let cell = response.hover_pos().and_then(|point| window.at(map, rect, point));
     Pointed { response, cell, block, window }
 }
 
+/// By how much the keys zoom.
+fn keys(ui: &Ui) -> f32 {
+    if ui.ctx().text_edit_focused() {
+        return 1.0;
+    }
+    ui.input(|input| {
+        // With ctrl they zoom the whole interface.
+        let pressed = |key| !input.modifiers.command && input.key_pressed(key);
+        if pressed(Key::Plus) || pressed(Key::Equals) {
+            BY_KEY
+        } else if pressed(Key::Minus) {
+            1.0 / BY_KEY
+        } else {
+            1.0
+        }
+    })
+}
+
 fn tiles(ui: &mut Ui, id: Id, rect: Rect, map: &Arc<LargeMap>, scale: ColourScale, colours: ColourMap, window: &Window, block: [usize; 2]) {
     let cache: Arc<Mutex<Tiles>> = ui.data_mut(|data| data.get_temp_mut_or_default::<Arc<Mutex<Tiles>>>(id.with("tiles")).clone());
     // A frame that panicked while it drew leaves tiles that are still tiles.
     let mut cache = cache.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let address = Arc::as_ptr(map) as usize;
-    if cache.map != address {
+    if !std::ptr::eq(cache.map.as_ptr(), Arc::as_ptr(map)) {
         *cache = Tiles {
-            map: address,
+            map: Arc::downgrade(map),
             kept: HashMap::new(),
         };
     }
@@ -219,7 +242,7 @@ mod tests {
     use super::*;
 
     fn setting() -> (LargeMap, Rect) {
-        (LargeMap::new(8, vec![0.5; 8 * 1000]), Rect::from_min_size(pos2(10.0, 20.0), vec2(500.0, 80.0)))
+        (LargeMap::new(8, &[0.5; 8 * 1000]), Rect::from_min_size(pos2(10.0, 20.0), vec2(500.0, 80.0)))
     }
 
     #[test]

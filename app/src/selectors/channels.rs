@@ -35,30 +35,54 @@ pub fn largest(maps: &ChannelMaps, behaviour: Behaviour, component: Component, m
     order.into_iter().take(most).map(line).collect()
 }
 
-/// How many channels together carry half of a component's importance, by size.
-pub fn half(maps: &ChannelMaps, behaviour: Behaviour, component: Component) -> Option<usize> {
-    let width = maps.channels[component.module.index()];
-    let mut sum = 0.0;
-    let lines = largest(maps, behaviour, component, width);
-    lines
-        .iter()
-        .position(|line| {
-            sum += line.share;
-            sum >= 0.5
-        })
-        .map(|at| at + 1)
+/// The channels of a component in their order: the first of them, and how many carry half.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ranked {
+    /// The channels that carry most, the largest first.
+    pub lines: Vec<ChannelLine>,
+    /// How many channels together carry half of a component's importance, by size.
+    pub half: Option<usize>,
+    /// Number of channels.
+    pub of: usize,
 }
 
-/// What a place of the map says: one cell, or the largest of several.
-pub fn sentence(component: Component, channel: usize, value: f32, block: [usize; 2]) -> String {
-    let value = format::signed(f64::from(value));
-    let cells = block[0] * block[1];
+impl Ranked {
+    /// Of a component; at most so many lines.
+    pub fn of(maps: &ChannelMaps, behaviour: Behaviour, component: Component, most: usize) -> Self {
+        let of = maps.channels[component.module.index()];
+        let mut lines = largest(maps, behaviour, component, of);
+        let mut sum = 0.0;
+        let reaches = |line: &ChannelLine| {
+            sum += line.share;
+            sum >= 0.5
+        };
+        let half = lines.iter().position(reaches).map(|at| at + 1);
+        lines.truncate(most);
+        Self { lines, half, of }
+    }
+}
+
+/// What a place of the map says: one channel, or the largest of several, its share of its component and its rank in it.
+pub fn sentence(maps: &ChannelMaps, behaviour: Behaviour, component: Component, channel: usize, cells: usize) -> String {
+    let values = maps.of(behaviour, component.layer.0, component.module).unwrap_or_default();
+    let value = values.get(channel).copied().unwrap_or(f32::NAN);
+    let sizes = || values.iter().map(|value| value.abs()).filter(|size| size.is_finite());
+    let all: f64 = sizes().map(f64::from).sum();
+    let share = if all > 0.0 { f64::from(value.abs()) / all } else { 0.0 };
+    let rank = 1 + sizes().filter(|size| *size > value.abs()).count();
     let among = if cells > 1 {
-        format!(", the largest of {} channels that share this place", format::count(cells))
+        format!("; the largest of {} channels that share this place", format::count(cells))
     } else {
         String::new()
     };
-    format!("{component}, channel {}: {value}{among}", format::count(channel + 1))
+    format!(
+        "{component}, channel {}: {}, {} of the component, rank {} of {}{among}",
+        format::count(channel + 1),
+        format::signed(f64::from(value)),
+        format::percent(share),
+        format::count(rank),
+        format::count(values.len())
+    )
 }
 
 #[cfg(test)]
@@ -84,15 +108,20 @@ mod tests {
         let lines = largest(&maps, Behaviour::Backtracking, Component::new(0, Module::Query), 2);
         assert_eq!((lines[0].channel, lines[0].value), (1, -3.0));
         assert!((lines[0].share - 3.0 / 4.5).abs() < 1e-9);
-        assert_eq!(half(&maps, Behaviour::Backtracking, Component::new(0, Module::Query)), Some(1));
+        let ranked = Ranked::of(&maps, Behaviour::Backtracking, Component::new(0, Module::Query), 2);
+        assert_eq!((ranked.lines, ranked.half, ranked.of), (lines, Some(1), 4));
         assert_eq!(largest(&maps, Behaviour::Backtracking, Component::new(9, Module::Query), 2), []);
         assert_eq!(values(&maps, Behaviour::Backtracking, Module::Gate).len(), 12);
     }
 
     #[test]
     fn a_shared_place_says_so() {
-        let component = Component::new(29, Module::Gate);
-        assert_eq!(sentence(component, 1203, -0.0031, [1, 1]), "30_gate, channel 1,204: −0.00310");
-        assert!(sentence(component, 0, 0.5, [1, 28]).ends_with("the largest of 28 channels that share this place"));
+        let (maps, component) = (maps(), Component::new(0, Module::Query));
+        let said = sentence(&maps, Behaviour::Backtracking, component, 1, 1);
+        assert_eq!(said, "1_q, channel 2: −3.00, 66.67\u{a0}% of the component, rank 1 of 4");
+        let said = sentence(&maps, Behaviour::Backtracking, component, 0, 28);
+        assert!(said.contains("rank 2 of 4; the largest of 28 channels that share this place"), "{said}");
+        // A layer that is not there is no panic.
+        sentence(&maps, Behaviour::Backtracking, Component::new(9, Module::Query), 0, 1);
     }
 }

@@ -1,5 +1,7 @@
 //! How numbers are written: few digits, a unit, the same everywhere.
 
+use cruxscope_study::RankCorrelation;
+
 /// Joins a number to its unit so that no line breaks between them.
 const JOINED: char = '\u{a0}';
 
@@ -102,6 +104,21 @@ pub fn significant(value: f64) -> String {
     }
 }
 
+/// A number on an axis, without the zeros that say nothing: `0.3`, `0.0075`, `1.00e-7`.
+pub fn tick(value: f64) -> String {
+    let text = significant(value);
+    if text.contains('.') && !text.contains('e') {
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    } else {
+        text
+    }
+}
+
+/// A correlation with its interval, minus written as one: `−0.04 (−0.34 to 0.27)`.
+pub fn correlation(found: &RankCorrelation) -> String {
+    format!("{:.2} ({:.2} to {:.2})", found.rho, found.low, found.high).replace('-', "−")
+}
+
 /// A signed number with three significant digits: `−0.0123`, `+4.10`.
 pub fn signed(value: f64) -> String {
     format!("{}{}", sign_of(value), significant(value.abs()))
@@ -158,6 +175,16 @@ mod tests {
         assert_eq!(significant(0.012_34), "0.0123");
         assert_eq!(significant(1.234e-7), "1.23e-7");
         assert_eq!(significant(123.4), "123");
+        assert_eq!(tick(3.0 * 0.1), "0.3");
+        assert_eq!(tick(0.0075), "0.0075");
+        assert_eq!(tick(20.0), "20");
+        let found = RankCorrelation {
+            rho: -0.041,
+            low: -0.34,
+            high: 0.27,
+            n: 42,
+        };
+        assert_eq!(correlation(&found), "−0.04 (−0.34 to 0.27)");
         assert_eq!(short_count(134_515_008), "134.5\u{a0}M");
         assert_eq!(bytes(1_500_000), "1.5\u{a0}MB");
     }

@@ -46,13 +46,13 @@ impl Axis {
         if high / least > 100.0 {
             return Self {
                 low: least * 0.8,
-                high: high * 1.25,
+                high: (high * 1.25).min(f64::MAX),
                 log: true,
             };
         }
         Self {
             low: 0.0,
-            high: high * 1.05,
+            high: (high * 1.05).min(f64::MAX),
             log: false,
         }
     }
@@ -60,7 +60,8 @@ impl Axis {
     /// Where a value lies, 0 to 1.
     pub fn place(&self, value: f64) -> f32 {
         let share = if self.log {
-            (value.max(self.low) / self.low).ln() / (self.high / self.low).ln()
+            // Differences of logarithms, since a quotient of the ends may be more than a number can hold.
+            (value.max(self.low).ln() - self.low.ln()) / (self.high.ln() - self.low.ln())
         } else {
             (value - self.low) / (self.high - self.low)
         };
@@ -163,5 +164,14 @@ mod tests {
         assert!(log.log && log.place(0.0) == 0.0 && (log.place(1.0) - log.place(1e-2)) < log.place(1e-2));
         assert_eq!(log.ticks(), [1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0]);
         assert!(!Axis::over(std::iter::empty()).log);
+    }
+
+    #[test]
+    fn no_number_is_too_large_for_an_axis() {
+        for values in [[f64::MAX, f64::MAX], [f64::MAX, 5e-324], [0.0, 5e-324]] {
+            let axis = Axis::over(values.into_iter());
+            assert!(axis.place(values[0]).is_finite() && axis.place(values[1]).is_finite(), "{axis:?}");
+            assert!(axis.ticks().len() < 16 && axis.ticks().iter().all(|tick| tick.is_finite()), "{axis:?}");
+        }
     }
 }

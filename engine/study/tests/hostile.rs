@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use cruxscope_study::{
-    ARRAYS_FILE, Behaviour, Bootstrap, CHANNELS_FILE, ChannelMaps, Comparison, Contributions, DifferenceKind, Digest, InstanceContribution, InstanceEntry,
-    MANIFEST_FILE, Manifest, ModelEntry, Module, ModuleDimensions, SegmentCounts, Study,
+    ARRAYS_FILE, Behaviour, Bootstrap, CHANNELS_FILE, ChannelMaps, Collection, Comparison, Component, CompressionMap, Contributions, DifferenceKind, Digest,
+    InstanceContribution, InstanceEntry, MANIFEST_FILE, Manifest, ModelEntry, Module, ModuleDimensions, Results, SegmentCounts, Study, Validation,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -117,6 +117,39 @@ fn put(document: &mut Value, way: &[u8], value: Value) {
     }
 }
 
+/// A good file of each kind that may lie beside a study.
+fn beside(file: usize) -> Value {
+    let components = |more: Value| -> Vec<Value> {
+        let named = Component::all(LAYERS).map(|component| {
+            let mut entry = more.clone();
+            entry["component"] = json!(component.to_string());
+            entry
+        });
+        named.collect()
+    };
+    match file {
+        0 => json!({"schema": 1, "title": "r", "source": "s", "scores": [{
+            "model": "m", "benchmark": "b", "metric": "accuracy", "unit": "%", "value": 40.0, "interval": [30.0, 50.0], "questions": 30,
+            "outputs": [{"id": "q", "pass": 1, "score": 1.0, "length": 9}],
+        }]}),
+        1 => {
+            json!({"schema": 1, "title": "c", "studies": ["a", "b/c"], "results": ["results.json"], "tour": [{"title": "t", "caption": "c", "seen": {"view": "shift"}}]})
+        }
+        2 => json!({"program": "p", "treatment": {}, "data": {"name": "t", "bytes": 1, "sha256": "0"}, "model_files": [], "predictions": 9, "perplexity": 6.0,
+            "components": components(json!({"divergence": 0.1, "perplexity": 6.1}))}),
+        _ => json!({"program": "p", "model": "m", "summary": "s", "components": components(json!({"bits": 4.5, "weight_error": 0.01}))}),
+    }
+}
+
+#[test]
+fn the_good_files_are_read() {
+    let bytes = |file| serde_json::to_vec(&beside(file)).unwrap();
+    assert!(Results::from_json(&bytes(0)).is_ok());
+    assert!(Collection::from_json(&bytes(1)).is_ok());
+    assert!(Validation::from_json(&bytes(2), LAYERS).is_ok());
+    assert!(CompressionMap::from_json(&bytes(3), LAYERS).is_ok());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -159,6 +192,30 @@ proptest! {
             }
         }
         exercise(&serde_json::to_vec(&manifest).unwrap(), &files);
+    }
+
+    #[test]
+    fn files_beside_a_study_with_anything_anywhere(
+        file in 0..4_usize,
+        changes in prop::collection::vec((prop::collection::vec(any::<u8>(), 0..5), hostile()), 0..4),
+        bytes in prop::collection::vec(any::<u8>(), 0..200),
+    ) {
+        let mut document = beside(file);
+        for (way, value) in changes {
+            put(&mut document, &way, value);
+        }
+        for bytes in [serde_json::to_vec(&document).unwrap(), bytes] {
+            if let Ok(results) = Results::from_json(&bytes) {
+                let numbers = results.scores.iter().flat_map(|score| score.interval.into_iter().flatten().chain([score.value]));
+                assert!(numbers.into_iter().all(f64::is_finite));
+                let _ = results.experiments();
+            }
+            if let Ok(collection) = Collection::from_json(&bytes) {
+                assert!(collection.studies.iter().chain(&collection.results).all(|place| !place.contains("..")));
+            }
+            let _ = Validation::from_json(&bytes, LAYERS);
+            let _ = CompressionMap::from_json(&bytes, LAYERS);
+        }
     }
 
     #[test]

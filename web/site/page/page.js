@@ -137,6 +137,7 @@ async function start() {
   const handle = new glue.WebHandle();
   watch(handle);
   await handle.start(canvas);
+  addEventListener("hashchange", () => { handle.follow_address(); });
   root.dataset.state = "running";
 }
 

@@ -10,6 +10,7 @@ use flate2::write::GzEncoder;
 use serde::Serialize;
 
 use crate::SiteError;
+use crate::index;
 use crate::page::{self, Preview, Stamp};
 use crate::studies::{self, PublishedFigure, Studies};
 
@@ -156,7 +157,7 @@ fn write_documents(folder: &Path, content: &Content) -> Result<(), SiteError> {
     }
     write(
         &format!("{}/index.json", studies::FOLDER),
-        studies::index(&content.studies, &content.figures)?.as_bytes(),
+        index::index(&content.studies, &content.figures)?.as_bytes(),
     )?;
     if page::has_tables_index(content) {
         write("tables.html", page::tables_index(&stamp, content)?.as_bytes())?;

@@ -6,6 +6,7 @@
 mod error;
 mod folder;
 pub mod html;
+mod index;
 mod page;
 mod studies;
 mod tables;

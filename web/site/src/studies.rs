@@ -1,5 +1,4 @@
-//! What a page shows: studies, results and the tour through them, checked before they are published, copied file by file, and
-//! listed in an index.
+//! What a page shows: studies, results and the tour through them, checked before they are published and copied file by file.
 //!
 //! Only what a manifest names or the program knows is copied, so that notes lying beside a study are not published by accident.
 
@@ -10,7 +9,6 @@ use std::path::{Path, PathBuf};
 use cruxscope_study::{
     COLLECTION_FILE, COLLECTION_SCHEMA, COMPRESSION_FILE, Collection, MANIFEST_FILE, RESULTS_FILE, Results, Study, StudyError, TourStop, VALIDATION_FILE,
 };
-use serde::Serialize;
 
 use crate::SiteError;
 
@@ -280,78 +278,6 @@ fn copy(published: &PublishedStudy, site: &Path) -> Result<(), SiteError> {
     Ok(())
 }
 
-/// One line of the index.
-#[derive(Serialize)]
-struct IndexEntry<'a> {
-    path: String,
-    table: String,
-    title: &'a str,
-    model: &'a str,
-    definition: &'a str,
-    layers: usize,
-    instances: usize,
-    segments: usize,
-}
-
-#[derive(Serialize)]
-struct ResultsEntry<'a> {
-    path: String,
-    title: &'a str,
-    scores: usize,
-}
-
-#[derive(Serialize)]
-struct FigureEntry<'a> {
-    path: String,
-    title: &'a str,
-}
-
-#[derive(Serialize)]
-struct Index<'a> {
-    schema: u32,
-    studies: Vec<IndexEntry<'a>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    results: Vec<ResultsEntry<'a>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    figures: Vec<FigureEntry<'a>>,
-}
-
-/// The index of everything in the page, as JSON; paths are relative to the page.
-///
-/// # Errors
-/// When it cannot be written as JSON.
-pub(crate) fn index(published: &Studies, figures: &[PublishedFigure]) -> Result<String, SiteError> {
-    let studies = published.studies.iter().map(|published| {
-        let manifest = &published.study.manifest;
-        IndexEntry {
-            path: published.address(),
-            table: format!("{}/table.html", published.address()),
-            title: published.title(),
-            model: &manifest.model.name,
-            definition: manifest.definition.name(),
-            layers: manifest.model.layers,
-            instances: manifest.instances.len(),
-            segments: manifest.segments_used(),
-        }
-    });
-    let results = published.results.iter().map(|published| ResultsEntry {
-        path: published.address(),
-        title: published.title(),
-        scores: published.results.scores.len(),
-    });
-    let figures = figures.iter().map(|figure| FigureEntry {
-        path: format!("figures/{}.html", figure.slug),
-        title: &figure.title,
-    });
-    let index = Index {
-        schema: 1,
-        studies: studies.collect(),
-        results: results.collect(),
-        figures: figures.collect(),
-    };
-    Ok(serde_json::to_string_pretty(&index)? + "\n")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -378,9 +304,6 @@ mod tests {
         assert!(copied.join("importance.safetensors").is_file() && copied.join(VALIDATION_FILE).is_file());
         assert!(!copied.join("notes.txt").exists());
         assert_eq!(cruxscope_study::folder::load(&copied).unwrap(), published.studies[0].study);
-        let index: serde_json::Value = serde_json::from_str(&index(&published, &[]).unwrap()).unwrap();
-        assert_eq!(index["studies"][0]["path"], "studies/my-study");
-        assert_eq!(index["studies"][0]["title"], "A title");
         assert_eq!(published.address(), "studies/my-study");
         assert!(published.collection().unwrap().is_none(), "one study stands for itself");
     }

@@ -3,22 +3,19 @@
 use cruxscope_study::{Behaviour, ChannelMaps, Component};
 use egui::{Align2, Rect, Role, ScrollArea, Sense, Ui, WidgetInfo, pos2, vec2};
 
-use crate::selectors::{channels, format};
+use crate::selectors::format;
 use crate::theme::{sizes, typeface};
 use crate::views::Scene;
 use crate::widgets;
 
-/// Channels that are listed.
-const MOST: usize = 200;
-
 /// Draws them, `height` high; gives the channel that was pressed.
 pub fn show(ui: &mut Ui, scene: &Scene<'_>, maps: &ChannelMaps, behaviour: Behaviour, component: Component, height: f32) -> Option<usize> {
     let palette = scene.palette;
-    let lines = channels::largest(maps, behaviour, component, MOST);
+    let ranked = super::kept::ranked(ui, scene, maps, behaviour, component);
+    let lines = &ranked.lines;
     let (head, body) = widgets::table(ui, height, palette);
-    let half = channels::half(maps, behaviour, component).map_or_else(String::new, |number| {
-        let width = maps.channels[component.module.index()];
-        format!("; half of it lies in {} of {} channels", format::count(number), format::count(width))
+    let half = ranked.half.map_or_else(String::new, |number| {
+        format!("; half of it lies in {} of {} channels", format::count(number), format::count(ranked.of))
     });
     let title = format!("Largest channels of {component}{half}");
     let place = head.left_center() + vec2(sizes::GAP + sizes::SMALL, 0.0);

@@ -1,5 +1,6 @@
 //! The view of channels: the selected module opened into its output features, a row a layer, and the largest of them in a list.
 
+mod kept;
 mod list;
 
 use std::sync::Arc;
@@ -56,20 +57,6 @@ fn behaviour(scene: &Scene<'_>) -> Behaviour {
     focused.or_else(|| Behaviour::ALL.into_iter().find(has)).unwrap_or(Behaviour::Backtracking)
 }
 
-/// The map of a module, kept for as long as it is looked at.
-fn map(ui: &Ui, scene: &Scene<'_>, maps: &Arc<ChannelMaps>, behaviour: Behaviour, module: Module) -> Arc<LargeMap> {
-    let id = Id::unique("channel map");
-    let key = (scene.open.id, behaviour.index(), module.index());
-    if let Some((known, map)) = ui.data(|data| data.get_temp::<((usize, usize, usize), Arc<LargeMap>)>(id))
-        && known == key
-    {
-        return map;
-    }
-    let made = Arc::new(LargeMap::new(scene.open.figures.layers(), channels::values(maps, behaviour, module).to_vec()));
-    ui.data_mut(|data| data.insert_temp(id, (key, Arc::clone(&made))));
-    made
-}
-
 fn figure(ui: &mut Ui, scene: &Scene<'_>, maps: &Arc<ChannelMaps>, actions: &mut Vec<Action>) {
     let selected = scene.state.selected.filter(|component| scene.open.figures.holds(*component));
     let selected = selected.unwrap_or(Component::new(0, Module::Query));
@@ -84,7 +71,7 @@ fn figure(ui: &mut Ui, scene: &Scene<'_>, maps: &Arc<ChannelMaps>, actions: &mut
         toolbar::caption(
             ui,
             scene.palette,
-            &["signed terms of the importance: drag or scroll to move, ctrl and wheel to zoom", ""],
+            &["signed terms of the importance: drag or scroll to move, ctrl and wheel or + and − to zoom", ""],
         );
     });
     ui.add_space(sizes::SMALL);
@@ -110,7 +97,13 @@ fn panel(ui: &mut Ui, rect: Rect, scene: &Scene<'_>, maps: &Arc<ChannelMaps>, be
     let line = Stroke::new(sizes::HAIRLINE, palette.line);
     ui.painter()
         .rect(rect, CornerRadius::same(sizes::RADIUS), palette.panel, line, StrokeKind::Inside);
-    let map = map(ui, scene, maps, behaviour, selected.module);
+    let id = ui.scope_id().with("channels");
+    let wanted_id = id.with("wanted");
+    let Some(map) = kept::map(ui, scene, maps, behaviour, selected.module) else {
+        let place = Rect::from_center_size(rect.center(), vec2(sizes::LARGE, sizes::LARGE));
+        ui.put(place, egui::Spinner::new());
+        return wanted_id;
+    };
     let largest = f64::from(map.largest());
     let scale = match scene.state.scale {
         Scale::Rank => Scale::Linear,
@@ -121,8 +114,6 @@ fn panel(ui: &mut Ui, rect: Rect, scene: &Scene<'_>, maps: &Arc<ChannelMaps>, be
         rect.min + vec2(sizes::ROW_LABELS, sizes::PANEL_HEAD),
         rect.max - vec2(sizes::GAP + sizes::SMALL, sizes::COLUMN_LABELS + sizes::LINE + sizes::GAP),
     );
-    let id = ui.scope_id().with("channels");
-    let wanted_id = id.with("wanted");
     let wanted = ui.data_mut(|data| data.remove_temp::<usize>(wanted_id));
     let wanted = wanted.map(|channel| Window::whole(&map, body.size()).around(channel, NEAR.min(map.columns), body.size()));
     let pointed = show_large(ui, id, body, &map, scale, ColourMap::Net, false, wanted);
@@ -130,11 +121,14 @@ fn panel(ui: &mut Ui, rect: Rect, scene: &Scene<'_>, maps: &Arc<ChannelMaps>, be
     axes(ui, body, &map, &pointed.window, selected, scene);
     legend(ui, rect, &scale, scene);
     let place = pointed.cell.and_then(|[row, column]| {
-        let first = column / pointed.block[1] * pointed.block[1];
-        map.strongest(row..row + 1, first..first + pointed.block[1])
+        let [down, across] = pointed.block;
+        let (top, left) = (row / down * down, column / across * across);
+        map.strongest(top..top + down, left..left + across)
     });
+    let cells = pointed.block[0] * pointed.block[1];
+    let sentence = |row: usize, column: usize| channels::sentence(maps, behaviour, Component::new(row, selected.module), column, cells);
     pointed.response.widget_info(|| {
-        let said = place.map(|(value, row, column)| channels::sentence(Component::new(row, selected.module), column, value, pointed.block));
+        let said = place.map(|(_, row, column)| sentence(row, column));
         let text = format!(
             "Channels of {}, {}. {}",
             selected.module.short(),
@@ -143,14 +137,14 @@ fn panel(ui: &mut Ui, rect: Rect, scene: &Scene<'_>, maps: &Arc<ChannelMaps>, be
         );
         WidgetInfo::labeled(Role::Image, true, text)
     });
-    if let Some((value, row, column)) = place {
-        let component = Component::new(row, selected.module);
+    if let Some((_, row, column)) = place {
         if pointed.response.clicked() {
-            actions.push(Action::Select(component));
+            actions.push(Action::Select(Component::new(row, selected.module)));
         }
-        pointed
-            .response
-            .on_hover_text_at_pointer(channels::sentence(component, column, value, pointed.block));
+        pointed.response.on_hover_ui_at_pointer(|ui| {
+            ui.set_max_width(sizes::TOOLTIP);
+            ui.label(sentence(row, column));
+        });
     }
     wanted_id
 }

@@ -4,7 +4,7 @@ mod list;
 
 use std::sync::Arc;
 
-use cruxscope_study::{Component, CompressionMap, Module};
+use cruxscope_study::{Component, ComponentCompression, CompressionMap, Module};
 use egui::{Align2, CornerRadius, Id, Rect, RichText, Role, Sense, Stroke, StrokeKind, Ui, WidgetInfo, pos2, vec2};
 
 use super::{Scene, View, cells, colour_bar, toolbar};
@@ -74,23 +74,11 @@ impl View for CompressionView {
     }
 
     fn inspect(&self, ui: &mut Ui, scene: &Scene<'_>, actions: &mut Vec<Action>) {
-        if let (Some(content), Some(selected)) = (Content::of(scene), scene.state.selected)
-            && let Some(entry) = content.map.components.get(selected.index())
-        {
-            widgets::caption(ui, &format!("Compression of {selected}"));
-            if !content.map.summary.is_empty() {
-                widgets::fact(ui, "The whole model", &content.map.summary);
-            }
-            if !entry.method.is_empty() {
-                widgets::fact(ui, "Method", &entry.method);
-            }
-            if !entry.storage.is_empty() {
-                widgets::fact(ui, "Stored as", &entry.storage);
-            }
-            for measure in &content.measures {
-                if let Some(value) = measure.of(entry) {
-                    widgets::fact(ui, measure.title(), &measure.text(value)).on_hover_text(measure.about());
-                }
+        if let Some(content) = Content::of(scene) {
+            if let Some(selected) = scene.state.selected
+                && let Some(entry) = content.map.components.get(selected.index())
+            {
+                facts(ui, &content, selected, entry);
             }
             let storages = compression::storages(&content.map);
             if storages.len() > 1 {
@@ -106,6 +94,25 @@ impl View for CompressionView {
 
     fn needs(&self, _: &OpenStudy, _: &State) -> Vec<Part> {
         vec![Part::Compression]
+    }
+}
+
+/// What was done to a matrix.
+fn facts(ui: &mut Ui, content: &Content, selected: Component, entry: &ComponentCompression) {
+    widgets::caption(ui, &format!("Compression of {selected}"));
+    if !content.map.summary.is_empty() {
+        widgets::fact(ui, "The whole model", &content.map.summary);
+    }
+    if !entry.method.is_empty() {
+        widgets::fact(ui, "Method", &entry.method);
+    }
+    if !entry.storage.is_empty() {
+        widgets::fact(ui, "Stored as", &entry.storage);
+    }
+    for measure in &content.measures {
+        if let Some(value) = measure.of(entry) {
+            widgets::fact(ui, measure.title(), &measure.text(value)).on_hover_text(measure.about());
+        }
     }
 }
 
@@ -134,10 +141,7 @@ fn panel(ui: &mut Ui, rect: Rect, scene: &Scene<'_>, content: &Content, actions:
     let lines = compression::lines(&content.map, &scene.open.figures, scene.state.ranking.basis, content.measure);
     let mut end = right;
     if let Some(found) = compression::correlation(&lines) {
-        let text = format!(
-            "rank correlation with importance {:.2} ({:.2} to {:.2}), n = {}",
-            found.rho, found.low, found.high, found.n
-        );
+        let text = format!("rank correlation with importance {}, n = {}", format::correlation(&found), found.n);
         end = ui
             .painter()
             .text(pos2(right, middle), Align2::RIGHT_CENTER, text, typeface::caption(), palette.dim)

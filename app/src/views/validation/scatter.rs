@@ -113,12 +113,7 @@ fn head(ui: &Ui, rect: Rect, scene: &Scene<'_>, points: &[Point], basis: Basis) 
     let (both, number) = validation::overlap(points, &scene.open.figures, basis);
     let found = validation::correlation(points).map_or_else(
         || "no rank correlation".to_owned(),
-        |found| {
-            format!(
-                "Rank correlation {:.2} ({:.2} to {:.2}), n = {} components",
-                found.rho, found.low, found.high, found.n
-            )
-        },
+        |found| format!("Rank correlation {}, n = {} components", format::correlation(&found), found.n),
     );
     let text = format!("{found}; {both} of the {number} most important are among the {number} that hurt most");
     widgets::paint_cut(
@@ -157,7 +152,7 @@ fn axes(ui: &Ui, plot: Rect, across: &Axis, up: &Axis, palette: &Palette) {
     for tick in up.ticks() {
         let y = plot.bottom() - plot.height() * up.place(tick);
         painter.hline(plot.x_range(), y, line);
-        let text = if tick == 0.0 { "0".to_owned() } else { format!("{tick}") };
+        let text = format::tick(tick);
         painter.text(pos2(plot.left() - sizes::GAP, y), Align2::RIGHT_CENTER, text, typeface::tick(), palette.dim);
     }
     let scale = |axis: &Axis| if axis.log { ", logarithmic" } else { "" };
@@ -171,7 +166,7 @@ fn axes(ui: &Ui, plot: Rect, across: &Axis, up: &Axis, palette: &Palette) {
     painter.text(
         pos2(plot.right(), plot.top() - sizes::SMALL),
         Align2::RIGHT_BOTTOM,
-        format!("up: divergence in nats when only this matrix is compressed{}", scale(up)),
+        format!("↑ divergence in nats when only this matrix is compressed{}", scale(up)),
         typeface::caption(),
         palette.faint,
     );

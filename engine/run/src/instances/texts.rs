@@ -105,11 +105,15 @@ mod tests {
             .iter()
             .map(|section| section.bytes.map(|[start, end]| &output[start..end]))
             .collect();
-        assert_eq!(words, [Some("là…"), Some("non."), None, None]);
-        assert_eq!(text.sections[0].dropped, Some(DropReason::BeyondCap));
-        assert_eq!(text.sections[2].text.as_deref(), Some("elsewhere"));
         assert_eq!(
-            text.sections[3].label,
+            words,
+            [Some("là…"), None, Some("non."), None],
+            "what stands nowhere follows the section before it in the annotation"
+        );
+        assert_eq!(text.sections[0].dropped, Some(DropReason::BeyondCap));
+        assert_eq!(text.sections[3].text.as_deref(), Some("elsewhere"));
+        assert_eq!(
+            text.sections[1].label,
             Label::Initializing,
             "what stands in the prompt has no place in the output"
         );
