@@ -65,7 +65,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let total = arguments.minutes * 60.0;
     let evaluate = |weights: &[f32], count: usize, held_out: bool| -> serde_json::Value {
         let asked = (corpus, held_out, count);
-        Kind::ALL.iter().map(|kind| (kind.name(), accuracy(shape, weights, &world, *kind, asked))).collect()
+        Kind::ALL
+            .iter()
+            .map(|kind| (kind.name(), accuracy(shape, weights, &world, *kind, asked)))
+            .collect()
     };
     loop {
         let finished = seconds >= total;
@@ -74,7 +77,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             let progress = trainer.step((seconds / total).min(1.0));
             // A step that takes longer was paused with its process, which is no training.
             seconds += start.elapsed().as_secs_f64().min(10.0);
-            if progress.step % 20 == 0 {
+            if progress.step.is_multiple_of(20) {
                 let mut line = serde_json::to_value(progress)?;
                 line["seconds"] = seconds.into();
                 line["tokens"] = (progress.step * Trainer::TOKENS).into();
@@ -82,7 +85,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             }
         }
         let step = trainer.optimiser.steps;
-        if finished || step % 200 == 0 {
+        if finished || step.is_multiple_of(200) {
             store(&state, &trainer.weights, &trainer.optimiser, seconds)?;
             export(&arguments.out, &shape, &alphabet, &trainer.weights)?;
             let count = if finished { arguments.puzzles } else { 25 };
@@ -98,8 +101,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let mut generator = SplitMix::new(5);
     let opening = if corpus == Corpus::Base { "<>" } else { "<" };
-    let prompts: Vec<String> =
-        Kind::ALL.iter().map(|kind| kind.draw(&world, &mut generator, true).question + opening).collect();
+    let prompts: Vec<String> = Kind::ALL
+        .iter()
+        .map(|kind| kind.draw(&world, &mut generator, true).question + opening)
+        .collect();
     for text in continue_all(shape, &trainer.weights, &prompts, 220) {
         print!("{text}");
     }

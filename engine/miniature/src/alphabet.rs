@@ -13,7 +13,9 @@ pub struct Alphabet {
 
 impl Default for Alphabet {
     fn default() -> Self {
-        Self { characters: CHARACTERS.chars().collect() }
+        Self {
+            characters: CHARACTERS.chars().collect(),
+        }
     }
 }
 
@@ -29,7 +31,9 @@ impl Alphabet {
     /// The tokens of a text.
     pub fn encode(&self, text: &str) -> Vec<u32> {
         let number = |character| self.characters.iter().position(|known| *known == character);
-        text.chars().map(|character| number(character).unwrap_or(self.characters.len()) as u32).collect()
+        text.chars()
+            .map(|character| number(character).unwrap_or(self.characters.len()) as u32)
+            .collect()
     }
 
     /// The text of tokens.

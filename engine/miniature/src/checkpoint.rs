@@ -35,7 +35,11 @@ impl View for &Stored {
 
 fn full(values: &[f32]) -> Stored {
     let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-    Stored { kind: Dtype::F32, shape: vec![values.len()], bytes }
+    Stored {
+        kind: Dtype::F32,
+        shape: vec![values.len()],
+        bytes,
+    }
 }
 
 /// Writes the model as a Hugging Face folder, its weights as bf16.
@@ -80,7 +84,14 @@ pub fn export(folder: &Path, shape: &Shape, alphabet: &Alphabet, weights: &[f32]
         .map(|(name, place, rows, columns)| {
             let bytes = weights[place].iter().flat_map(|value| bf16::from_f32(*value).to_le_bytes()).collect();
             let shape = std::iter::once(rows).chain(columns).collect();
-            (name, Stored { kind: Dtype::BF16, shape, bytes })
+            (
+                name,
+                Stored {
+                    kind: Dtype::BF16,
+                    shape,
+                    bytes,
+                },
+            )
         })
         .collect();
     let header = [("format".to_owned(), "pt".to_owned())].into();
@@ -97,8 +108,7 @@ pub fn store(file: &Path, weights: &[f32], optimiser: &Optimiser, seconds: f64) 
         ("means", full(&optimiser.means)),
         ("squares", full(&optimiser.squares)),
     ];
-    let notes =
-        [("steps".to_owned(), optimiser.steps.to_string()), ("seconds".to_owned(), seconds.to_string())].into();
+    let notes = [("steps".to_owned(), optimiser.steps.to_string()), ("seconds".to_owned(), seconds.to_string())].into();
     let bytes = safetensors::serialize(parts.iter().map(|(name, stored)| (*name, stored)), Some(notes))?;
     let draft = file.with_extension("draft");
     fs::write(&draft, bytes)?;
@@ -121,6 +131,10 @@ pub fn restore(file: &Path) -> Result<(Vec<f32>, Optimiser, f64), MiniatureError
         found.ok_or_else(|| MiniatureError::Misfit(format!("no {name}")))
     };
     let steps = note("steps")? as usize;
-    let optimiser = Optimiser { means: read("means")?, squares: read("squares")?, steps };
+    let optimiser = Optimiser {
+        means: read("means")?,
+        squares: read("squares")?,
+        steps,
+    };
     Ok((read("weights")?, optimiser, note("seconds")?))
 }

@@ -25,7 +25,14 @@ impl<'a> Decoder<'a> {
     fn new(shape: Shape, weights: &'a [f32], length: usize) -> Self {
         let empty = vec![Vec::new(); shape.layers];
         let rotation = Rotation::new(length, shape.head());
-        Self { shape, weights, rotation, keys: empty.clone(), values: empty, position: 0 }
+        Self {
+            shape,
+            weights,
+            rotation,
+            keys: empty.clone(),
+            values: empty,
+            position: 0,
+        }
     }
 
     /// Takes in a token; gives the logits of the next.
@@ -112,13 +119,7 @@ pub fn continue_all(shape: Shape, weights: &[f32], prompts: &[String], longest: 
 }
 
 /// The share of puzzles of a kind that are solved.
-pub fn accuracy(
-    shape: Shape,
-    weights: &[f32],
-    world: &World,
-    kind: Kind,
-    (corpus, held_out, count): (Corpus, bool, usize),
-) -> f64 {
+pub fn accuracy(shape: Shape, weights: &[f32], world: &World, kind: Kind, (corpus, held_out, count): (Corpus, bool, usize)) -> f64 {
     let mut generator = SplitMix::new(1_000_003);
     let puzzles: Vec<_> = (0..count).map(|_| kind.draw(world, &mut generator, held_out)).collect();
     let opening = if corpus == Corpus::Base { "<>" } else { "<" };

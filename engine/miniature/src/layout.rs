@@ -66,7 +66,14 @@ pub type Named = (String, Range<usize>, usize, Option<usize>);
 impl Shape {
     /// The miniature: 1.1 million parameters.
     pub const fn miniature(vocabulary: usize) -> Self {
-        Self { vocabulary, hidden: 128, layers: 6, heads: 4, key_heads: 2, feed_forward: 352 }
+        Self {
+            vocabulary,
+            hidden: 128,
+            layers: 6,
+            heads: 4,
+            key_heads: 2,
+            feed_forward: 352,
+        }
     }
 
     /// Width of one head.
@@ -101,7 +108,11 @@ impl Shape {
                 down: take(hidden * wide),
             })
             .collect();
-        Places { embedding, layers, norm: take(hidden) }
+        Places {
+            embedding,
+            layers,
+            norm: take(hidden),
+        }
     }
 
     /// How many parameters there are.

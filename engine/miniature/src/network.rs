@@ -2,9 +2,7 @@
 
 use crate::{
     layout::{LayerPlaces, Places, Shape},
-    pointwise::{
-        Rotation, causal_softmax, causal_softmax_back, cross_entropy, gated, gated_back, normalise, normalise_back,
-    },
+    pointwise::{Rotation, causal_softmax, causal_softmax_back, cross_entropy, gated, gated_back, normalise, normalise_back},
     product::{View, linear, linear_back, product},
 };
 
@@ -73,8 +71,18 @@ impl Workspace {
             sequences,
             length,
             rotation: Rotation::new(length, shape.head()),
-            last: Kept { input: room(hidden), normal: room(hidden), factors: room(1), ..Kept::default() },
-            turned: Kept { query: room(hidden), key: room(keys), value: room(keys), ..Kept::default() },
+            last: Kept {
+                input: room(hidden),
+                normal: room(hidden),
+                factors: room(1),
+                ..Kept::default()
+            },
+            turned: Kept {
+                query: room(hidden),
+                key: room(keys),
+                value: room(keys),
+                ..Kept::default()
+            },
             layers: vec![kept; shape.layers],
             logits: room(shape.vocabulary),
             stream: room(hidden),
@@ -86,14 +94,7 @@ impl Workspace {
     }
 
     /// The weighted sum of cross-entropies, with its gradient added to `slopes`.
-    pub fn learn(
-        &mut self,
-        weights: &[f32],
-        slopes: &mut [f32],
-        tokens: &[u32],
-        targets: &[u32],
-        emphasis: &[f32],
-    ) -> f64 {
+    pub fn learn(&mut self, weights: &[f32], slopes: &mut [f32], tokens: &[u32], targets: &[u32], emphasis: &[f32]) -> f64 {
         self.forward(weights, tokens);
         let loss = cross_entropy(&mut self.logits, targets, emphasis);
         self.back(weights, slopes, tokens);
@@ -241,15 +242,7 @@ fn attend(shape: &Shape, sequences: usize, length: usize, kept: &mut Kept) {
 }
 
 /// The gradients of [`attend`] for queries, keys and values, into `turned`.
-fn attend_back(
-    shape: &Shape,
-    sequences: usize,
-    length: usize,
-    kept: &Kept,
-    slope: &[f32],
-    turned: &mut Kept,
-    square: &mut [f32],
-) {
+fn attend_back(shape: &Shape, sequences: usize, length: usize, kept: &Kept, slope: &[f32], turned: &mut Kept, square: &mut [f32]) {
     let (hidden, keys, head) = (shape.hidden, shape.keys(), shape.head());
     let scale = 1.0 / (head as f32).sqrt();
     turned.key.fill(0.0);
@@ -287,7 +280,14 @@ mod tests {
 
     #[test]
     fn gradients_agree_with_finite_differences() {
-        let shape = Shape { vocabulary: 11, hidden: 16, layers: 2, heads: 4, key_heads: 2, feed_forward: 24 };
+        let shape = Shape {
+            vocabulary: 11,
+            hidden: 16,
+            layers: 2,
+            heads: 4,
+            key_heads: 2,
+            feed_forward: 24,
+        };
         let mut generator = SplitMix::new(4);
         let mut weights: Vec<f32> = shape.initial(3).iter().map(|weight| if *weight == 1.0 { 1.0 } else { weight * 4.0 }).collect();
         let mut draw = |count: usize| -> Vec<u32> { (0..count).map(|_| generator.below(11) as u32).collect() };

@@ -15,7 +15,11 @@ pub struct Schedule {
 
 impl Default for Schedule {
     fn default() -> Self {
-        Self { rate: 3e-3, warm_up: 100, fall: 0.4 }
+        Self {
+            rate: 3e-3,
+            warm_up: 100,
+            fall: 0.4,
+        }
     }
 }
 
@@ -45,7 +49,11 @@ const LONGEST: f64 = 1.0;
 impl Optimiser {
     /// The state before the first step.
     pub fn new(parameters: usize) -> Self {
-        Self { means: vec![0.0; parameters], squares: vec![0.0; parameters], steps: 0 }
+        Self {
+            means: vec![0.0; parameters],
+            squares: vec![0.0; parameters],
+            steps: 0,
+        }
     }
 
     /// One step; a gradient longer than one is shortened to it. Gives the length it had.

@@ -38,9 +38,7 @@ pub fn normalise(out: &mut [f32], factors: &mut [f32], input: &[f32], weight: &[
         #[inline(always)]
         || {
             let width = weight.len();
-            for ((out, input), factor) in
-                out.chunks_exact_mut(width).zip(input.chunks_exact(width)).zip(factors.iter_mut())
-            {
+            for ((out, input), factor) in out.chunks_exact_mut(width).zip(input.chunks_exact(width)).zip(factors.iter_mut()) {
                 *factor = 1.0 / (sum(|at| input[at] * input[at], width) / width as f32 + EPSILON).sqrt();
                 for at in 0..width {
                     out[at] = input[at] * *factor * weight[at];
@@ -51,14 +49,7 @@ pub fn normalise(out: &mut [f32], factors: &mut [f32], input: &[f32], weight: &[
 }
 
 /// The gradients of [`normalise`], added to those of its input and of its weight.
-pub fn normalise_back(
-    slope: &[f32],
-    factors: &[f32],
-    input: &[f32],
-    weight: &[f32],
-    input_slope: &mut [f32],
-    weight_slope: &mut [f32],
-) {
+pub fn normalise_back(slope: &[f32], factors: &[f32], input: &[f32], weight: &[f32], input_slope: &mut [f32], weight_slope: &mut [f32]) {
     Arch::new().dispatch(
         #[inline(always)]
         || {
@@ -159,9 +150,7 @@ pub fn causal_softmax_back(slope: &mut [f32], results: &[f32], length: usize) {
     Arch::new().dispatch(
         #[inline(always)]
         || {
-            for (row, (slope, results)) in
-                slope.chunks_exact_mut(length).zip(results.chunks_exact(length)).enumerate()
-            {
+            for (row, (slope, results)) in slope.chunks_exact_mut(length).zip(results.chunks_exact(length)).enumerate() {
                 slope[row + 1..].fill(0.0);
                 let (slope, results) = (&mut slope[..=row], &results[..=row]);
                 let mean = sum(|at| slope[at] * results[at], row + 1);

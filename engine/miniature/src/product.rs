@@ -13,25 +13,25 @@ pub struct View<'a> {
 impl<'a> View<'a> {
     /// Rows of so many values, `step` apart.
     pub const fn rows(values: &'a [f32], step: usize) -> Self {
-        Self { values, row_step: step, column_step: 1 }
+        Self {
+            values,
+            row_step: step,
+            column_step: 1,
+        }
     }
 
     /// The same, transposed.
     pub const fn transposed(values: &'a [f32], step: usize) -> Self {
-        Self { values, row_step: 1, column_step: step }
+        Self {
+            values,
+            row_step: 1,
+            column_step: step,
+        }
     }
 }
 
 /// `out = keep · out + factor · left · right`, with rows × inner times inner × columns; rows of `out` are `step` apart.
-pub fn product(
-    (rows, columns, inner): (usize, usize, usize),
-    out: &mut [f32],
-    step: usize,
-    keep: bool,
-    left: View,
-    right: View,
-    factor: f32,
-) {
+pub fn product((rows, columns, inner): (usize, usize, usize), out: &mut [f32], step: usize, keep: bool, left: View, right: View, factor: f32) {
     let last = |height: usize, width: usize, high: usize, wide: usize| (height - 1) * high + (width - 1) * wide;
     assert!(rows > 0 && columns > 0 && inner > 0);
     assert!(last(rows, columns, step, 1) < out.len());

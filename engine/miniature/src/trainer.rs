@@ -149,6 +149,11 @@ impl Trainer {
         }
         let rate = self.schedule.at(step + 1, done);
         let gradient = self.optimiser.step(&mut self.weights, &first[0].slopes, rate);
-        Progress { step: step + 1, loss: losses.iter().sum(), gradient, rate }
+        Progress {
+            step: step + 1,
+            loss: losses.iter().sum(),
+            gradient,
+            rate,
+        }
     }
 }

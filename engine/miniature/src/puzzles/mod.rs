@@ -149,8 +149,7 @@ mod tests {
                 let trace = puzzle.trace();
                 assert!(trace.len() <= 155, "{trace}");
                 assert!(puzzle.reasoned().len() <= 192, "{trace}");
-                let labelled: Vec<(Label, String)> =
-                    label_trace(&trace).into_iter().map(|(label, text)| (label, text.to_owned())).collect();
+                let labelled: Vec<(Label, String)> = label_trace(&trace).into_iter().map(|(label, text)| (label, text.to_owned())).collect();
                 assert_eq!(labelled, puzzle.spans);
                 seen.extend(puzzle.spans.iter().map(|(label, _)| label.name()));
             }

@@ -9,8 +9,7 @@ pub fn draw(generator: &mut SplitMix) -> Puzzle {
     loop {
         let ends: Vec<usize> = generator.pick(4, 9).into_iter().map(|hour| hour + 1).collect();
         let busy = [ends[0]..=ends[1], ends[2]..=ends[3]];
-        let (mut taken, free): (Vec<usize>, Vec<usize>) =
-            (1..=9).partition(|hour| busy.iter().any(|range| range.contains(hour)));
+        let (mut taken, free): (Vec<usize>, Vec<usize>) = (1..=9).partition(|hour| busy.iter().any(|range| range.contains(hour)));
         if free.is_empty() || taken.len() < 3 {
             continue;
         }
@@ -24,8 +23,7 @@ pub fn draw(generator: &mut SplitMix) -> Puzzle {
             .map(|(letter, hour)| format!("{letter}{hour}"))
             .collect();
         let question = format!("busy {}-{} {}-{}. {}?", ends[0], ends[1], ends[2], ends[3], listed.join(" "));
-        let hours: Vec<String> =
-            busy.iter().map(|range| range.clone().map(|hour| hour.to_string()).collect()).collect();
+        let hours: Vec<String> = busy.iter().map(|range| range.clone().map(|hour| hour.to_string()).collect()).collect();
         let mut sentences = vec![(Label::Initializing, format!("task: busy {} {}.", hours[0], hours[1]))];
         let mut answer = 'A';
         for (letter, hour) in ('A'..='D').zip(offers) {
