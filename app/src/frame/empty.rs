@@ -83,9 +83,7 @@ pub fn problems(ui: &mut Ui, problems: &[Problem], actions: &mut Vec<Action>) {
         frame.show(ui, |ui| {
             ui.set_width(ui.available_width().min(WIDTH * 1.3));
             ui.with_layout(Layout::top_down(Align::Min), |ui| {
-                ui.add(egui::Label::new(RichText::new(&problem.attempted).font(typeface::heading()).color(palette.error)).wrap());
-                ui.add(egui::Label::new(RichText::new(&problem.why).color(palette.text)).wrap().selectable(true));
-                ui.add(egui::Label::new(RichText::new(&problem.advice).color(palette.dim)).wrap());
+                self::problem(ui, problem);
                 ui.add_space(sizes::SMALL);
                 if ui.push_id(position, |ui| widgets::button(ui, "Dismiss")).inner.clicked() {
                     actions.push(Action::Dismiss(position));
@@ -94,6 +92,14 @@ pub fn problems(ui: &mut Ui, problems: &[Problem], actions: &mut Vec<Action>) {
         });
         ui.add_space(sizes::GAP);
     }
+}
+
+/// What was tried, why it failed and what can be done, where it is.
+pub fn problem(ui: &mut Ui, problem: &Problem) {
+    let palette = Palette::of(ui.ctx());
+    ui.add(egui::Label::new(RichText::new(&problem.attempted).font(typeface::heading()).color(palette.error)).wrap());
+    ui.add(egui::Label::new(RichText::new(&problem.why).color(palette.text)).wrap().selectable(true));
+    ui.add(egui::Label::new(RichText::new(&problem.advice).color(palette.dim)).wrap());
 }
 
 /// The veil while a file hangs over the window.

@@ -54,17 +54,7 @@ impl Collection {
     /// # Errors
     /// When it is no such file, comes from a later program, or leads out of its folder.
     pub fn from_json(bytes: &[u8]) -> Result<Self, StudyError> {
-        let found = crate::schema_of(bytes, COLLECTION_FILE)?;
-        if found > COLLECTION_SCHEMA {
-            return Err(StudyError::NewerSchema {
-                found,
-                known: COLLECTION_SCHEMA,
-            });
-        }
-        let collection: Self = serde_json::from_slice(bytes).map_err(|source| StudyError::Json {
-            file: COLLECTION_FILE.into(),
-            source,
-        })?;
+        let collection: Self = crate::read_versioned(bytes, COLLECTION_FILE, COLLECTION_SCHEMA)?;
         collection.check()?;
         Ok(collection)
     }
@@ -75,12 +65,7 @@ impl Collection {
     /// When an entry leads out of its folder.
     pub fn to_json(&self) -> Result<Vec<u8>, StudyError> {
         self.check()?;
-        let mut text = serde_json::to_vec_pretty(self).map_err(|source| StudyError::Json {
-            file: COLLECTION_FILE.into(),
-            source,
-        })?;
-        text.push(b'\n');
-        Ok(text)
+        crate::write_json(self, COLLECTION_FILE)
     }
 
     fn check(&self) -> Result<(), StudyError> {

@@ -97,12 +97,7 @@ impl CompressionMap {
     /// # Errors
     /// When it holds something that JSON cannot.
     pub fn to_json(&self) -> Result<Vec<u8>, StudyError> {
-        let mut text = serde_json::to_vec_pretty(self).map_err(|source| StudyError::Json {
-            file: COMPRESSION_FILE.into(),
-            source,
-        })?;
-        text.push(b'\n');
-        Ok(text)
+        crate::write_json(self, COMPRESSION_FILE)
     }
 }
 

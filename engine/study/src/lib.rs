@@ -48,10 +48,10 @@ pub use digest::{Digest, DigestBuilder};
 pub use error::StudyError;
 pub use importance::ImportanceMap;
 pub use interval::{Bootstrap, ComponentStability};
-pub(crate) use manifest::schema_of;
 pub use manifest::{
     ArrayEntry, Definition, Drop, DropReason, FileDigest, InstanceEntry, Manifest, ModelEntry, ModuleDimensions, Program, SCHEMA_VERSION, SegmentCounts,
 };
+pub(crate) use manifest::{read_versioned, write_json};
 pub use proportion::{wilson, wilson_share};
 pub use random::SplitMix;
 pub use rank::Ranks;

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{Behaviour, Digest, Module, StudyError};
+use crate::{Behaviour, Digest, MANIFEST_FILE, Module, StudyError};
 
 /// The newest layout of `study.json` that this program knows.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -236,16 +237,27 @@ fn added(numbers: impl Iterator<Item = usize>) -> usize {
     numbers.fold(0, usize::saturating_add)
 }
 
-/// The schema that a file says it has, before anything else of it is read.
-pub(crate) fn schema_of(text: &[u8], file: &str) -> Result<u32, StudyError> {
+/// Reads a file whose schema is `known` or older. The schema is read before anything else of it: what a later program wrote may look
+/// like anything.
+pub(crate) fn read_versioned<T: DeserializeOwned>(text: &[u8], file: &str, known: u32) -> Result<T, StudyError> {
     #[derive(Deserialize)]
     struct Versioned {
         schema: u32,
     }
-    match serde_json::from_slice(text) {
-        Ok(Versioned { schema }) => Ok(schema),
-        Err(source) => Err(StudyError::Json { file: file.to_owned(), source }),
+    let json = |source| StudyError::Json { file: file.to_owned(), source };
+    let Versioned { schema: found } = serde_json::from_slice(text).map_err(json)?;
+    if found > known {
+        return Err(StudyError::NewerSchema { found, known });
     }
+    serde_json::from_slice(text).map_err(json)
+}
+
+/// A file's bytes: JSON that people can read, with a line break at its end.
+pub(crate) fn write_json<T: Serialize>(value: &T, file: &str) -> Result<Vec<u8>, StudyError> {
+    let json = |source| StudyError::Json { file: file.to_owned(), source };
+    let mut text = serde_json::to_vec_pretty(value).map_err(json)?;
+    text.push(b'\n');
+    Ok(text)
 }
 
 impl Manifest {
@@ -254,18 +266,7 @@ impl Manifest {
     /// # Errors
     /// When the text is no JSON of this form, comes from a newer schema, or contradicts itself.
     pub fn from_json(text: &[u8]) -> Result<Self, StudyError> {
-        let json = |source| StudyError::Json {
-            file: "study.json".into(),
-            source,
-        };
-        let schema = schema_of(text, "study.json")?;
-        if schema > SCHEMA_VERSION {
-            return Err(StudyError::NewerSchema {
-                found: schema,
-                known: SCHEMA_VERSION,
-            });
-        }
-        let manifest: Self = serde_json::from_slice(text).map_err(json)?;
+        let manifest: Self = read_versioned(text, MANIFEST_FILE, SCHEMA_VERSION)?;
         manifest.check()?;
         Ok(manifest)
     }
@@ -275,12 +276,7 @@ impl Manifest {
     /// # Errors
     /// When it holds something that JSON cannot.
     pub fn to_json(&self) -> Result<Vec<u8>, StudyError> {
-        let mut text = serde_json::to_vec_pretty(self).map_err(|source| StudyError::Json {
-            file: "study.json".into(),
-            source,
-        })?;
-        text.push(b'\n');
-        Ok(text)
+        write_json(self, MANIFEST_FILE)
     }
 
     /// Checks what can be checked without the arrays.

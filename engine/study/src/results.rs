@@ -124,14 +124,7 @@ impl Results {
     /// # Errors
     /// When it is no such file, comes from a later program, or holds numbers that cannot be.
     pub fn from_json(bytes: &[u8]) -> Result<Self, StudyError> {
-        let found = crate::schema_of(bytes, RESULTS_FILE)?;
-        if found > RESULTS_SCHEMA {
-            return Err(StudyError::NewerSchema { found, known: RESULTS_SCHEMA });
-        }
-        let results: Self = serde_json::from_slice(bytes).map_err(|source| StudyError::Json {
-            file: RESULTS_FILE.into(),
-            source,
-        })?;
+        let results: Self = crate::read_versioned(bytes, RESULTS_FILE, RESULTS_SCHEMA)?;
         results.check()?;
         Ok(results)
     }
@@ -142,12 +135,7 @@ impl Results {
     /// When a number cannot be.
     pub fn to_json(&self) -> Result<Vec<u8>, StudyError> {
         self.check()?;
-        let mut text = serde_json::to_vec_pretty(self).map_err(|source| StudyError::Json {
-            file: RESULTS_FILE.into(),
-            source,
-        })?;
-        text.push(b'\n');
-        Ok(text)
+        crate::write_json(self, RESULTS_FILE)
     }
 
     fn check(&self) -> Result<(), StudyError> {

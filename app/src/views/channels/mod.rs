@@ -9,7 +9,7 @@ use cruxscope_study::{Behaviour, ChannelMaps, Component, Module};
 use egui::{Align2, CornerRadius, Id, Rect, RichText, Role, Sense, Stroke, StrokeKind, Ui, WidgetInfo, pos2, vec2};
 
 use super::{Scene, View, colour_bar, toolbar};
-use crate::frame::inspector;
+use crate::frame::{empty, inspector};
 use crate::heatmap::{LargeMap, Pointed, Window, show_large};
 use crate::open::{Part, PartState};
 use crate::selectors::{ColourScale, Scale, channels, format};
@@ -31,9 +31,7 @@ impl View for ChannelsView {
         match (scene.open.parts().channels(), scene.open.parts().state(Part::Channels)) {
             (Some(maps), _) => figure(ui, scene, maps, actions),
             (None, Some(PartState::Failed(problem))) => {
-                ui.add(egui::Label::new(RichText::new(&problem.attempted).font(typeface::heading()).color(palette.error)).wrap());
-                ui.add(egui::Label::new(RichText::new(&problem.why).color(palette.text)).wrap());
-                ui.add(egui::Label::new(RichText::new(&problem.advice).color(palette.dim)).wrap());
+                empty::problem(ui, problem);
             }
             (None, Some(PartState::Absent)) => {
                 let text = "This study keeps no channels: `cruxscope interpret --channels` does.";

@@ -8,7 +8,7 @@ use cruxscope_study::{Component, ComponentCompression, CompressionMap, Module};
 use egui::{Align2, CornerRadius, Id, Rect, RichText, Role, Sense, Stroke, StrokeKind, Ui, WidgetInfo, pos2, vec2};
 
 use super::{Scene, View, cells, colour_bar, toolbar};
-use crate::frame::inspector;
+use crate::frame::{empty, inspector};
 use crate::heatmap::{self, Grid, Matrix};
 use crate::open::{Part, PartState};
 use crate::selectors::compression::{self, Measure};
@@ -44,8 +44,7 @@ impl Content {
 impl View for CompressionView {
     fn show(&self, ui: &mut Ui, scene: &Scene<'_>, actions: &mut Vec<Action>) {
         if let Some(PartState::Failed(problem)) = scene.open.parts().state(Part::Compression) {
-            ui.add(egui::Label::new(RichText::new(&problem.attempted).font(typeface::heading()).color(scene.palette.error)).wrap());
-            ui.add(egui::Label::new(RichText::new(&problem.why).color(scene.palette.text)).wrap());
+            empty::problem(ui, problem);
         }
         let Some(content) = Content::of(scene) else {
             let text = "Nothing is known of how this study's model was compressed. For a model that `cruxscope compress` made, `cruxscope report MODEL \

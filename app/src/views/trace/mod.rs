@@ -12,6 +12,7 @@ use cruxscope_study::{Label, TraceText};
 use egui::{Align2, Color32, CornerRadius, Painter, Rect, RichText, Role, Sense, Stroke, StrokeKind, Ui, WidgetInfo, pos2, vec2};
 
 use super::{Scene, View, toolbar};
+use crate::frame::empty;
 use crate::open::{Part, PartState};
 use crate::selectors::trace::{self, LABELS};
 use crate::state::{Action, State};
@@ -38,9 +39,7 @@ impl View for TraceView {
         match (text, scene.open.parts().state(part)) {
             (Some(text), _) => body::show(ui, scene, &text, actions),
             (None, Some(PartState::Failed(problem))) => {
-                ui.add(egui::Label::new(RichText::new(&problem.attempted).font(typeface::heading()).color(scene.palette.error)).wrap());
-                ui.add(egui::Label::new(RichText::new(&problem.why).color(scene.palette.text)).wrap());
-                ui.add(egui::Label::new(RichText::new(&problem.advice).color(scene.palette.dim)).wrap());
+                empty::problem(ui, problem);
             }
             (None, Some(PartState::Absent)) => {
                 widgets::caption(ui, "The text of this instance was not kept");

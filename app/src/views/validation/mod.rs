@@ -5,12 +5,12 @@ mod scatter;
 use egui::{RichText, Ui};
 
 use super::{Scene, View, toolbar};
-use crate::frame::inspector;
+use crate::frame::{empty, inspector};
 use crate::open::{Part, PartState};
 use crate::selectors::{Basis, format, validation};
 use crate::state::{Action, State};
 use crate::studies::OpenStudy;
-use crate::theme::{sizes, typeface};
+use crate::theme::sizes;
 use crate::widgets;
 
 /// The validation view.
@@ -37,9 +37,7 @@ impl View for ValidationView {
                 }
             }
             (None, Some(PartState::Failed(problem))) => {
-                ui.add(egui::Label::new(RichText::new(&problem.attempted).font(typeface::heading()).color(palette.error)).wrap());
-                ui.add(egui::Label::new(RichText::new(&problem.why).color(palette.text)).wrap());
-                ui.add(egui::Label::new(RichText::new(&problem.advice).color(palette.dim)).wrap());
+                empty::problem(ui, problem);
             }
             (None, Some(PartState::Absent)) => {
                 let text = "Importance of this study has not been held against measured damage. `cruxscope validate` compresses one matrix at a time, \
