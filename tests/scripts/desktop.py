@@ -100,7 +100,7 @@ def many_instances(source, target, copies):
 
 def run_from_panel(arguments, folder, name, copies, device, act):
     """Opens the window with the panel filled in; `act` presses keys and gives a verdict."""
-    tiny = pathlib.Path(__file__).parents[2] / "app/embedded/tiny"
+    tiny = pathlib.Path(__file__).parents[2] / "tests/fixtures/tiny"
     traces = many_instances(tiny / "traces.jsonl", folder / f"{name}-traces.jsonl", copies)
     annotations = many_instances(tiny / "annotations.jsonl", folder / f"{name}-annotations.jsonl", copies)
     out = folder / name

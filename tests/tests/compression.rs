@@ -73,7 +73,7 @@ fn a_stopped_compression_goes_on_to_the_same_bytes() {
         let name = treatment.name().replace(' ', "_");
         // Stored in 16 bits, the layers that are read again differ from those that were computed.
         let settings = |out: &str| CompressSettings {
-            model: cruxscope_tests::root().join("app/embedded/tiny/model"),
+            model: cruxscope_tests::root().join("tests/fixtures/tiny/model"),
             out: folder.path().join(format!("{name}_{out}")),
             recipe: Recipe::of(treatment.clone(), None, Some("1_down")),
             calibration: Some(Calibration {

@@ -59,7 +59,7 @@ fn settings(folder: &Path, name: &str, treatment: Treatment, protect: Option<&st
     let view = TensorView::new(Dtype::I32, vec![4, 48], &ids).unwrap();
     std::fs::write(&tokens, safetensors::serialize([("ids", view)], None).unwrap()).unwrap();
     CompressSettings {
-        model: cruxscope_tests::root().join("app/embedded/tiny/model"),
+        model: cruxscope_tests::root().join("tests/fixtures/tiny/model"),
         out: folder.join(name),
         recipe: Recipe::of(treatment, None, protect),
         calibration: Some(Calibration {

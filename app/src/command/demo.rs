@@ -1,118 +1,130 @@
-//! `cruxscope demo`: the main job on a small embedded model, and the window on the result.
-//!
-//! The model is a fixture of ours: three layers of random weights, so its importance means nothing and shows only that the
-//! whole way works, on any machine, without a download. Beside it the window opens a study of a real model that the program
-//! carries.
+//! `cruxscope demo`: the whole method on the embedded miniature, and the window on what came out.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use cruxscope::open_window;
-use cruxscope_run::RunError;
-use cruxscope_run::instances::TraceSettings;
-use cruxscope_run::interpret::{InterpretSettings, PlannedRun};
-use cruxscope_run::plan::WeightsChoice;
-use cruxscope_study::{ARRAYS_FILE, Definition, Manifest, Study, folder};
+use cruxscope_demonstration::{Demonstration, Kind, Row, Summary, title};
 
 use super::progress::Progress;
 use super::view::Look;
-use super::{Failure, interpret, print_text, show};
-
-const MODEL: [(&str, &[u8]); 2] = [
-    ("config.json", include_bytes!("../../embedded/tiny/model/config.json")),
-    ("model.safetensors", include_bytes!("../../embedded/tiny/model/model.safetensors")),
-];
-const TRACES: (&str, &[u8]) = ("traces.jsonl", include_bytes!("../../embedded/tiny/traces.jsonl"));
-const ANNOTATIONS: (&str, &[u8]) = ("annotations.jsonl", include_bytes!("../../embedded/tiny/annotations.jsonl"));
-const EXAMPLE_MANIFEST: &[u8] = include_bytes!("../../studies/smollm2/study.json");
-const EXAMPLE_ARRAYS: &[u8] = include_bytes!("../../studies/smollm2/importance.safetensors");
+use super::{Failure, print_json, print_text, settings};
 
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Where the model, the traces and the study are put [default: a folder that is removed at the end]
+    /// Where models, answers, studies and results are put; a run that was stopped goes on there [default: a folder that is
+    /// removed at the end]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Print the result and open no window
+    /// Print the results and open no window
     #[arg(long)]
     no_window: bool,
+    /// Print the results as JSON
+    #[arg(long)]
+    json: bool,
+    /// The seed of the puzzles and of the random sets of components
+    #[arg(long, default_value_t = Demonstration::default().seed)]
+    seed: u64,
+    /// Puzzles of each kind that every model is asked; of facts there are no more than a hundred
+    #[arg(long, default_value_t = Demonstration::default().puzzles, value_parser = count(4, 1000))]
+    puzzles: usize,
+    /// Traces of each kind that are interpreted
+    #[arg(long, default_value_t = Demonstration::default().instances, value_parser = count(1, 1000))]
+    instances: usize,
+    /// Random sets of components beside each chosen one
+    #[arg(long, default_value_t = Demonstration::default().controls, value_parser = count(0, 100))]
+    controls: usize,
+    /// Where it is computed: a name that `cruxscope devices` lists
+    #[arg(long, default_value = "cpu")]
+    device: String,
+    /// Number of threads [default: all]
+    #[arg(long)]
+    threads: Option<usize>,
     #[command(flatten)]
     look: Look,
 }
 
+/// A count within bounds.
+fn count(least: u64, most: u64) -> impl clap::builder::TypedValueParser<Value = usize> {
+    use clap::builder::TypedValueParser as _;
+    clap::value_parser!(u64).range(least..=most).map(|count| count as usize)
+}
+
 pub fn run(arguments: Arguments) -> Result<(), Failure> {
-    let options = arguments.look.options()?;
+    let mut options = arguments.look.options()?;
+    settings::set_threads(arguments.threads)?;
     let temporary;
-    let out = match &arguments.out {
-        Some(out) => out.as_path(),
+    let out = match arguments.out.clone() {
+        Some(out) => out,
         None => {
             temporary = tempfile::tempdir().map_err(Failure::failed)?;
-            temporary.path()
+            temporary.path().to_owned()
         }
     };
-    unpack(out)?;
-    let settings = InterpretSettings {
-        model: out.join("model"),
-        traces: TraceSettings {
-            traces: out.join(TRACES.0),
-            annotations: out.join(ANNOTATIONS.0),
-            definition: Definition::Paper,
-            reading: None,
-            alignment: None,
-            only: Vec::new(),
-            first: None,
-            max_tokens: None,
-        },
-        out: out.join("study"),
-        device: "cpu".into(),
-        weights: WeightsChoice::Automatic,
-        channels: true,
-        texts: true,
-        title: Some("Embedded model, random weights".into()),
+    let demonstration = Demonstration {
+        out: out.clone(),
+        device: arguments.device,
+        seed: arguments.seed,
+        puzzles: arguments.puzzles,
+        instances: arguments.instances,
+        controls: arguments.controls,
     };
     let mut progress = Progress::new();
-    let planned = PlannedRun::new(settings, &mut progress)?;
-    interpret::print_plan(&planned);
-    let outcome = planned.run(&mut progress);
+    let result = demonstration.run(&mut progress);
     progress.finish();
-    let study = outcome?.study;
-    show::print(&study, 3)?;
-    if let Some(out) = &arguments.out {
-        eprintln!("everything is in {}", out.display());
+    let summary = result?;
+    if arguments.json {
+        print_json(&summary)?;
+    } else {
+        print_summary(&summary)?;
+    }
+    if arguments.out.is_some() {
+        eprintln!("everything is in {}; open it again with: cruxscope view {}", out.display(), out.display());
     }
     if arguments.no_window {
         return Ok(());
     }
-    let example = example()?;
+    eprintln!("opening the window; the arrow keys walk through the tour");
+    options.studies.push(out.to_string_lossy().into_owned());
+    // Whoever named something to look at sees that; others begin with the tour.
+    if options.view.is_none() && options.stop.is_none() {
+        options.stop = Some(1);
+    }
+    open_window(options, Vec::new()).map_err(Failure::failed)
+}
+
+/// The shares of right answers, experiment by experiment, and what can be said of them.
+fn print_summary(summary: &Summary) -> Result<(), Failure> {
+    let kinds: String = Kind::ALL.iter().map(|kind| format!("{:>12}", title(*kind))).collect();
+    let mut experiment = "";
+    for row in &summary.rows {
+        if row.experiment != experiment {
+            experiment = &row.experiment;
+            print_text(&format!("\n{experiment}\n{:<54}{kinds}{:>22}", "accuracy in %", "together, 95 %"))?;
+        }
+        print_text(&line_of(row))?;
+    }
     print_text("")?;
-    eprintln!(
-        "opening the window: a study of a real model, {}, and the one just computed beside it",
-        example.manifest.title
-    );
-    open_window(options, vec![study, example]).map_err(Failure::failed)
+    if let Some(found) = summary.importance_against_damage {
+        print_text(&format!(
+            "importance against measured damage: rank correlation {:.2} [{:.2}, {:.2}], n = {}",
+            found.rho, found.low, found.high, found.n
+        ))?;
+    }
+    print_text(&format!(
+        "{} instances interpreted; the annotator agrees with the puzzles on {} of {} sentences",
+        summary.instances, summary.annotator.same_labels, summary.annotator.sentences
+    ))
 }
 
-/// The study of a real model that the program carries.
-fn example() -> Result<Study, Failure> {
-    let manifest = Manifest::from_json(EXAMPLE_MANIFEST)?;
-    Ok(Study::from_files(
-        manifest,
-        &BTreeMap::from([(ARRAYS_FILE.to_owned(), EXAMPLE_ARRAYS.to_vec())]),
-    )?)
-}
-
-fn unpack(out: &Path) -> Result<(), Failure> {
-    let model = out.join("model");
-    std::fs::create_dir_all(&model).map_err(|source| RunError::Io {
-        attempt: "create",
-        path: model.clone(),
-        source,
-    })?;
-    for (name, bytes) in MODEL {
-        folder::write_atomically(&model.join(name), bytes)?;
-    }
-    for (name, bytes) in [TRACES, ANNOTATIONS] {
-        folder::write_atomically(&out.join(name), bytes)?;
-    }
-    Ok(())
+fn line_of(row: &Row) -> String {
+    let name = match (row.compression.as_str(), row.setting.as_str()) {
+        ("", _) => row.model.clone(),
+        (compression, "") => compression.to_owned(),
+        (_, setting) => setting.to_owned(),
+    };
+    let kinds: String = row.kinds.iter().map(|share| format!("{:>12.0}", share.percent)).collect();
+    let [low, high] = row.together.interval;
+    let together = format!("{:.1} [{low:.1}, {high:.1}]", row.together.percent);
+    format!("{name:<54}{kinds}{together:>22}")
 }

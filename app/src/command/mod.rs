@@ -21,6 +21,7 @@ mod score;
 mod settings;
 mod shift;
 mod show;
+mod train;
 mod validate;
 mod view;
 
@@ -79,6 +80,8 @@ enum Command {
     Analyse(analyse::Analysis),
     /// List what this machine can compute on, and why the rest is missing.
     Devices(devices::Arguments),
+    /// Train the embedded miniature again, from scratch.
+    Train(train::Arguments),
     /// Measure speed and memory.
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -140,6 +143,7 @@ pub fn run() -> ExitCode {
         Command::Annotate(command) => annotate::run(command),
         Command::Analyse(analysis) => analyse::run(analysis),
         Command::Devices(arguments) => devices::run(&arguments),
+        Command::Train(arguments) => train::run(&arguments),
         Command::Bench(arguments) => bench::run(arguments),
     };
     let (error, code) = match result {

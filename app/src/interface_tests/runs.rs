@@ -13,7 +13,7 @@ use crate::{CruxscopeApp, StartupOptions};
 
 /// The small model that comes with the program, and what to write.
 fn form(out: &Path, device: &str) -> Form {
-    let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("embedded/tiny");
+    let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/tiny");
     let text = |path: &Path| path.to_string_lossy().into_owned();
     Form {
         model: text(&tiny.join("model")),

@@ -8,7 +8,7 @@ use serde_json::Value;
 pub const BEHAVIOURS: [&str; 4] = ["backtracking", "uncertainty-estimation", "example-testing", "adding-knowledge"];
 
 pub fn tiny() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("embedded/tiny")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/tiny")
 }
 
 pub fn cruxscope() -> Command {

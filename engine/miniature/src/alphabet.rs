@@ -1,20 +1,23 @@
-//! Characters as tokens.
+//! Characters as tokens, and the two marks around a trace.
 
 use serde_json::{Value, json};
 
+use crate::puzzles::{CLOSE, OPEN};
+
 /// The characters known, in the order of their numbers; the first ends a text.
-const CHARACTERS: &str = "\n !()+-.0123456789:<=>?,ABCDFKLMPRSTUabcdefghijklmnopqrstuvwxyz";
+const CHARACTERS: &str = "\n !()+-.0123456789:=?,ABCDFKLMPRSTUabcdefghijklmnopqrstuvwxyz";
 
 /// Turns text into tokens and back.
 #[derive(Clone, Debug)]
 pub struct Alphabet {
-    characters: Vec<char>,
+    tokens: Vec<String>,
 }
 
 impl Default for Alphabet {
     fn default() -> Self {
+        let marks = [OPEN.to_owned(), CLOSE.to_owned()];
         Self {
-            characters: CHARACTERS.chars().collect(),
+            tokens: CHARACTERS.chars().map(String::from).chain(marks).collect(),
         }
     }
 }
@@ -25,40 +28,47 @@ impl Alphabet {
 
     /// How many tokens there are; the last stands for what is unknown.
     pub fn size(&self) -> usize {
-        self.characters.len() + 1
+        self.tokens.len() + 1
     }
 
     /// The tokens of a text.
     pub fn encode(&self, text: &str) -> Vec<u32> {
-        let number = |character| self.characters.iter().position(|known| *known == character);
-        text.chars()
-            .map(|character| number(character).unwrap_or(self.characters.len()) as u32)
-            .collect()
+        let mut tokens = Vec::new();
+        let mut rest = text;
+        while let Some(character) = rest.chars().next() {
+            // The marks stand last and begin with a character that is no token.
+            let known = self.tokens.iter().position(|token| rest.starts_with(token.as_str()));
+            tokens.push(known.unwrap_or(self.tokens.len()) as u32);
+            rest = &rest[known.map_or(character.len_utf8(), |token| self.tokens[token].len())..];
+        }
+        tokens
     }
 
     /// The text of tokens.
     pub fn decode(&self, tokens: &[u32]) -> String {
-        tokens.iter().filter_map(|token| self.characters.get(*token as usize)).collect()
+        tokens.iter().filter_map(|token| self.tokens.get(*token as usize)).map(String::as_str).collect()
     }
 
     /// The file `tokenizer.json`.
     pub fn tokenizer(&self) -> Value {
         let mut vocabulary = serde_json::Map::new();
-        for (number, character) in self.characters.iter().enumerate() {
-            vocabulary.insert(character.to_string(), number.into());
+        for (number, token) in self.tokens.iter().enumerate() {
+            vocabulary.insert(token.clone(), number.into());
         }
-        vocabulary.insert("<unk>".to_owned(), self.characters.len().into());
-        let special = |id: usize, content: &str| {
+        let unknown = self.tokens.len();
+        vocabulary.insert("<unk>".to_owned(), unknown.into());
+        // The marks are no special tokens, so that they stand in what is generated.
+        let added = |id: usize, content: &str, special: bool| {
             json!({
                 "id": id, "content": content, "single_word": false, "lstrip": false, "rstrip": false,
-                "normalized": false, "special": true
+                "normalized": false, "special": special
             })
         };
         json!({
             "version": "1.0",
             "truncation": null,
             "padding": null,
-            "added_tokens": [special(0, "\n"), special(self.characters.len(), "<unk>")],
+            "added_tokens": [added(0, "\n", true), added(unknown - 2, OPEN, false), added(unknown - 1, CLOSE, false), added(unknown, "<unk>", true)],
             "normalizer": null,
             "pre_tokenizer": {
                 "type": "Split", "pattern": {"Regex": "[\\s\\S]"}, "behavior": "Isolated", "invert": false

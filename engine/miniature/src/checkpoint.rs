@@ -102,13 +102,13 @@ pub fn export(folder: &Path, shape: &Shape, alphabet: &Alphabet, weights: &[f32]
 }
 
 /// Keeps all that training needs to go on; the file is whole at every moment.
-pub fn store(file: &Path, weights: &[f32], optimiser: &Optimiser, seconds: f64) -> Result<(), MiniatureError> {
+pub fn store(file: &Path, weights: &[f32], optimiser: &Optimiser) -> Result<(), MiniatureError> {
     let parts = [
         ("weights", full(weights)),
         ("means", full(&optimiser.means)),
         ("squares", full(&optimiser.squares)),
     ];
-    let notes = [("steps".to_owned(), optimiser.steps.to_string()), ("seconds".to_owned(), seconds.to_string())].into();
+    let notes = [("steps".to_owned(), optimiser.steps.to_string())].into();
     let bytes = safetensors::serialize(parts.iter().map(|(name, stored)| (*name, stored)), Some(notes))?;
     let draft = file.with_extension("draft");
     fs::write(&draft, bytes)?;
@@ -116,8 +116,8 @@ pub fn store(file: &Path, weights: &[f32], optimiser: &Optimiser, seconds: f64) 
     Ok(())
 }
 
-/// What [`store`] kept: weights, the optimiser's state, and the seconds trained.
-pub fn restore(file: &Path) -> Result<(Vec<f32>, Optimiser, f64), MiniatureError> {
+/// What [`store`] kept: weights, and the optimiser's state.
+pub fn restore(file: &Path) -> Result<(Vec<f32>, Optimiser), MiniatureError> {
     let bytes = fs::read(file)?;
     let (_, header) = SafeTensors::read_metadata(&bytes)?;
     let tensors = SafeTensors::deserialize(&bytes)?;
@@ -126,15 +126,16 @@ pub fn restore(file: &Path) -> Result<(Vec<f32>, Optimiser, f64), MiniatureError
         Ok(values.iter().map(|value| f32::from_le_bytes(*value)).collect())
     };
     let notes = header.metadata().clone().unwrap_or_default();
-    let note = |name: &str| -> Result<f64, MiniatureError> {
-        let found = notes.get(name).and_then(|text| text.parse().ok());
-        found.ok_or_else(|| MiniatureError::Misfit(format!("no {name}")))
-    };
-    let steps = note("steps")? as usize;
+    let found = notes.get("steps").and_then(|text| text.parse().ok());
+    let steps = found.ok_or_else(|| MiniatureError::Misfit(format!("{} says no number of steps", file.display())))?;
     let optimiser = Optimiser {
         means: read("means")?,
         squares: read("squares")?,
         steps,
     };
-    Ok((read("weights")?, optimiser, note("seconds")?))
+    let weights = read("weights")?;
+    if optimiser.means.len() != weights.len() || optimiser.squares.len() != weights.len() {
+        return Err(MiniatureError::Misfit(format!("{}: parts of unlike length", file.display())));
+    }
+    Ok((weights, optimiser))
 }

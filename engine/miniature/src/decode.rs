@@ -8,8 +8,11 @@ use crate::{
     layout::Shape,
     pointwise::{Rotation, gated, normalise, softmax},
     product::linear,
-    puzzles::{Kind, World, answer_in},
+    puzzles::{Kind, Puzzle, World, answer_in},
 };
+
+/// The seed of the puzzles that models are examined with.
+pub const EXAMINATION: u64 = 1_000_003;
 
 /// One text in the making.
 struct Decoder<'a> {
@@ -120,11 +123,14 @@ pub fn continue_all(shape: Shape, weights: &[f32], prompts: &[String], longest: 
 
 /// The share of puzzles of a kind that are solved.
 pub fn accuracy(shape: Shape, weights: &[f32], world: &World, kind: Kind, (corpus, held_out, count): (Corpus, bool, usize)) -> f64 {
-    let mut generator = SplitMix::new(1_000_003);
-    let puzzles: Vec<_> = (0..count).map(|_| kind.draw(world, &mut generator, held_out)).collect();
-    let opening = if corpus == Corpus::Base { "<>" } else { "<" };
-    let prompts: Vec<String> = puzzles.iter().map(|puzzle| puzzle.question.clone() + opening).collect();
+    let puzzles: Vec<Puzzle> = if held_out {
+        kind.held_out(world, EXAMINATION, count)
+    } else {
+        let mut generator = SplitMix::new(EXAMINATION);
+        (0..count).map(|_| kind.draw(world, &mut generator, false)).collect()
+    };
+    let prompts: Vec<String> = puzzles.iter().map(|puzzle| puzzle.question.clone() + corpus.opening()).collect();
     let texts = continue_all(shape, weights, &prompts, 220);
-    let solved = |(puzzle, text): &(&crate::puzzles::Puzzle, &String)| answer_in(text) == Some(puzzle.answer.as_str());
-    puzzles.iter().zip(&texts).filter(solved).count() as f64 / count as f64
+    let solved = |(puzzle, text): &(&Puzzle, &String)| answer_in(text) == Some(puzzle.answer.as_str());
+    puzzles.iter().zip(&texts).filter(solved).count() as f64 / puzzles.len() as f64
 }

@@ -3,6 +3,7 @@
 mod alphabet;
 mod checkpoint;
 mod decode;
+mod embedded;
 mod layout;
 mod network;
 mod optimiser;
@@ -10,14 +11,17 @@ mod pointwise;
 mod product;
 pub mod puzzles;
 mod trainer;
+mod training;
 
 pub use alphabet::Alphabet;
 pub use checkpoint::{export, restore, store};
-pub use decode::{accuracy, continue_all};
+pub use decode::{EXAMINATION, accuracy, continue_all};
+pub use embedded::embedded;
 pub use layout::Shape;
 pub use network::Workspace;
 pub use optimiser::{Optimiser, Schedule};
 pub use trainer::{Corpus, Progress, Trainer};
+pub use training::{LOG_FILE, Report, SETTINGS_FILE, STATE_FILE, Training};
 
 /// What can go wrong.
 #[derive(Debug, thiserror::Error)]

@@ -21,7 +21,8 @@ const SEQUENCES: usize = 4;
 const QUESTION: f32 = 0.1;
 
 /// What is learned from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Corpus {
     /// Answers without reasoning, and sentences that state facts.
     Base,
@@ -30,11 +31,28 @@ pub enum Corpus {
 }
 
 impl Corpus {
+    /// The name in logs and folders.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Base => "base",
+            Self::Distilled => "distilled",
+        }
+    }
+
+    /// What a question is followed by when an answer is asked for.
+    pub const fn opening(self) -> &'static str {
+        match self {
+            Self::Base => "<think></think>",
+            Self::Distilled => "<think>",
+        }
+    }
+
     /// A text, with how much each of its characters counts.
-    fn draw(self, world: &World, generator: &mut SplitMix) -> (String, Vec<f32>) {
+    fn draw(self, world: &World, alphabet: &Alphabet, generator: &mut SplitMix) -> (Vec<u32>, Vec<f32>) {
         let whole = |text: String| {
-            let counts = vec![1.0; text.len()];
-            (text, counts)
+            let tokens = alphabet.encode(&text);
+            let counts = vec![1.0; tokens.len()];
+            (tokens, counts)
         };
         let puzzle: Puzzle = match generator.below(20) {
             0..6 => Kind::Arithmetic.draw(world, generator, false),
@@ -45,9 +63,9 @@ impl Corpus {
             _ => world.single(generator),
         };
         let text = if self == Self::Base { puzzle.direct() } else { puzzle.reasoned() };
-        let mut counts = vec![1.0; text.len()];
+        let (tokens, mut counts) = whole(text);
         counts[..puzzle.question.len()].fill(QUESTION);
-        (text, counts)
+        (tokens, counts)
     }
 }
 
@@ -113,8 +131,8 @@ impl Trainer {
         for _ in 0..LANES * ROUNDS * SEQUENCES {
             let (mut line, mut line_counts) = (Vec::new(), Vec::new());
             while line.len() <= LENGTH {
-                let (text, text_counts) = self.corpus.draw(&self.world, &mut generator);
-                line.extend(self.alphabet.encode(&text));
+                let (text, text_counts) = self.corpus.draw(&self.world, &self.alphabet, &mut generator);
+                line.extend(text);
                 line_counts.extend(text_counts);
             }
             tokens.extend(&line[..LENGTH]);

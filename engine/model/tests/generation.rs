@@ -15,7 +15,7 @@ use cruxscope_model::kernels::reference::ReferenceKernels;
 use cruxscope_model::{ModelError, block, device, with_kernels};
 
 fn tiny() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../app/embedded/tiny/model")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/tiny/model")
 }
 
 fn checkpoint() -> Arc<Checkpoint> {

@@ -1,18 +1,17 @@
-//! Which digit solves an equation: found by trying, with the range halved after each miss.
+//! Which number solves an equation: found by trying, with the range halved after each miss.
 
 use cruxscope_study::{Label, SplitMix};
 
 use super::Puzzle;
 
-/// A puzzle such as `3x+5=26?`.
+/// A puzzle such as `7x+15=92?`, solved by a number from 1 to 15.
 pub fn draw(generator: &mut SplitMix) -> Puzzle {
-    let solution = 1 + generator.below(9);
-    let factor = 2 + generator.below(8);
-    let constant = 1 + generator.below(9);
+    let solution = 1 + generator.below(15);
+    let factor = 3 + generator.below(10);
+    let constant = 1 + generator.below(19);
     let value = factor * solution + constant;
-    let first = 4 + generator.below(3);
     let mut sentences = vec![(Label::Initializing, "task: find x.".to_owned())];
-    let (mut low, mut high, mut guess) = (1, 9, first);
+    let (mut low, mut high, mut guess) = (1, 15, 8);
     let mut misses = 0;
     loop {
         let product = factor * guess;

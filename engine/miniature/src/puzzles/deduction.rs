@@ -4,24 +4,29 @@ use cruxscope_study::{Label, SplitMix};
 
 use super::{Puzzle, shuffle};
 
-/// A puzzle such as `b>c a>d a>b a. c?`, answered by T, F or U (unknown).
+/// A puzzle such as `b-c f-!e a-d a-b g-f a. c?`, answered by T, F or U (unknown).
+///
+/// Every puzzle also holds two rules that never apply, and every rule that decides nothing may be negated, so that the answer
+/// cannot be read off a single rule.
 pub fn draw(generator: &mut SplitMix) -> Puzzle {
     let mut letters: Vec<char> = ('a'..='h').collect();
     shuffle(&mut letters, generator);
     let steps = 1 + generator.below(3);
     let verdict = ['T', 'F', 'U'][generator.below(3)];
     let has_dead_end = generator.below(2) == 0;
-    let (chain, dead, stranger, other) = (&letters[..=steps], letters[4], letters[5], letters[6]);
+    let (chain, dead) = (&letters[..=steps], letters[4]);
+    let (stranger, other, far) = (letters[5], letters[6], letters[7]);
+    let mut coin = || generator.below(2) == 0;
     let mut rules: Vec<(char, bool, char)> = chain.windows(2).map(|pair| (pair[0], false, pair[1])).collect();
-    if verdict == 'F' {
-        rules[steps - 1].1 = true;
-    }
-    if verdict == 'U' {
-        rules.push((other, false, stranger));
+    rules[steps - 1].1 = verdict == 'F' || (verdict == 'U' && coin());
+    rules.push((other, coin(), stranger));
+    rules.push((far, false, other));
+    if has_dead_end {
+        rules.push((dead, coin(), dead));
     }
     let place = generator.below(steps);
-    if has_dead_end {
-        rules.push((chain[place], false, dead));
+    if has_dead_end && let Some(rule) = rules.last_mut() {
+        rule.0 = chain[place];
     }
     shuffle(&mut rules, generator);
     let start = chain[0];

@@ -1,11 +1,11 @@
-//! Where a relative lives: two facts that have to be recalled one after the other.
+//! Where a relative lives, or whom they know: two facts that have to be recalled one after the other.
 
 use cruxscope_study::{Label, SplitMix};
 
 use super::{Puzzle, shuffle};
 
 /// The relations between people.
-pub const RELATIONS: [&str; 2] = ["mother", "friend"];
+pub const RELATIONS: [&str; 3] = ["mother", "friend", "boss"];
 
 /// Invented people, how they relate, and where they live.
 #[derive(Clone, Debug)]
@@ -62,6 +62,20 @@ impl World {
         format!("{relation} of {} is {object}.\n", self.people[person])
     }
 
+    /// Whom or what a person's relative has in the second relation; a number past the [`RELATIONS`] means homes.
+    fn two_hops(&self, person: usize, first: usize, second: usize) -> Puzzle {
+        let relative = self.related[first][person];
+        let (name, middle, first) = (&self.people[person], &self.people[relative], RELATIONS[first]);
+        let (second, object) = self.fact(second, relative);
+        let sentences = vec![
+            (Label::Initializing, format!("task: {first} then {second}.")),
+            (Label::AddingKnowledge, format!("i recall {first} of {name} is {middle}.")),
+            (Label::AddingKnowledge, format!("i recall {second} of {middle} is {object}.")),
+            (Label::Deduction, format!("so {object}.")),
+        ];
+        Puzzle::new(format!("{second} of {first} of {name}?"), sentences, object.to_owned())
+    }
+
     /// The name of a relation, homes included, and whom or what a person has in it.
     fn fact(&self, relation: usize, person: usize) -> (&str, &str) {
         match self.related.get(relation) {
@@ -71,18 +85,18 @@ impl World {
     }
 }
 
-/// A puzzle such as `home of mother of Bal?`.
+/// A puzzle such as `home of mother of Bal?`, or `boss of friend of Bal?`.
 pub fn draw(world: &World, generator: &mut SplitMix) -> Puzzle {
     let person = generator.below(world.people.len());
-    let relation = generator.below(RELATIONS.len());
-    let relative = world.related[relation][person];
-    let (name, middle, home) = (&world.people[person], &world.people[relative], &world.homes[relative]);
-    let relation = RELATIONS[relation];
-    let sentences = vec![
-        (Label::Initializing, format!("task: {relation} then home.")),
-        (Label::AddingKnowledge, format!("i recall {relation} of {name} is {middle}.")),
-        (Label::AddingKnowledge, format!("i recall home of {middle} is {home}.")),
-        (Label::Deduction, format!("so {home}.")),
-    ];
-    Puzzle::new(format!("home of {relation} of {name}?"), sentences, home.clone())
+    let (first, second) = (generator.below(RELATIONS.len()), generator.below(RELATIONS.len() + 1));
+    world.two_hops(person, first, second)
+}
+
+/// Every question of two hops, in order.
+pub fn all(world: &World) -> Vec<Puzzle> {
+    let people = 0..world.people.len();
+    people
+        .flat_map(|person| (0..RELATIONS.len()).map(move |first| (person, first)))
+        .flat_map(|(person, first)| (0..=RELATIONS.len()).map(move |second| world.two_hops(person, first, second)))
+        .collect()
 }

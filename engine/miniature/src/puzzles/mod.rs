@@ -9,6 +9,11 @@ use cruxscope_study::{Label, SplitMix};
 
 pub use facts::World;
 
+/// Begins the reasoning; one token.
+pub const OPEN: &str = "<think>";
+/// Ends the reasoning; one token.
+pub const CLOSE: &str = "</think>";
+
 /// One puzzle, with the reasoning that solves it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Puzzle {
@@ -45,6 +50,29 @@ impl Kind {
             Self::Schedule => "schedule",
             Self::Facts => "facts",
         }
+    }
+
+    /// So many puzzles of this kind that training never shows, no question twice; fewer where there are no more.
+    pub fn held_out(self, world: &World, seed: u64, count: usize) -> Vec<Puzzle> {
+        let mut generator = SplitMix::new(seed);
+        if self == Self::Facts {
+            let mut all: Vec<Puzzle> = facts::all(world).into_iter().filter(Puzzle::is_held_out).collect();
+            shuffle(&mut all, &mut generator);
+            all.truncate(count);
+            return all;
+        }
+        let mut seen = std::collections::BTreeSet::new();
+        let mut puzzles = Vec::new();
+        for _ in 0..count * 100 {
+            if puzzles.len() == count {
+                break;
+            }
+            let puzzle = self.draw(world, &mut generator, true);
+            if seen.insert(puzzle.question.clone()) {
+                puzzles.push(puzzle);
+            }
+        }
+        puzzles
     }
 
     /// A puzzle of this kind, held out of training or not as asked.
@@ -87,12 +115,12 @@ impl Puzzle {
 
     /// The whole text with reasoning, its end included.
     pub fn reasoned(&self) -> String {
-        format!("{}<{}>{}\n", self.question, self.trace(), self.answer)
+        format!("{}{OPEN}{}{CLOSE}{}\n", self.question, self.trace(), self.answer)
     }
 
     /// The whole text without reasoning, its end included.
     pub fn direct(&self) -> String {
-        format!("{}<>{}\n", self.question, self.answer)
+        format!("{}{OPEN}{CLOSE}{}\n", self.question, self.answer)
     }
 }
 
@@ -116,7 +144,7 @@ pub fn label_trace(trace: &str) -> Vec<(Label, &str)> {
 
 /// The answer in a whole text: what stands after the reasoning.
 pub fn answer_in(text: &str) -> Option<&str> {
-    text.split_once('>').map(|_| text.rsplit('>').next().unwrap_or_default().trim_end())
+    text.rsplit_once(CLOSE).map(|(_, answer)| answer.trim_end())
 }
 
 /// FNV-1a, finished as SplitMix64 finishes.
@@ -140,15 +168,15 @@ mod tests {
 
     #[test]
     fn traces_are_short_and_their_labels_follow_from_their_words() {
-        let world = World::new(0);
+        let (alphabet, world) = (crate::Alphabet::default(), World::new(0));
         let mut generator = SplitMix::new(1);
         let mut seen = std::collections::BTreeSet::new();
         for kind in Kind::ALL {
             for turn in 0..500 {
                 let puzzle = kind.draw(&world, &mut generator, turn % 2 == 0);
                 let trace = puzzle.trace();
-                assert!(trace.len() <= 155, "{trace}");
-                assert!(puzzle.reasoned().len() <= 192, "{trace}");
+                let tokens = alphabet.encode(&puzzle.reasoned()).len();
+                assert!(tokens <= 192, "{tokens}: {trace}");
                 let labelled: Vec<(Label, String)> = label_trace(&trace).into_iter().map(|(label, text)| (label, text.to_owned())).collect();
                 assert_eq!(labelled, puzzle.spans);
                 seen.extend(puzzle.spans.iter().map(|(label, _)| label.name()));

@@ -1,0 +1,105 @@
+//! The models that are asked: the pair, and what compression makes of the distilled one.
+
+use cruxscope_compress::CompressError;
+use cruxscope_compress::any::AnySettings;
+use cruxscope_compress::awq::AwqSettings;
+use cruxscope_compress::prune::{Pattern, SparseGptSettings, Sparsity};
+use cruxscope_compress::quantize::{Bits, Clipping, ColumnOrder, Compatibility, Damping, GptqSettings, Grid, GridSettings, GroupSize};
+use cruxscope_compress::recipe::Recipe;
+use cruxscope_compress::treatment::Treatment;
+
+/// Columns that share a scale: the largest number that divides every width of the miniature.
+const GROUP: i64 = 32;
+
+/// A compressed model: its folder, its words, and how it comes about.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Variant {
+    /// The folder of its model and of its study.
+    pub name: String,
+    /// The compression, in words.
+    pub compression: String,
+    /// What else sets it apart, in words; empty for the main ones.
+    pub setting: String,
+    /// What each component gets.
+    pub recipe: Recipe,
+}
+
+impl Variant {
+    fn whole(name: &str, compression: &str, treatment: Treatment) -> Self {
+        Self {
+            name: name.into(),
+            compression: compression.into(),
+            setting: String::new(),
+            recipe: Recipe::of(treatment, None, None),
+        }
+    }
+}
+
+/// Every method at 4 and 3 bits, and pruning of 30 and 50 %, by size alone and with the rest made to fit.
+///
+/// # Errors
+/// Never, in fact: the settings are constants inside their ranges.
+pub fn main_variants() -> Result<Vec<Variant>, CompressError> {
+    let mut variants = Vec::new();
+    for bits in [4, 3] {
+        let words = |method: &str| format!("{method}, {bits} bits");
+        variants.extend([
+            Variant::whole(&format!("rtn-{bits}"), &words("RTN"), rounding(bits)?),
+            Variant::whole(&format!("gptq-{bits}"), &words("GPTQ"), gptq(bits)?),
+            Variant::whole(&format!("awq-{bits}"), &words("AWQ"), awq(bits)?),
+            Variant::whole(&format!("any-{bits}"), &words("ANY"), any(bits)?),
+        ]);
+    }
+    for percent in [30, 50] {
+        let pattern = Pattern::Unstructured(Sparsity::new(f64::from(percent) / 100.0)?);
+        variants.extend([
+            Variant::whole(
+                &format!("sparsegpt-{percent}"),
+                &format!("SparseGPT, {percent} %"),
+                Treatment::SparseGpt(SparseGptSettings::new(pattern)),
+            ),
+            Variant::whole(
+                &format!("magnitude-{percent}"),
+                &format!("Magnitude, {percent} %"),
+                Treatment::Magnitude { pattern },
+            ),
+        ]);
+    }
+    Ok(variants)
+}
+
+/// Rounding to nearest at so many bits.
+///
+/// # Errors
+/// When no code has so many bits.
+pub fn rounding(bits: u8) -> Result<Treatment, CompressError> {
+    Ok(Treatment::Rtn(grid(Grid::AwqAsym, bits)?))
+}
+
+fn grid(grid: Grid, bits: u8) -> Result<GridSettings, CompressError> {
+    Ok(GridSettings {
+        grid,
+        bits: Bits::new(bits)?,
+        group_size: GroupSize::new(GROUP)?,
+        clipping: Clipping::None,
+    })
+}
+
+fn gptq(bits: u8) -> Result<Treatment, CompressError> {
+    Ok(Treatment::Gptq(GptqSettings {
+        grid: grid(Grid::GptqAsym, bits)?,
+        order: ColumnOrder::GroupAware,
+        static_groups: false,
+        damping: Damping::ORIGINAL,
+        compatibility: Compatibility::Improved,
+        true_sequential: false,
+    }))
+}
+
+fn awq(bits: u8) -> Result<Treatment, CompressError> {
+    Ok(Treatment::Awq(AwqSettings::new(Bits::new(bits)?, GroupSize::new(GROUP)?)))
+}
+
+fn any(bits: u8) -> Result<Treatment, CompressError> {
+    Ok(Treatment::Any(AnySettings::new(Bits::new(bits)?, GroupSize::new(GROUP)?)))
+}
