@@ -1,7 +1,8 @@
 //! The program: a thin command line over the engine and the window.
 //!
 //! stdout carries data, stderr everything else. Exit codes: 0, done; 1, it failed and may work another time; 2, the input or
-//! the command is wrong.
+//! the command is wrong. `run`, which schedulers start, has two more: 3, as 2, so that nobody tries again; 75, it was told to stop
+//! and goes on when it is run again.
 
 mod command;
 

@@ -1,37 +1,21 @@
 //! `cruxscope interpret`: from a model and its annotated traces to a study.
 
-use std::path::PathBuf;
-
 use clap::Args;
 use cruxscope::open_window_to_run;
 use cruxscope::runs::{Form, Task};
 use cruxscope_model::decoder::Residence;
-use cruxscope_run::interpret::{InterpretSettings, PlannedRun};
+use cruxscope_run::interpret::PlannedRun;
 use cruxscope_run::machine::{bytes_in_words, duration_in_words, peak_memory};
 use cruxscope_study::{Behaviour, Definition};
 
 use super::progress::Progress;
-use super::settings::{Machine, Source};
+use super::settings::Interpretation;
 use super::{Failure, print_json, show};
 
 #[derive(Debug, Args)]
 pub struct Arguments {
     #[command(flatten)]
-    source: Source,
-    /// The folder of the study; a run that was stopped goes on there
-    #[arg(long, value_name = "STUDY")]
-    out: PathBuf,
-    #[command(flatten)]
-    machine: Machine,
-    /// Keep the per-channel maps as well (4 bytes a channel and behaviour)
-    #[arg(long)]
-    channels: bool,
-    /// Leave the texts of the traces out of the study
-    #[arg(long)]
-    no_texts: bool,
-    /// A title for people [default: the model's name]
-    #[arg(long)]
-    title: Option<String>,
+    interpretation: Interpretation,
     /// Fill the window's panel of runs in with this, to start and to watch it there
     #[arg(long, conflicts_with_all = ["plan_only", "json"])]
     window: bool,
@@ -44,7 +28,7 @@ pub struct Arguments {
 }
 
 /// What the window's panel is filled in with.
-fn form(arguments: &Arguments) -> Form {
+fn form(arguments: &Interpretation) -> Form {
     let text = |path: &std::path::Path| path.to_string_lossy().into_owned();
     let settings = arguments.source.settings();
     let number = |number: Option<usize>| number.map_or_else(String::new, |number| number.to_string());
@@ -65,19 +49,11 @@ fn form(arguments: &Arguments) -> Form {
 
 pub fn run(arguments: Arguments) -> Result<(), Failure> {
     if arguments.window {
-        return open_window_to_run(form(&arguments)).map_err(Failure::failed);
+        return open_window_to_run(form(&arguments.interpretation)).map_err(Failure::failed);
     }
-    arguments.machine.set_threads()?;
-    let settings = InterpretSettings {
-        model: arguments.source.model.clone(),
-        traces: arguments.source.settings(),
-        out: arguments.out.clone(),
-        device: arguments.machine.device.clone(),
-        weights: arguments.machine.weights.into(),
-        channels: arguments.channels,
-        texts: !arguments.no_texts,
-        title: arguments.title,
-    };
+    let interpretation = &arguments.interpretation;
+    interpretation.machine.set_threads()?;
+    let settings = interpretation.settings();
     let mut progress = Progress::new();
     let planned = PlannedRun::new(settings, &mut progress)?;
     print_plan(&planned);
@@ -95,8 +71,8 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
     }
     eprintln!(
         "study saved in {}; `cruxscope view {}` opens it",
-        arguments.out.display(),
-        arguments.out.display()
+        interpretation.out.display(),
+        interpretation.out.display()
     );
     if arguments.json {
         print_json(&show::summary(&outcome.study, show::TOP)?)

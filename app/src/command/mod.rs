@@ -19,6 +19,7 @@ mod report;
 mod reproduce;
 mod score;
 mod settings;
+mod shards;
 mod shift;
 mod show;
 mod train;
@@ -45,6 +46,17 @@ enum Command {
     Demo(demo::Arguments),
     /// Importance of every weight matrix, out of a model and its annotated reasoning traces.
     Interpret(interpret::Arguments),
+    /// Plan an interpretation in shards, for several cards or a cluster: what it takes, and who computes what.
+    Plan(Box<shards::plan::Arguments>),
+    /// Compute a shard of a plan, or all of them with a process for every card.
+    Run(shards::run::Arguments),
+    /// How far the shards of a plan are: states, last errors, time left.
+    Status(shards::status::Arguments),
+    /// Put the shards of a plan together into its study.
+    Merge(shards::merge::Arguments),
+    /// Hand a plan to a scheduler.
+    #[command(subcommand)]
+    Submit(shards::submit::Scheduler),
     /// Print a study: counts, importance, top components.
     Show(show::Arguments),
     /// Print how relative importance shifts from one study to another, such as from a model to its compressed self.
@@ -94,6 +106,10 @@ enum Failure {
     Mistake(anyhow::Error),
     /// It failed, and may work another time: exit code 1.
     Failed(anyhow::Error),
+    /// A scheduler should not try again: exit code 3.
+    Hopeless(anyhow::Error),
+    /// It was told to stop, and goes on when it is run again: exit code 75, as sysexits has it for "try later".
+    Stopped(anyhow::Error),
 }
 
 impl From<RunError> for Failure {
@@ -127,6 +143,11 @@ pub fn run() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Demo(arguments) => demo::run(arguments),
         Command::Interpret(arguments) => interpret::run(arguments),
+        Command::Plan(arguments) => shards::plan::run(&arguments),
+        Command::Run(arguments) => shards::run::run(&arguments),
+        Command::Status(arguments) => shards::status::run(&arguments),
+        Command::Merge(arguments) => shards::merge::run(&arguments),
+        Command::Submit(scheduler) => shards::submit::run(&scheduler),
         Command::Show(arguments) => show::run(&arguments),
         Command::Shift(arguments) => shift::run(&arguments),
         Command::View(arguments) => view::run(arguments),
@@ -150,6 +171,8 @@ pub fn run() -> ExitCode {
         Ok(()) => return ExitCode::SUCCESS,
         Err(Failure::Failed(error)) => (error, 1),
         Err(Failure::Mistake(error)) => (error, 2),
+        Err(Failure::Hopeless(error)) => (error, 3),
+        Err(Failure::Stopped(error)) => (error, 75),
     };
     eprintln!("cruxscope: {error:#}");
     ExitCode::from(code)

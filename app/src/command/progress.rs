@@ -25,12 +25,16 @@ pub struct Progress {
 impl Progress {
     /// A bar on stderr, and ctrl-C bound to a clean stop.
     pub fn new() -> Self {
+        Self::stopped_by(interrupted("stopping; finished instances are kept"))
+    }
+
+    /// A bar on stderr; the flag stops the work.
+    pub fn stopped_by(stopped: Arc<AtomicBool>) -> Self {
         let bar = ProgressBar::with_draw_target(Some(STEPS), ProgressDrawTarget::stderr());
         // The template is a constant; were it wrong, the default style would serve.
         if let Ok(style) = ProgressStyle::with_template("{bar:32} {percent:>3} %  {msg}") {
             bar.set_style(style);
         }
-        let stopped = interrupted("stopping; finished instances are kept");
         let in_terminal = !bar.is_hidden();
         Self {
             bar,

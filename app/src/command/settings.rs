@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use cruxscope_run::instances::TraceSettings;
+use cruxscope_run::interpret::InterpretSettings;
 use cruxscope_run::plan::WeightsChoice;
 use cruxscope_study::Definition;
 use cruxscope_trace::{Alignment, Reading};
@@ -130,6 +131,43 @@ pub fn set_threads(threads: Option<usize>) -> Result<(), super::Failure> {
             .num_threads(threads)
             .build_global()
             .map_err(super::Failure::failed),
+    }
+}
+
+/// An interpretation: of what, where, into which folder.
+#[derive(Clone, Debug, Args)]
+pub struct Interpretation {
+    #[command(flatten)]
+    pub source: Source,
+    /// The folder of the study; a run that was stopped goes on there
+    #[arg(long, value_name = "STUDY")]
+    pub out: PathBuf,
+    #[command(flatten)]
+    pub machine: Machine,
+    /// Keep the per-channel maps as well (4 bytes a channel and behaviour)
+    #[arg(long)]
+    pub channels: bool,
+    /// Leave the texts of the traces out of the study
+    #[arg(long)]
+    pub no_texts: bool,
+    /// A title for people [default: the model's name]
+    #[arg(long)]
+    pub title: Option<String>,
+}
+
+impl Interpretation {
+    /// The settings of the engine.
+    pub fn settings(&self) -> InterpretSettings {
+        InterpretSettings {
+            model: self.source.model.clone(),
+            traces: self.source.settings(),
+            out: self.out.clone(),
+            device: self.machine.device.clone(),
+            weights: self.machine.weights.into(),
+            channels: self.channels,
+            texts: !self.no_texts,
+            title: self.title.clone(),
+        }
     }
 }
 

@@ -154,8 +154,40 @@ fn devices_are_listed_with_reasons() {
 #[test]
 fn the_demo_runs_without_a_window() {
     let folder = tempfile::tempdir().unwrap();
-    let output = cruxscope().args(["demo", "--no-window", "--out"]).arg(folder.path()).output().unwrap();
+    let demo = |more: &[&str]| {
+        let few = ["demo", "--no-window", "--puzzles", "6", "--instances", "3", "--controls", "1", "--out"];
+        cruxscope().args(few).arg(folder.path()).args(more).output().unwrap()
+    };
+    let output = demo(&["--json"]);
     assert!(output.status.success(), "{}", stderr(&output));
+    let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(summary["rows"].as_array().unwrap().len(), 20);
+    // Once more, everything is there already, and the table is for people.
+    let output = demo(&[]);
+    let table = String::from_utf8(output.stdout).unwrap();
+    for words in ["Distilled", "RTN, 3 bits", "as Table 3", "kept the most shifted", "rank correlation"] {
+        assert!(table.contains(words), "{words} in {table}");
+    }
+    let output = cruxscope().args(["show"]).arg(folder.path().join("studies/rtn-3")).output().unwrap();
     assert!(String::from_utf8_lossy(&output.stdout).contains("Backtracking"));
-    assert!(folder.path().join("study/study.json").is_file());
+}
+
+#[test]
+fn a_demo_that_cannot_be_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let demo = |more: &[&str]| {
+        cruxscope()
+            .args(["demo", "--no-window", "--out"])
+            .arg(folder.path().join("demo"))
+            .args(more)
+            .output()
+            .unwrap()
+    };
+    assert_eq!(demo(&["--puzzles", "1"]).status.code(), Some(2));
+    let output = demo(&["--device", "nothing"]);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    std::fs::write(folder.path().join("demo"), "a file").unwrap();
+    let output = demo(&[]);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(stderr(&output).contains("could not create"), "{}", stderr(&output));
 }

@@ -8,4 +8,5 @@ mod export;
 mod generation;
 mod inputs;
 mod interpretation;
+mod shards;
 mod shift;

@@ -10,7 +10,7 @@ use cruxscope_model::device::ChosenDevice;
 use cruxscope_model::generation::Sampling;
 use cruxscope_model::with_kernels;
 use cruxscope_run::RunError;
-use cruxscope_run::generate::{GenerateSettings, Listener, PlannedGeneration, Speed, load};
+use cruxscope_run::generate::{GenerateSettings, Listener, PlannedGeneration, load};
 use cruxscope_study::{Digest, DigestBuilder, folder};
 use serde::{Deserialize, Serialize};
 
@@ -84,13 +84,13 @@ pub struct Examination {
 /// the same questions is taken instead.
 ///
 /// # Errors
-/// When the model cannot be run, the disk refuses, or `told` gives false.
+/// When the model cannot be run, the disk refuses, or `go_on` gives false.
 pub fn examine(
     (model, corpus): (&Path, Corpus),
     device: &ChosenDevice,
     questions: &[Question],
     file: &Path,
-    told: &mut dyn FnMut(f64) -> bool,
+    go_on: &mut dyn FnMut() -> bool,
 ) -> Result<Examination, RunError> {
     let checkpoint = Arc::new(Checkpoint::open(model)?);
     let key = key_of(&checkpoint, corpus, questions)?;
@@ -109,11 +109,7 @@ pub fn examine(
         at_once: AT_ONCE,
     };
     let planned = PlannedGeneration::new(&checkpoint, &settings)?;
-    let mut watch = Watch {
-        told,
-        expected: (questions.len() * MOST_TOKENS / 2) as f64,
-        stopped: false,
-    };
+    let mut watch = Watch { go_on, stopped: false };
     let (outputs, _) = with_kernels!(device.clone(), |kernels| {
         let generator = load(checkpoint.clone(), kernels)?;
         planned.run(&generator, &mut watch)
@@ -160,24 +156,17 @@ fn key_of(checkpoint: &Checkpoint, corpus: Corpus, questions: &[Question]) -> Re
     Ok(key.finish().0)
 }
 
-/// Turns tokens into a share, and a wish to stop into one.
+/// Hears nothing but the wish to stop.
 struct Watch<'a> {
-    told: &'a mut dyn FnMut(f64) -> bool,
-    expected: f64,
+    go_on: &'a mut dyn FnMut() -> bool,
     stopped: bool,
 }
 
 impl Listener for Watch<'_> {
     fn text(&mut self, _: usize, _: &str) {}
 
-    fn advanced(&mut self, speed: Speed) {
-        // Looking at the clock for every token would cost more than small models do.
-        if speed.new_tokens.is_multiple_of(512) {
-            self.stopped |= !(self.told)((speed.new_tokens as f64 / self.expected).min(1.0));
-        }
-    }
-
     fn stop(&mut self) -> bool {
+        self.stopped |= !(self.go_on)();
         self.stopped
     }
 }

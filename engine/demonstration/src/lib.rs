@@ -16,6 +16,7 @@ mod examination;
 mod files;
 mod material;
 mod selection;
+mod side_by_side;
 mod tables;
 mod tour;
 mod variants;
@@ -31,15 +32,17 @@ use cruxscope_model::device::{self, ChosenDevice};
 use cruxscope_run::compress::{Basis, CompressSettings, Compression};
 use cruxscope_run::instances::TraceSettings;
 use cruxscope_run::interpret::{InterpretSettings, PlannedRun};
+use cruxscope_run::machine::duration_in_words;
 use cruxscope_run::plan::WeightsChoice;
 use cruxscope_run::validate::{ValidateSettings, validate};
 use cruxscope_run::windows::{Calibration, WindowSource};
 use cruxscope_run::{Event, Observer, RunError};
-use cruxscope_study::{COLLECTION_FILE, Definition, RESULTS_FILE, Study};
+use cruxscope_study::{COLLECTION_FILE, Definition, RESULTS_FILE, Study, Validation};
 
 use examination::{Examination, Question, examine, questions};
 pub use material::Agreement;
 use material::Material;
+use side_by_side::{Desk, Message, side_by_side};
 use tables::Asked;
 pub use tables::{ALONE, COMPRESSED, LOST, Lost, PROTECTED, Row, Share, Summary, title};
 use variants::{Variant, main_variants, rounding};
@@ -74,8 +77,8 @@ impl Default for Demonstration {
             out: PathBuf::from("demo"),
             device: "cpu".into(),
             seed: 1,
-            puzzles: 100,
-            instances: 20,
+            puzzles: 60,
+            instances: 15,
             controls: 5,
         }
     }
@@ -99,16 +102,22 @@ impl Demonstration {
         let variants = main_variants().map_err(impossible)?;
         let selected = 2 * (2 + self.controls);
         let mut course = Course {
-            demonstration: self,
-            device,
-            questions: &questions,
+            site: Site {
+                demonstration: self,
+                // An accelerator is shared by nobody.
+                threads: if self.device == "cpu" { rayon::current_num_threads() } else { 1 },
+                device,
+                questions: &questions,
+            },
             began: Instant::now(),
             done: 0.0,
-            // Asking is one, interpreting or compressing half of it.
-            all: 2.0 + 1.0 + variants.len() as f64 * 2.0 + selected as f64 * 1.5 + 1.0,
-            observer,
+            all: 2.0 * (ASKING + INTERPRETING)
+                + variants.len() as f64 * (COMPRESSING + ASKING + INTERPRETING)
+                + selected as f64 * (COMPRESSING + ASKING)
+                + VALIDATING,
+            words: Vec::new(),
         };
-        course.run(&variants)
+        course.run(&variants, observer)
     }
 
     fn model(&self, name: &str) -> PathBuf {
@@ -120,110 +129,171 @@ impl Demonstration {
     }
 }
 
-/// A demonstration on its way.
-struct Course<'a> {
+/// How long things take beside each other.
+const ASKING: f64 = 3.0;
+const INTERPRETING: f64 = 1.5;
+const COMPRESSING: f64 = 0.7;
+const VALIDATING: f64 = 3.0;
+
+/// What every job works on.
+struct Site<'a> {
     demonstration: &'a Demonstration,
     device: ChosenDevice,
+    threads: usize,
     questions: &'a [Question],
+}
+
+/// A demonstration on its way.
+struct Course<'a> {
+    site: Site<'a>,
     began: Instant,
     done: f64,
     all: f64,
-    observer: &'a mut dyn Observer,
+    /// What was turned to last.
+    words: Vec<String>,
+}
+
+/// A compressed model that is to be made and asked, and interpreted where it is one of the main ones.
+struct Order<'a> {
+    variant: &'a Variant,
+    experiment: &'static str,
+}
+
+/// What the last jobs give.
+enum Made {
+    Model(Asked),
+    Validation(Validation),
 }
 
 impl Course<'_> {
-    fn run(&mut self, variants: &[Variant]) -> Result<Summary, RunError> {
-        let mut asked = Vec::new();
-        for (corpus, model) in [(Corpus::Base, "Base"), (Corpus::Distilled, "Distilled")] {
-            asked.push(Asked {
+    fn run(&mut self, variants: &[Variant], observer: &mut dyn Observer) -> Result<Summary, RunError> {
+        let pair = [(Corpus::Base, "Base"), (Corpus::Distilled, "Distilled")];
+        let mut asked = self.each(pair.len(), observer, |site, job, desk| {
+            let (corpus, model) = pair[job];
+            Ok(Asked {
                 experiment: COMPRESSED,
                 name: corpus.name().into(),
                 model,
                 compression: String::new(),
                 setting: String::new(),
-                examination: self.ask(corpus.name(), model, corpus)?,
-            });
-        }
-        let data = self.demonstration.out.join("data");
-        let material = material::write(&data, self.questions, &asked[1].examination, self.demonstration.instances)?;
-        let distilled = self.interpret("distilled", "Distilled", &material)?;
-        let base = self.interpret("base", "Base", &material)?;
+                examination: site.ask(corpus.name(), model, corpus, desk)?,
+            })
+        })?;
+        let demonstration = self.site.demonstration;
+        let material = material::write(
+            &demonstration.out.join("data"),
+            self.site.questions,
+            &asked[1].examination,
+            demonstration.instances,
+        )?;
+        let studies = self.each(pair.len(), observer, |site, job, desk| {
+            let (corpus, model) = pair[job];
+            site.interpret(corpus.name(), model, &material, desk)
+        })?;
+        let [base, distilled] = [&studies[0], &studies[1]];
+
+        let orders: Vec<Order> = variants
+            .iter()
+            .map(|variant| Order {
+                variant,
+                experiment: COMPRESSED,
+            })
+            .collect();
+        let made = self.each(orders.len(), observer, |site, job, desk| site.fill(&orders[job], &material, desk))?;
         let mut rounded = None;
-        for variant in variants {
-            asked.push(self.compressed(variant, COMPRESSED, &material)?);
-            let study = self.interpret(&variant.name, &format!("Distilled, {}", variant.compression), &material)?;
+        for (variant, (one, study)) in variants.iter().zip(made) {
+            asked.push(one);
             if variant.name == "rtn-3" {
-                rounded = Some(study);
+                rounded = study;
             }
         }
         let rounded = rounded.ok_or_else(|| RunError::Recipe {
             why: "no model was rounded to three bits".into(),
         })?;
-        let (seed, controls) = (self.demonstration.seed, self.demonstration.controls);
-        let sets = [
-            (ALONE, selection::alone(&distilled, seed, controls).map_err(impossible)?),
-            (PROTECTED, selection::protected(&distilled, &rounded, seed, controls)?),
-        ];
-        for (experiment, set) in sets {
-            for variant in &set {
-                asked.push(self.compressed(variant, experiment, &material)?);
-                // It was made to be asked; its answers stay.
-                std::fs::remove_dir_all(self.demonstration.model(&variant.name)).ok();
+
+        let (seed, controls) = (demonstration.seed, demonstration.controls);
+        let alone = selection::alone(distilled, seed, controls).map_err(impossible)?;
+        let protected = selection::protected(distilled, &rounded, seed, controls)?;
+        let sets = [(ALONE, &alone), (PROTECTED, &protected)];
+        let orders: Vec<Order> = (sets.iter())
+            .flat_map(|(experiment, set)| set.iter().map(|variant| Order { variant, experiment }))
+            .collect();
+        // The longest job first, so that nobody waits for it alone in the end.
+        let made = self.each(orders.len() + 1, observer, |site, job, desk| match job.checked_sub(1) {
+            None => Ok(Made::Validation(site.validate(&material, desk)?)),
+            Some(order) => Ok(Made::Model(site.fill(&orders[order], &material, desk)?.0)),
+        })?;
+        let mut correlation = None;
+        for made in made {
+            match made {
+                Made::Model(one) => asked.push(one),
+                Made::Validation(validation) => correlation = validation.correlation(&distilled.importance, None),
             }
         }
-        let validation = self.step("every matrix alone", 1.0, |course| {
-            let settings = ValidateSettings {
-                study: course.demonstration.study("distilled"),
-                model: course.demonstration.model("distilled"),
-                treatment: rounding(selection::ALONE_BITS).map_err(impossible)?,
-                text: calibration(&material, Some(64)),
-                residence: Residence::Resident,
-            };
-            validate(&settings, &mut Quiet(&*course.observer))
-        })?;
         let summary = Summary {
             program: concat!("cruxscope ", env!("CARGO_PKG_VERSION")).into(),
             seed,
-            rows: tables::rows(self.questions, &asked),
-            importance_against_damage: validation.correlation(&distilled.importance, None),
+            rows: tables::rows(self.site.questions, &asked),
+            importance_against_damage: correlation,
             annotator: material.agreement,
             instances: distilled.manifest.instances.len(),
         };
-        self.finish(&asked, &summary, [&base, &distilled, &rounded], variants)?;
+        self.site.finish(&asked, &summary, [base, distilled, &rounded], variants)?;
         Ok(summary)
     }
 
-    /// Writes what is opened: results, collection, summary.
-    fn finish(&self, asked: &[Asked], summary: &Summary, studies: [&Study; 3], variants: &[Variant]) -> Result<(), RunError> {
-        let out = &self.demonstration.out;
-        let defaults = Demonstration::default();
-        let mut command = format!("cruxscope demo --seed {}", self.demonstration.seed);
-        if self.demonstration.puzzles != defaults.puzzles {
-            command += &format!(" --puzzles {}", self.demonstration.puzzles);
+    /// Jobs side by side, with the whole course's progress told.
+    fn each<T: Send>(
+        &mut self,
+        jobs: usize,
+        observer: &mut dyn Observer,
+        work: impl Fn(&Site<'_>, usize, &Desk<'_>) -> Result<T, RunError> + Sync,
+    ) -> Result<Vec<T>, RunError> {
+        let (site, began, all) = (&self.site, self.began, self.all);
+        let (done, words) = (&mut self.done, &mut self.words);
+        let mut tell = |observer: &mut dyn Observer, message: Message| {
+            match message {
+                Message::Began(now) => *words = vec![now],
+                Message::Done(weight) => *done += weight,
+            }
+            let share = (*done / all).min(1.0);
+            let left = (share > 0.05).then(|| Duration::from_secs_f64(began.elapsed().as_secs_f64() * (1.0 - share) / share));
+            let left = left.map_or_else(String::new, |left| format!(", about {} left", duration_in_words(left)));
+            observer.event(Event::Preparing {
+                what: format!("{}{left}", words.join(", ")),
+                share,
+            });
+        };
+        side_by_side(jobs, site.threads, observer, &mut tell, |job, desk| work(site, job, desk))
+    }
+}
+
+impl Site<'_> {
+    /// Makes a compressed model, asks it, and interprets it where it is one of the main ones; others are taken away again.
+    fn fill(&self, order: &Order<'_>, material: &Material, desk: &Desk<'_>) -> Result<(Asked, Option<Study>), RunError> {
+        let variant = order.variant;
+        let asked = self.compressed(variant, order.experiment, material, desk)?;
+        if order.experiment == COMPRESSED {
+            let study = self.interpret(&variant.name, &format!("Distilled, {}", variant.compression), material, desk)?;
+            return Ok((asked, Some(study)));
         }
-        let results = tables::results(self.questions, asked, summary, &command);
-        files::write(&out.join(RESULTS_FILE), &results.to_json()?)?;
-        files::write_json(&out.join(SUMMARY_FILE), summary)?;
-        let collection = tour::collection(&tour::Found { summary, studies, variants });
-        files::write(&out.join(COLLECTION_FILE), &collection.to_json()?)
+        // It was made to be asked; its answers stay.
+        std::fs::remove_dir_all(self.demonstration.model(&variant.name)).ok();
+        Ok((asked, None))
     }
 
-    fn ask(&mut self, name: &str, words: &str, corpus: Corpus) -> Result<Examination, RunError> {
-        let (model, file) = (self.demonstration.model(name), self.demonstration.out.join("answers"));
-        files::create(&file)?;
-        let file = file.join(format!("{name}.json"));
-        let (device, questions) = (self.device.clone(), self.questions);
-        self.step(&format!("asking {words}"), 1.0, |course| {
-            let (done, all) = (course.done, course.all);
-            let mut told = |share: f64| {
-                course.tell(&format!("asking {words}"), (done + share) / all);
-                !course.observer.stop()
-            };
-            examine((&model, corpus), &device, questions, &file, &mut told)
-        })
+    fn ask(&self, name: &str, words: &str, corpus: Corpus, desk: &Desk<'_>) -> Result<Examination, RunError> {
+        desk.begin(&format!("asking {words}"))?;
+        let (model, answers) = (self.demonstration.model(name), self.demonstration.out.join("answers"));
+        files::create(&answers)?;
+        let file = answers.join(format!("{name}.json"));
+        let examination = examine((&model, corpus), &self.device, self.questions, &file, &mut || !desk.stopped())?;
+        desk.done(ASKING);
+        Ok(examination)
     }
 
-    fn interpret(&mut self, name: &str, title: &str, material: &Material) -> Result<Study, RunError> {
+    fn interpret(&self, name: &str, title: &str, material: &Material, desk: &Desk<'_>) -> Result<Study, RunError> {
+        desk.begin(&format!("interpreting {title}"))?;
         let is_whole = name == "distilled";
         let settings = InterpretSettings {
             model: self.demonstration.model(name),
@@ -244,68 +314,77 @@ impl Course<'_> {
             texts: is_whole,
             title: Some(title.to_owned()),
         };
-        self.step(&format!("interpreting {title}"), 0.5, |course| {
-            let mut quiet = Quiet(&*course.observer);
-            Ok(PlannedRun::new(settings, &mut quiet)?.run(&mut quiet)?.study)
-        })
+        let mut quiet = Quiet(desk);
+        let study = PlannedRun::new(settings, &mut quiet)?.run(&mut quiet)?.study;
+        desk.done(INTERPRETING);
+        Ok(study)
     }
 
-    fn compressed(&mut self, variant: &Variant, experiment: &'static str, material: &Material) -> Result<Asked, RunError> {
-        let settings = CompressSettings {
-            model: self.demonstration.model("distilled"),
-            out: self.demonstration.model(&variant.name),
-            recipe: variant.recipe.clone(),
-            calibration: Some(calibration(material, None)),
-            stored_as: StoredAs::Float32,
-            packed: None,
-            basis: Basis::Original,
-        };
+    fn compressed(&self, variant: &Variant, experiment: &'static str, material: &Material, desk: &Desk<'_>) -> Result<Asked, RunError> {
         let words = match variant.setting.split_once(':') {
             Some((set, _)) => format!("{}, {set}", variant.compression),
             None => variant.compression.clone(),
         };
-        self.step(&format!("compressing by {words}"), 0.5, |course| {
-            Compression::prepare(&settings)?.run(&mut Quiet(&*course.observer))
-        })?;
+        desk.begin(&format!("compressing by {words}"))?;
+        let settings = CompressSettings {
+            model: self.demonstration.model("distilled"),
+            out: self.demonstration.model(&variant.name),
+            recipe: variant.recipe.clone(),
+            calibration: Some(calibration(material)),
+            stored_as: StoredAs::Float32,
+            packed: None,
+            basis: Basis::Original,
+        };
+        Compression::prepare(&settings)?.run(&mut Quiet(desk))?;
+        desk.done(COMPRESSING);
         Ok(Asked {
             experiment,
             name: variant.name.clone(),
             model: "Distilled",
             compression: variant.compression.clone(),
             setting: variant.setting.clone(),
-            examination: self.ask(&variant.name, &words, Corpus::Distilled)?,
+            examination: self.ask(&variant.name, &words, Corpus::Distilled, desk)?,
         })
     }
 
-    /// A step of the course, told at its beginning, left out of no account at its end.
-    fn step<T>(&mut self, words: &str, weight: f64, work: impl FnOnce(&mut Self) -> Result<T, RunError>) -> Result<T, RunError> {
-        if self.observer.stop() {
-            return Err(files::cancelled());
-        }
-        self.tell(words, self.done / self.all);
-        let result = work(self)?;
-        self.done += weight;
-        Ok(result)
+    /// Rounds every matrix of the distilled model alone.
+    fn validate(&self, material: &Material, desk: &Desk<'_>) -> Result<Validation, RunError> {
+        desk.begin("rounding every matrix alone")?;
+        let settings = ValidateSettings {
+            study: self.demonstration.study("distilled"),
+            model: self.demonstration.model("distilled"),
+            treatment: rounding(selection::ALONE_BITS).map_err(impossible)?,
+            text: calibration(material),
+            residence: Residence::Resident,
+        };
+        let validation = validate(&settings, &mut Quiet(desk))?;
+        desk.done(VALIDATING);
+        Ok(validation)
     }
 
-    fn tell(&mut self, words: &str, share: f64) {
-        let elapsed = self.began.elapsed().as_secs_f64();
-        let left = (share > 0.05).then(|| Duration::from_secs_f64(elapsed * (1.0 - share) / share));
-        let what = match left {
-            Some(left) => format!("{words}, about {} left", cruxscope_run::machine::duration_in_words(left)),
-            None => words.to_owned(),
-        };
-        self.observer.event(Event::Preparing { what, share });
+    /// Writes what is opened: results, collection, summary.
+    fn finish(&self, asked: &[Asked], summary: &Summary, studies: [&Study; 3], variants: &[Variant]) -> Result<(), RunError> {
+        let demonstration = self.demonstration;
+        let (out, defaults) = (&demonstration.out, Demonstration::default());
+        let mut command = format!("cruxscope demo --seed {}", demonstration.seed);
+        if demonstration.puzzles != defaults.puzzles {
+            command += &format!(" --puzzles {}", demonstration.puzzles);
+        }
+        let results = tables::results(self.questions, asked, summary, &command);
+        files::write(&out.join(RESULTS_FILE), &results.to_json()?)?;
+        files::write_json(&out.join(SUMMARY_FILE), summary)?;
+        let collection = tour::collection(&tour::Found { summary, studies, variants });
+        files::write(&out.join(COLLECTION_FILE), &collection.to_json()?)
     }
 }
 
-fn calibration(material: &Material, windows: Option<usize>) -> Calibration {
+fn calibration(material: &Material) -> Calibration {
     Calibration {
         source: WindowSource::Traces {
             path: material.calibration.clone(),
             length: WINDOW,
         },
-        windows,
+        windows: None,
         seed: None,
     }
 }
@@ -316,13 +395,13 @@ fn impossible(error: CompressError) -> RunError {
 }
 
 /// Passes on the wish to stop, and keeps what a single step tells to itself.
-struct Quiet<'a>(&'a dyn Observer);
+struct Quiet<'a>(&'a Desk<'a>);
 
 impl Observer for Quiet<'_> {
     fn event(&mut self, _: Event) {}
 
     fn stop(&self) -> bool {
-        self.0.stop()
+        self.0.stopped()
     }
 }
 

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::puzzles::{CLOSE, OPEN};
 
 /// The characters known, in the order of their numbers; the first ends a text.
-const CHARACTERS: &str = "\n !()+-.0123456789:=?,ABCDFKLMPRSTUabcdefghijklmnopqrstuvwxyz";
+const CHARACTERS: &str = "\n !()+-.0123456789:=?,ABCDEFGHKLMPRSTUabcdefghijklmnopqrstuvwxyz";
 
 /// Turns text into tokens and back.
 #[derive(Clone, Debug)]

@@ -89,6 +89,22 @@ pub enum RunError {
         /// Why.
         why: String,
     },
+    /// A plan of shards cannot be followed.
+    #[error("{why}")]
+    Shards {
+        /// Why.
+        why: String,
+    },
+    /// Shards are to be put together, but instances are missing.
+    #[error("{missing} of {of} instances are missing, of the shards {shards}; run these again, then merge")]
+    Unfinished {
+        /// Instances that are missing.
+        missing: usize,
+        /// Instances of the plan.
+        of: usize,
+        /// The numbers of their shards, separated by commas.
+        shards: String,
+    },
     /// A matrix could not be compressed.
     #[error("could not compress {component}: {source}")]
     Compress {
@@ -145,7 +161,7 @@ impl RunError {
             Self::Model(error) => error.is_users_mistake(),
             Self::Interpret(error) => error.is_users_mistake(),
             Self::Study(error) => !matches!(error, StudyError::Io { .. }),
-            Self::Io { .. } => false,
+            Self::Io { .. } | Self::Unfinished { .. } => false,
             _ => true,
         }
     }

@@ -17,7 +17,7 @@ mod texts;
 use texts::TextBuilder;
 
 /// Which traces are read, and how.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct TraceSettings {
     /// File of traces.
     pub traces: PathBuf,

@@ -18,6 +18,7 @@ use cruxscope_model::device::{self, ChosenDevice};
 use cruxscope_model::kernels::Kernels;
 use cruxscope_model::with_kernels;
 use cruxscope_study::{COMPRESSION_FILE, Contributions, DigestBuilder, FileDigest, InstanceEntry, MANIFEST_FILE, Study, TraceEntry, folder};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::compress::report_of;
@@ -29,9 +30,11 @@ use crate::{Event, Observer, RunError};
 
 /// Changes whenever a part's numbers would: parts of an earlier value are computed again.
 const PART_VERSION: u32 = 1;
+/// Where finished instances are kept until they are put together.
+const PARTS: &str = ".parts";
 
 /// What is to be interpreted, and how.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct InterpretSettings {
     /// A Hugging Face folder or a GGUF file.
     pub model: PathBuf,
@@ -121,6 +124,11 @@ impl PlannedRun {
         &self.instances
     }
 
+    /// What an instance costs beside others, in tokens that go through all layers once: a row is computed again and taken back.
+    pub fn cost(&self, work: &Work) -> f64 {
+        (work.ids.len() + 2 * work.packed_rows(self.settings.traces.definition)) as f64
+    }
+
     /// The device, in words.
     pub fn device(&self) -> String {
         self.device.describe()
@@ -136,24 +144,71 @@ impl PlannedRun {
     /// # Errors
     /// When the model cannot be run, the observer says stop, or the disk refuses. Finished instances stay on disk.
     pub fn run(self, observer: &mut dyn Observer) -> Result<Outcome, RunError> {
-        let run_key = self.run_key();
-        if let Some(study) = self.finished(&run_key)? {
+        if let Some(study) = self.finished(&self.run_key())? {
             return Ok(Outcome { study, was_complete: true });
         }
-        let parts = self.settings.out.join(".parts");
+        self.compute_parts(observer)?;
+        self.put_together(observer)
+    }
+
+    /// Computes the parts that are missing, and leaves them in the folder: a share of a larger run.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub fn compute_parts(&self, observer: &mut dyn Observer) -> Result<(), RunError> {
+        let parts = self.parts();
         std::fs::create_dir_all(&parts).map_err(|source| RunError::Io {
             attempt: "create",
             path: parts.clone(),
             source,
         })?;
-        let computed = with_kernels!(self.device.clone(), |kernels| self.compute(kernels, &parts, observer));
+        let computed = with_kernels!(self.device.clone(), |kernels| self.compute(kernels, observer));
         if computed.is_err() {
             // Folders in which nothing was finished are taken back; `remove_dir` refuses any that holds something.
             std::fs::remove_dir(&parts).and_then(|()| std::fs::remove_dir(&self.settings.out)).ok();
         }
-        computed?;
+        computed
+    }
+
+    /// The instances whose parts are not there, or are of another model or other text.
+    ///
+    /// # Errors
+    /// When a part that is there cannot be read.
+    pub fn missing(&self) -> Result<Vec<String>, RunError> {
+        let mut missing = Vec::new();
+        for work in &self.instances.works {
+            if InstancePart::load(&self.part(work), &self.part_key(work))?.is_none() {
+                missing.push(work.id.clone());
+            }
+        }
+        Ok(missing)
+    }
+
+    /// Where an instance's part is kept in the folder of a study.
+    pub(crate) fn part_of(out: &Path, id: &str) -> PathBuf {
+        let digest = cruxscope_study::Digest::of(id.as_bytes());
+        out.join(PARTS).join(format!("{}.safetensors", &digest.0[..24]))
+    }
+
+    fn parts(&self) -> PathBuf {
+        self.settings.out.join(PARTS)
+    }
+
+    fn part(&self, work: &Work) -> PathBuf {
+        Self::part_of(&self.settings.out, &work.id)
+    }
+
+    /// Makes the study out of the parts, all of which are there, and saves it; bytes do not hang on how the work was shared out.
+    ///
+    /// # Errors
+    /// When a part is missing, or the disk refuses.
+    pub fn put_together(self, observer: &mut dyn Observer) -> Result<Outcome, RunError> {
+        let run_key = self.run_key();
+        if let Some(study) = self.finished(&run_key)? {
+            return Ok(Outcome { study, was_complete: true });
+        }
         observer.event(Event::Combining);
-        let mut study = self.combine(&parts, &run_key)?;
+        let mut study = self.combine(&run_key)?;
         study.manifest.traces = self.save_texts()?;
         // What was done to the model is shown beside what it changed.
         if let Some(map) = report_of(self.checkpoint.path()).and_then(|report| report.map(&self.checkpoint.name())) {
@@ -161,7 +216,7 @@ impl PlannedRun {
         }
         folder::save(&study, &self.settings.out)?;
         // The study holds all that the parts gave; a leftover is only untidy.
-        std::fs::remove_dir_all(&parts).ok();
+        std::fs::remove_dir_all(self.parts()).ok();
         Ok(Outcome {
             study: folder::load(&self.settings.out)?,
             was_complete: false,
@@ -201,13 +256,13 @@ impl PlannedRun {
         Err(occupied(format!("{}, definition {}", study.manifest.title, study.manifest.definition)))
     }
 
-    fn compute<K: Kernels>(&self, kernels: K, parts: &Path, observer: &mut dyn Observer) -> Result<(), RunError> {
+    fn compute<K: Kernels>(&self, kernels: K, observer: &mut dyn Observer) -> Result<(), RunError> {
         let definition = self.settings.traces.definition;
         let backend = kernels.describe();
         let decoder = Decoder::new(self.checkpoint.clone(), kernels, self.plan.residence)?;
         let layers = decoder.config().layers;
         let works = &self.instances.works;
-        let missing = |work: &Work| -> Result<bool, RunError> { Ok(InstancePart::load(&part_path(parts, work), &self.part_key(work))?.is_none()) };
+        let missing = |work: &Work| -> Result<bool, RunError> { Ok(InstancePart::load(&self.part(work), &self.part_key(work))?.is_none()) };
 
         let mut todo: Vec<Vec<Work>> = Vec::new();
         let mut at = 0;
@@ -259,7 +314,7 @@ impl PlannedRun {
             };
             let found = guard("an instance", || pass::interpret(&decoder, batch, definition, &mut watch))?;
             for (part, work) in found.iter().zip(batch) {
-                part.save(&part_path(parts, work), &self.part_key(work), &backend)?;
+                part.save(&self.part(work), &self.part_key(work), &backend)?;
             }
             done += batch.len();
             observer.event(Event::Finished { done, of: works.len() });
@@ -268,11 +323,11 @@ impl PlannedRun {
     }
 
     /// Puts the parts together in the order of their ids, in two readings: steering vectors first, then what they give.
-    fn combine(&self, parts: &Path, run_key: &str) -> Result<Study, RunError> {
+    fn combine(&self, run_key: &str) -> Result<Study, RunError> {
         let definition = self.settings.traces.definition;
         let layout = Layout::of(self.checkpoint.config());
         let load = |work: &Work| -> Result<InstancePart, RunError> {
-            let path = part_path(parts, work);
+            let path = self.part(work);
             InstancePart::load(&path, &self.part_key(work))?.ok_or_else(|| {
                 InterpretError::Part {
                     path,
@@ -344,9 +399,4 @@ impl PlannedRun {
         }
         builder.finish().0
     }
-}
-
-fn part_path(parts: &Path, work: &Work) -> PathBuf {
-    let digest = cruxscope_study::Digest::of(work.id.as_bytes());
-    parts.join(format!("{}.safetensors", &digest.0[..24]))
 }

@@ -7,12 +7,14 @@
 //! * [`instances`] — traces, annotations and a tokenizer into instances with segments; what was dropped, and why.
 //! * [`plan`] — what a run will cost, and how it keeps inside the machine.
 //! * [`interpret`] — the run itself: parts, resume, the study.
+//! * [`shards`] — the same run in parts that many processes share.
 //! * [`compress`] — a checkpoint into a compressed one, layer by layer.
 //! * [`validate`] — one component at a time compressed, its damage held against its importance.
 //! * [`perplexity`] — the cheap yardstick of what compression cost, over [`windows`] of tokens.
 //! * [`generate`] — texts out of a model: prompts in words, samples by seed, text as it comes.
 //! * [`native`] — the program's own model as a generator of samples, beside endpoints.
 //! * [`sampling`] — datasets and an endpoint or a model into samples; [`annotation`] — outputs and an endpoint into annotations.
+//! * [`synthetic`] — checkpoints of a real model's shape with random weights, to measure what runs take.
 //! * [`speed`] — tokens per second and peak memory of the same work, repeatedly.
 //!
 //! What it is not: it prints nothing and draws nothing.
@@ -31,7 +33,9 @@ pub mod perplexity;
 pub mod plan;
 mod progress;
 pub mod sampling;
+pub mod shards;
 pub mod speed;
+pub mod synthetic;
 pub mod validate;
 pub mod windows;
 

@@ -24,7 +24,8 @@ const FILL: f64 = 0.8;
 const WORKING: u64 = 160 << 20;
 
 /// Where the weights live, if the person chooses.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum WeightsChoice {
     /// On the device if they fit.
     #[default]

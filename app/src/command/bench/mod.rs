@@ -4,6 +4,7 @@ mod compress;
 mod generate;
 mod interpret;
 mod process;
+mod synthetic;
 
 use clap::Subcommand;
 
@@ -17,6 +18,8 @@ pub enum Bench {
     Compress(Box<compress::Arguments>),
     /// New tokens a second, one sequence and several side by side
     Generate(Box<generate::Arguments>),
+    /// Write a checkpoint of a real model's shape with random weights, to measure on
+    Checkpoint(synthetic::Arguments),
 }
 
 pub fn run(bench: Bench) -> Result<(), Failure> {
@@ -24,5 +27,6 @@ pub fn run(bench: Bench) -> Result<(), Failure> {
         Bench::Interpret(arguments) => interpret::run(&arguments),
         Bench::Compress(arguments) => compress::run(&arguments),
         Bench::Generate(arguments) => generate::run(&arguments),
+        Bench::Checkpoint(arguments) => synthetic::run(&arguments),
     }
 }

@@ -7,8 +7,8 @@ use super::Puzzle;
 /// A puzzle such as `7x+15=92?`, solved by a number from 1 to 15.
 pub fn draw(generator: &mut SplitMix) -> Puzzle {
     let solution = 1 + generator.below(15);
-    let factor = 3 + generator.below(10);
-    let constant = 1 + generator.below(19);
+    let factor = 3 + generator.below(13);
+    let constant = 1 + generator.below(39);
     let value = factor * solution + constant;
     let mut sentences = vec![(Label::Initializing, "task: find x.".to_owned())];
     let (mut low, mut high, mut guess) = (1, 15, 8);

@@ -4,7 +4,8 @@ use cruxscope_study::{Label, SplitMix};
 
 use super::{Puzzle, shuffle};
 
-/// A puzzle such as `b-c f-!e a-d a-b g-f a. c?`, answered by T, F or U (unknown).
+/// A puzzle such as `Bc F!e Ad Ab Gf a. c?`, answered by T, F or U (unknown): from b follows c, from f follows not e, and so on.
+/// What a rule begins with is a capital, so that a rule is found by its first letter alone.
 ///
 /// Every puzzle also holds two rules that never apply, and every rule that decides nothing may be negated, so that the answer
 /// cannot be read off a single rule.
@@ -32,15 +33,16 @@ pub fn draw(generator: &mut SplitMix) -> Puzzle {
     let start = chain[0];
     let target = if verdict == 'U' { stranger } else { chain[steps] };
     let sign = |negated: bool| if negated { "!" } else { "" };
-    let listed: Vec<String> = rules.iter().map(|(from, negated, to)| format!("{from}>{}{to}", sign(*negated))).collect();
-    let question = format!("{} {start}. {target}?", listed.join(" ")).replace('>', "-");
+    let rule = |(from, negated, to): &(char, bool, char)| format!("{}{}{to}", from.to_ascii_uppercase(), sign(*negated));
+    let listed: Vec<String> = rules.iter().map(rule).collect();
+    let question = format!("{} {start}. {target}?", listed.join(" "));
     let mut sentences = vec![(Label::Initializing, format!("task: {start} to {target}."))];
     let mut current = start;
     let mut dead_end_seen = false;
     loop {
         let open = |rule: &&(char, bool, char)| rule.0 == current && !(dead_end_seen && rule.2 == dead);
         let Some((from, negated, to)) = rules.iter().find(open).copied() else { break };
-        sentences.push((Label::Deduction, format!("{from}-{0}{to} so {0}{to}.", sign(negated))));
+        sentences.push((Label::Deduction, format!("{} so {}{to}.", rule(&(from, negated, to)), sign(negated))));
         if to == dead {
             dead_end_seen = true;
             sentences.push((Label::Backtracking, format!("wait, {dead} ends, back to {from}.")));

