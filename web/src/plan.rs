@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use cruxscope_site::{Content, FOLDER, SiteError, Studies};
-use cruxscope_study::MANIFEST_FILE;
+use cruxscope_study::{COLLECTION_FILE, MANIFEST_FILE};
 
 use crate::budget::{Weight, megabytes};
 use crate::program::{self, workspace};
@@ -70,7 +70,7 @@ pub fn bundled() -> Vec<PathBuf> {
     let mut folders: Vec<PathBuf> = entries
         .flatten()
         .map(|entry| entry.path())
-        .filter(|path| path.join(MANIFEST_FILE).is_file())
+        .filter(|path| [MANIFEST_FILE, COLLECTION_FILE].iter().any(|name| path.join(name).is_file()))
         .collect();
     folders.sort();
     folders

@@ -84,7 +84,7 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
     if arguments.no_window {
         return Ok(());
     }
-    eprintln!("opening the window; the arrow keys walk through the tour");
+    eprintln!("opening the window; page up and page down walk through the tour");
     options.studies.push(out.to_string_lossy().into_owned());
     // Whoever named something to look at sees that; others begin with the tour.
     if options.view.is_none() && options.stop.is_none() {

@@ -4,12 +4,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 use cruxscope::{StartupOptions, open_window};
+use include_dir::{Dir, include_dir};
 
 use super::Failure;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Studies, results and collections to open: folders, or study.json, results.json and collection.json files
+    /// Studies, results and collections to open: folders, or study.json, results.json and collection.json files [default: the
+    /// miniature's studies, which the program carries]
     #[arg(value_name = "STUDY")]
     studies: Vec<PathBuf>,
     #[command(flatten)]
@@ -61,6 +63,9 @@ impl Look {
     }
 }
 
+/// What `cruxscope demo` computed, for those who have nothing of their own yet.
+static MINIATURE: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/studies/miniature");
+
 pub fn run(arguments: Arguments) -> Result<(), Failure> {
     let mut options = arguments.look.options()?;
     for path in &arguments.studies {
@@ -68,5 +73,42 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         cruxscope::check(path)?;
         options.studies.push(path.to_string_lossy().into_owned());
     }
+    let unpacked;
+    if options.studies.is_empty() {
+        unpacked = unpack()?;
+        options.studies.push(unpacked.path().to_string_lossy().into_owned());
+    }
     open_window(options, Vec::new()).map_err(Failure::failed)
+}
+
+/// The miniature's studies in a folder that is removed with what is returned.
+fn unpack() -> Result<tempfile::TempDir, Failure> {
+    let unpack = || -> std::io::Result<tempfile::TempDir> {
+        let folder = tempfile::tempdir()?;
+        MINIATURE.extract(folder.path())?;
+        Ok(folder)
+    };
+    unpack().map_err(|error| Failure::failed(anyhow::Error::new(error).context("could not unpack the studies that the program carries")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_program_carries_a_whole_collection() {
+        let folder = unpack().unwrap();
+        cruxscope::check(folder.path()).unwrap();
+        let collection = std::fs::read(folder.path().join(cruxscope_study::COLLECTION_FILE)).unwrap();
+        let collection = cruxscope_study::Collection::from_json(&collection).unwrap();
+        for place in &collection.studies {
+            cruxscope_study::folder::load(&folder.path().join(place)).unwrap();
+        }
+        for stop in &collection.tour {
+            for key in ["study", "from", "to"] {
+                let place = stop.seen.get(key);
+                assert!(place.is_none_or(|place| collection.studies.contains(place)), "{stop:?}");
+            }
+        }
+    }
 }

@@ -86,6 +86,38 @@ fn a_collection_opens_its_first_study_and_its_tour() {
     assert_eq!(harness.state().state().stop, None);
 }
 
+/// What the program carries: every stop of its tour shows a view with its words, and nothing is amiss.
+#[test]
+fn the_miniatures_tour_can_be_walked() {
+    let place = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("studies/miniature");
+    let tour = Collection::from_json(&std::fs::read(place.join(COLLECTION_FILE)).unwrap()).unwrap().tour;
+    let mut harness = opened(
+        &place,
+        StartupOptions {
+            stop: Some(1),
+            ..StartupOptions::default()
+        },
+    );
+    for (position, stop) in tour.iter().enumerate() {
+        assert_eq!(harness.state().state().stop, Some(position));
+        assert_eq!(harness.state().state().view.name(), stop.seen["view"], "{}", stop.title);
+        harness.get_all_by_label_contains(&stop.title).next().unwrap();
+        if let Some(component) = stop.seen.get("component") {
+            assert_eq!(
+                harness.state().state().selected.map(|component| component.to_string()).as_ref(),
+                Some(component)
+            );
+        }
+        if let Some(experiment) = stop.seen.get("experiment") {
+            assert_eq!(harness.state().state().results.experiment.as_ref(), Some(experiment));
+        }
+        assert!(harness.query_by_label_contains("could not").is_none(), "{}", stop.title);
+        harness.key_press(Key::PageDown);
+        harness.run_ok();
+    }
+    assert!(tour.len() >= 8);
+}
+
 #[test]
 fn a_link_names_the_collection_and_leads_back_to_the_same_place() {
     let place = tempfile::tempdir().unwrap();

@@ -134,7 +134,7 @@ impl<K: Kernels> Decoder<K> {
         let vocabulary = self.config().vocabulary;
         let mut parts = Vec::new();
         for first in (0..vocabulary).step_by(HEAD_PART) {
-            parts.push(self.upload(self.checkpoint.head_rows(first..vocabulary.min(first + HEAD_PART))?));
+            parts.push(self.keep(self.checkpoint.head_rows(first..vocabulary.min(first + HEAD_PART))?));
         }
         let head = Arc::new(parts);
         if self.residence == Residence::Resident {
@@ -174,6 +174,10 @@ impl<K: Kernels> Decoder<K> {
         self.kernels.upload(matrix.rows, matrix.columns, matrix.values)
     }
 
+    fn keep(&self, matrix: Matrix) -> K::Matrix {
+        self.kernels.keep(matrix.rows, matrix.columns, matrix.values)
+    }
+
     /// Brings given weights to the device as a layer, in the place of the checkpoint's own.
     pub fn bring(&self, weights: LayerWeights) -> Layer<K> {
         let row = |values: Vec<f32>| self.kernels.upload(1, values.len(), values);
@@ -182,7 +186,7 @@ impl<K: Kernels> Decoder<K> {
         let weights_on_device = weights.projections.map(|projection| {
             biases[index] = projection.bias.map(row);
             index += 1;
-            self.upload(projection.weight)
+            self.keep(projection.weight)
         });
         Layer {
             attention_norm: row(weights.attention_norm),

@@ -71,6 +71,11 @@ pub trait Kernels: Send + Sync {
     /// Brings a matrix to the device.
     fn upload(&self, rows: usize, columns: usize, values: Vec<f32>) -> Self::Matrix;
 
+    /// Brings a weight to the device, in the shortest form there that gives back each value exactly.
+    fn keep(&self, rows: usize, columns: usize, values: Vec<f32>) -> Self::Matrix {
+        self.upload(rows, columns, values)
+    }
+
     /// Brings a matrix back.
     ///
     /// # Errors

@@ -1,12 +1,14 @@
 //! The kernels in burn tensors: one implementation for every device that burn knows.
 //!
 //! Attention goes in tiles of queries, so nothing of size tokens x tokens is ever held; the tile shrinks as the keys grow.
-//! Everything is float32: weights, activations and sums.
+//! Activations and sums are float32. Weights that bfloat16 holds exactly are kept in it where the device knows it, which halves
+//! the memory they take, and become float32 one matrix at a time for the product that needs them: the numbers are the same.
 
 mod generation;
 
 use burn::tensor::activation::{sigmoid, softmax};
-use burn::tensor::{Bool, Device, IndexingUpdateOp, Int, Tensor, TensorData};
+use burn::tensor::{Bool, DType, Device, IndexingUpdateOp, Int, Tensor, TensorData};
+use half::bf16;
 
 use super::{Heads, Kernels, Run, Turn};
 use crate::ModelError;
@@ -123,6 +125,14 @@ impl TensorKernels {
         (Tensor::cat(dq, 0), by_token(dk), by_token(dv))
     }
 
+    /// A weight as products take it.
+    fn whole(weight: &Tensor<2>) -> Tensor<2> {
+        match weight.dtype() {
+            DType::F32 => weight.clone(),
+            _ => weight.clone().cast(DType::F32),
+        }
+    }
+
     fn reciprocal_root(x: Tensor<2>, epsilon: f64) -> Tensor<2> {
         x.square().mean_dim(1).add_scalar(epsilon).sqrt().recip()
     }
@@ -137,6 +147,15 @@ impl Kernels for TensorKernels {
 
     fn upload(&self, rows: usize, columns: usize, values: Vec<f32>) -> Tensor<2> {
         self.floats(values, [rows, columns])
+    }
+
+    fn keep(&self, rows: usize, columns: usize, values: Vec<f32>) -> Tensor<2> {
+        let exact = values.iter().all(|value| value.to_bits() & 0xFFFF == 0);
+        if !exact || !self.device.supports_dtype(DType::BF16) {
+            return self.upload(rows, columns, values);
+        }
+        let short: Vec<bf16> = values.into_iter().map(bf16::from_f32).collect();
+        Tensor::from_data(TensorData::new(short, [rows, columns]), (&self.device, DType::BF16))
     }
 
     fn download(&self, matrix: &Tensor<2>) -> Result<Vec<f32>, ModelError> {
@@ -182,7 +201,7 @@ impl Kernels for TensorKernels {
     }
 
     fn linear(&self, x: &Tensor<2>, weight: &Tensor<2>, bias: Option<&Tensor<2>>, onto: Option<Tensor<2>>) -> Tensor<2> {
-        let mut y = x.clone().matmul(weight.clone().transpose());
+        let mut y = x.clone().matmul(Self::whole(weight).transpose());
         if let Some(bias) = bias {
             y = y + bias.clone();
         }
@@ -193,7 +212,7 @@ impl Kernels for TensorKernels {
     }
 
     fn linear_backward(&self, gradient: &Tensor<2>, weight: &Tensor<2>, onto: Option<Tensor<2>>) -> Tensor<2> {
-        let dx = gradient.clone().matmul(weight.clone());
+        let dx = gradient.clone().matmul(Self::whole(weight));
         match onto {
             Some(onto) => onto + dx,
             None => dx,
@@ -327,5 +346,27 @@ impl Kernels for TensorKernels {
         let rest = self.host("means", self.linear(&self.floats(low, [k, inputs]), weight, None, None))?;
         let sums: Vec<f64> = main.into_iter().zip(rest).map(|(main, rest)| f64::from(main) + f64::from(rest)).collect();
         Ok(sums.chunks_exact(outputs).map(<[f64]>::to_vec).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_weight_is_kept_short_only_where_nothing_is_lost() {
+        let kernels = TensorKernels::new(Device::flex(), "flex");
+        let x = kernels.upload(2, 4, vec![0.1, -0.7, 1.3, 2.0, 0.3, 0.9, -1.1, 0.01]);
+        let short = [0.5, -1.25, 3.0, 0.0078125, -0.75, 2.5, 1.0, -96.0, 0.25, 0.125, 7.0, -2.0];
+        let long = short.map(|value: f32| value + 1e-4);
+        for (values, expected) in [(short, DType::BF16), (long, DType::F32)] {
+            let (kept, whole) = (kernels.keep(3, 4, values.to_vec()), kernels.upload(3, 4, values.to_vec()));
+            assert_eq!(kept.dtype(), expected);
+            let product = |weight: &Tensor<2>| kernels.download(&kernels.linear(&x, weight, None, None)).unwrap();
+            assert_eq!(product(&kept), product(&whole));
+            let gradient = kernels.upload(2, 3, vec![1.0, -0.5, 0.3, 0.2, 0.7, -0.9]);
+            let back = |weight: &Tensor<2>| kernels.download(&kernels.linear_backward(&gradient, weight, None)).unwrap();
+            assert_eq!(back(&kept), back(&whole));
+        }
     }
 }
