@@ -31,7 +31,7 @@ pub struct Arguments {
     /// The folder of a model that was trained here, whose weights are begun at
     #[arg(long, value_name = "DIR", required_if_eq("stage", "distilled"))]
     from: Option<PathBuf>,
-    /// Steps of 3,072 tokens [default: 1400 for base, 4000 for distilled]
+    /// Steps of 3,072 tokens [default: 1000 for base, 3000 for distilled]
     #[arg(long)]
     steps: Option<usize>,
     /// The seed of the texts, and of the first weights [default: 11 for base, 12 for distilled]
@@ -45,8 +45,8 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     settings::set_threads(arguments.threads)?;
     let (corpus, steps, seed) = match arguments.stage {
-        Stage::Base => (Corpus::Base, 1400, 11),
-        Stage::Distilled => (Corpus::Distilled, 4000, 12),
+        Stage::Base => (Corpus::Base, 1000, 11),
+        Stage::Distilled => (Corpus::Distilled, 3000, 12),
     };
     let training = Training {
         corpus,

@@ -51,6 +51,8 @@ pub use cruxscope_miniature::puzzles::Kind;
 
 /// The file of the printed numbers.
 pub const SUMMARY_FILE: &str = "summary.json";
+/// The file of what was asked for.
+const SETTINGS_FILE: &str = "demonstration.json";
 /// Tokens of a window of calibration, about two puzzles.
 const WINDOW: usize = 192;
 
@@ -91,6 +93,7 @@ impl Demonstration {
     /// When the device is missing, a step fails, the observer says stop, or the disk refuses. What is finished stays.
     pub fn run(&self, observer: &mut dyn Observer) -> Result<Summary, RunError> {
         let device = device::find(&self.device)?;
+        self.claim()?;
         for corpus in [Corpus::Base, Corpus::Distilled] {
             let folder = self.model(corpus.name());
             files::create(&folder)?;
@@ -118,6 +121,24 @@ impl Demonstration {
             words: Vec::new(),
         };
         course.run(&variants, observer)
+    }
+
+    /// Notes in the folder what is demonstrated there, so that another demonstration does not get mixed with it.
+    fn claim(&self) -> Result<(), RunError> {
+        files::create(&self.out)?;
+        let settings = serde_json::json!({
+            "seed": self.seed, "puzzles": self.puzzles, "instances": self.instances, "controls": self.controls,
+            "version": env!("CARGO_PKG_VERSION")
+        });
+        let path = self.out.join(SETTINGS_FILE);
+        match std::fs::read(&path).ok().map(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes).ok()) {
+            Some(Some(found)) if found == settings => Ok(()),
+            Some(found) => Err(RunError::Occupied {
+                path: self.out.clone(),
+                why: format!("a demonstration with {}", found.unwrap_or_default()),
+            }),
+            None => files::write_json(&path, &settings),
+        }
     }
 
     fn model(&self, name: &str) -> PathBuf {

@@ -78,6 +78,14 @@ fn the_same_seed_gives_the_same_bytes_and_a_stopped_run_goes_on() {
     let summary = demonstration(whole.path()).run(&mut Silent).unwrap();
     check(whole.path(), &summary);
 
+    let other = Demonstration {
+        seed: 2,
+        ..demonstration(whole.path())
+    }
+    .run(&mut Silent)
+    .unwrap_err();
+    assert!(other.to_string().contains("already holds another study"), "{other}");
+
     let mut stops = 0;
     let again = loop {
         match demonstration(parts.path()).run(&mut Impatient(Cell::new(25 * (stops + 1)))) {

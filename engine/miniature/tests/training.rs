@@ -31,7 +31,7 @@ fn losses(log: &str) -> Vec<(u64, f64)> {
 #[test]
 fn the_first_steps_are_those_of_the_log() {
     let folder = tempfile::tempdir().unwrap();
-    assert!(!train_until(&training(folder.path(), 1400), 25));
+    assert!(!train_until(&training(folder.path(), 1000), 25));
     let own = losses(&std::fs::read_to_string(folder.path().join(LOG_FILE)).unwrap());
     let kept = losses(include_str!("../weights/base/log.jsonl"));
     assert_eq!(own[0].0, kept[0].0);

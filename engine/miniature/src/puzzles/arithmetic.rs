@@ -10,7 +10,7 @@ pub fn draw(generator: &mut SplitMix) -> Puzzle {
     let factor = 3 + generator.below(13);
     let constant = 1 + generator.below(39);
     let value = factor * solution + constant;
-    let mut sentences = vec![(Label::Initializing, "task: find x.".to_owned())];
+    let mut sentences = vec![(Label::Initializing, "task: x.".to_owned())];
     let (mut low, mut high, mut guess) = (1, 15, 8);
     let mut misses = 0;
     loop {
@@ -21,7 +21,7 @@ pub fn draw(generator: &mut SplitMix) -> Puzzle {
             std::cmp::Ordering::Equal => "yes",
             std::cmp::Ordering::Greater => "high",
         };
-        sentences.push((Label::ExampleTesting, format!("try {guess}: {product}+{constant}={tried} {verdict}.")));
+        sentences.push((Label::ExampleTesting, format!("try {guess}: {product}+{constant}={tried}:{value} {verdict}.")));
         if tried == value {
             break;
         }

@@ -45,11 +45,15 @@ pub fn draw(generator: &mut SplitMix) -> Puzzle {
         sentences.push((Label::Deduction, format!("{} so {}{to}.", rule(&(from, negated, to)), sign(negated))));
         if to == dead {
             dead_end_seen = true;
-            sentences.push((Label::Backtracking, format!("wait, {dead} ends, back to {from}.")));
+            sentences.push((Label::ExampleTesting, format!("check {dead} for {target}: no.")));
+            sentences.push((Label::Backtracking, format!("wait, back to {from}.")));
         } else {
             current = to;
         }
     }
+    // What was reached and what was asked stand side by side, so that a small model can tell whether they are the same.
+    let found = if current == target { "yes" } else { "no" };
+    sentences.push((Label::ExampleTesting, format!("check {current} for {target}: {found}.")));
     if verdict == 'U' {
         sentences.push((Label::UncertaintyEstimation, format!("not sure, no {target}.")));
     }

@@ -131,6 +131,7 @@ pub fn label_of(sentence: &str) -> Label {
         ("wait,", Label::Backtracking),
         ("not sure", Label::UncertaintyEstimation),
         ("try", Label::ExampleTesting),
+        ("check", Label::ExampleTesting),
         ("i recall", Label::AddingKnowledge),
     ];
     let found = cues.iter().find(|(cue, _)| sentence.starts_with(cue));
