@@ -136,6 +136,12 @@ impl Checkpoint {
         layer_of(&self.store, &self.config, layer)
     }
 
+    /// Says that a layer will be read soon; the system fetches it from the disk meanwhile. A layer that is not there is no matter.
+    pub fn expect(&self, layer: usize) {
+        let prefix = layer_tensor(layer, "");
+        self.store.expect(|name| name.starts_with(&prefix));
+    }
+
     /// Lets go of the memory that reading has filled so far, where a model is read once and layer by layer; nothing else changes.
     pub fn release(&self) {
         self.store.release();

@@ -159,6 +159,19 @@ impl Store {
         }
     }
 
+    /// Has the system read the bytes of these tensors ahead, beside whatever is computed meanwhile.
+    pub fn expect(&self, is_wanted: impl Fn(&str) -> bool) {
+        #[cfg(unix)]
+        for tensor in self.tensors.iter().filter(|(name, _)| is_wanted(name)).map(|(_, tensor)| tensor) {
+            if let Some(file) = self.files.get(tensor.file) {
+                // Advice that is not taken leaves everything as it was.
+                file.map.advise_range(memmap2::Advice::WillNeed, tensor.offset, tensor.length).ok();
+            }
+        }
+        #[cfg(not(unix))]
+        let _ = is_wanted;
+    }
+
     /// Lets go of all pages that were read.
     pub fn release(&self) {
         self.files.iter().for_each(StoreFile::release);

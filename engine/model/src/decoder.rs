@@ -1,5 +1,6 @@
 //! A checkpoint's layers brought to a device: all kept there, or one at a time.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cruxscope_checkpoint::{Checkpoint, LayerWeights, Matrix, ModelConfig};
@@ -53,6 +54,8 @@ pub struct Decoder<K: Kernels> {
     layers: Mutex<Vec<Option<Arc<Layer<K>>>>>,
     head: Mutex<Option<Arc<Vec<K::Matrix>>>>,
     final_norm: K::Matrix,
+    /// The layer that was read last, to tell in which direction the model is gone through.
+    last: AtomicUsize,
 }
 
 impl<K: Kernels> Decoder<K> {
@@ -71,6 +74,7 @@ impl<K: Kernels> Decoder<K> {
             layers,
             head: Mutex::new(None),
             final_norm,
+            last: AtomicUsize::new(0),
         })
     }
 
@@ -113,7 +117,15 @@ impl<K: Kernels> Decoder<K> {
         if let Some(Some(layer)) = kept.get(layer) {
             return Ok(layer.clone());
         }
-        let brought = Arc::new(self.bring(self.checkpoint.layer(layer)?));
+        let weights = self.checkpoint.layer(layer)?;
+        if self.residence == Residence::Streamed {
+            // The next layer comes from the disk while this one is computed with.
+            let before = self.last.swap(layer, Ordering::Relaxed);
+            self.checkpoint.expect(if layer >= before { layer + 1 } else { layer.saturating_sub(1) });
+        }
+        let brought = Arc::new(self.bring(weights));
+        // What was read stands in float32 now; the pages of the file need not be held as well.
+        self.checkpoint.release();
         if self.residence == Residence::Resident
             && let Some(place) = kept.get_mut(layer)
         {
@@ -135,6 +147,7 @@ impl<K: Kernels> Decoder<K> {
         let mut parts = Vec::new();
         for first in (0..vocabulary).step_by(HEAD_PART) {
             parts.push(self.keep(self.checkpoint.head_rows(first..vocabulary.min(first + HEAD_PART))?));
+            self.checkpoint.release();
         }
         let head = Arc::new(parts);
         if self.residence == Residence::Resident {
