@@ -100,7 +100,7 @@ fn print_summary(summary: &Summary) -> Result<(), Failure> {
     for row in &summary.rows {
         if row.experiment != experiment {
             experiment = &row.experiment;
-            print_text(&format!("\n{experiment}\n{:<54}{kinds}{:>22}", "accuracy in %", "together, 95 %"))?;
+            print_text(&format!("\n{experiment}\n{:<70}{kinds}{:>22}", "accuracy in %", "together, 95 %"))?;
         }
         print_text(&line_of(row))?;
     }
@@ -126,5 +126,5 @@ fn line_of(row: &Row) -> String {
     let kinds: String = row.kinds.iter().map(|share| format!("{:>12.0}", share.percent)).collect();
     let [low, high] = row.together.interval;
     let together = format!("{:.1} [{low:.1}, {high:.1}]", row.together.percent);
-    format!("{name:<54}{kinds}{together:>22}")
+    format!("{name:<70}{kinds}{together:>22}")
 }

@@ -29,7 +29,7 @@ use cruxscope_compress::CompressError;
 use cruxscope_miniature::{Corpus, embedded};
 use cruxscope_model::decoder::Residence;
 use cruxscope_model::device::{self, ChosenDevice};
-use cruxscope_run::compress::{Basis, CompressSettings, Compression};
+use cruxscope_run::compress::{Basis, CompressSettings, Compression, report_of};
 use cruxscope_run::instances::TraceSettings;
 use cruxscope_run::interpret::{InterpretSettings, PlannedRun};
 use cruxscope_run::machine::duration_in_words;
@@ -45,7 +45,7 @@ use material::Material;
 use side_by_side::{Desk, Message, side_by_side};
 use tables::Asked;
 pub use tables::{ALONE, COMPRESSED, LOST, Lost, PROTECTED, Row, Share, Summary, title};
-use variants::{Variant, main_variants, rounding};
+use variants::{ROUNDED, Variant, main_variants, rounding};
 
 pub use cruxscope_miniature::puzzles::Kind;
 
@@ -79,8 +79,8 @@ impl Default for Demonstration {
             out: PathBuf::from("demo"),
             device: "cpu".into(),
             seed: 1,
-            puzzles: 60,
-            instances: 15,
+            puzzles: 50,
+            instances: 12,
             controls: 5,
         }
     }
@@ -224,12 +224,12 @@ impl Course<'_> {
         let mut rounded = None;
         for (variant, (one, study)) in variants.iter().zip(made) {
             asked.push(one);
-            if variant.name == "rtn-3" {
+            if variant.name == ROUNDED {
                 rounded = study;
             }
         }
         let rounded = rounded.ok_or_else(|| RunError::Recipe {
-            why: "no model was rounded to three bits".into(),
+            why: "no model was rounded as the selective experiments need it".into(),
         })?;
 
         let (seed, controls) = (demonstration.seed, demonstration.controls);
@@ -356,7 +356,10 @@ impl Site<'_> {
             packed: None,
             basis: Basis::Original,
         };
-        Compression::prepare(&settings)?.run(&mut Quiet(desk))?;
+        // The report is written last, so that a folder with one is whole; and the folder of the demonstration is nobody else's.
+        if report_of(&settings.out).is_none() {
+            Compression::prepare(&settings)?.run(&mut Quiet(desk))?;
+        }
         desk.done(COMPRESSING);
         Ok(Asked {
             experiment,

@@ -8,12 +8,12 @@ use cruxscope_study::{Comparison, Component, Ranks, ShiftView, SplitMix, Study};
 
 use crate::variants::{Variant, rounding};
 
-/// Components of a set: about a tenth of the 42.
-pub const SIZE: usize = 4;
-/// Bits to which a set alone is rounded; fewer than for a whole model, since a tenth of it hurts less.
+/// Components of a set: about a fifth of the 42.
+pub const SIZE: usize = 8;
+/// Bits to which a set alone is rounded.
 pub const ALONE_BITS: u8 = 2;
 /// Bits to which all but a set is rounded.
-pub const REST_BITS: u8 = 3;
+pub const REST_BITS: u8 = 2;
 
 /// What a set of components is called, and which it holds.
 type Set = (String, String, Vec<Component>);

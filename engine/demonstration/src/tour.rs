@@ -4,13 +4,13 @@ use cruxscope_study::{Behaviour, COLLECTION_SCHEMA, Collection, Comparison, Comp
 
 use crate::selection::{ALONE_BITS, REST_BITS, SIZE};
 use crate::tables::{ALONE, COMPRESSED, LOST, PROTECTED, Row, Summary, TOGETHER};
-use crate::variants::Variant;
+use crate::variants::{ROUNDED, Variant};
 
 /// What the words are made of.
 pub struct Found<'a> {
     /// All numbers.
     pub summary: &'a Summary,
-    /// The studies of base, distilled, and distilled at three bits.
+    /// The studies of base, distilled, and the rounded one.
     pub studies: [&'a Study; 3],
     /// The compressed models.
     pub variants: &'a [Variant],
@@ -55,7 +55,7 @@ fn stops(found: &Found<'_>) -> Vec<TourStop> {
     let row = |name: &str| summary.row(name);
     let (first, first_share) = largest(&distilled.importance.relative_mean());
     let distilled_place = study_place("distilled");
-    let rounded_place = study_place("rtn-3");
+    let rounded_place = study_place(ROUNDED);
     let puzzles = row("distilled").map_or(0, |row| row.together.of);
     let trace = distilled.manifest.instances.first().map_or("", |instance| instance.id.as_str());
     let mut stops = vec![
@@ -113,11 +113,12 @@ fn stops(found: &Found<'_>) -> Vec<TourStop> {
     }
     if let Some((component, net)) = largest_shift(distilled, rounded) {
         stops.push(stop(
-            "What three bits broke",
+            "What two bits broke",
             format!(
-                "Rounded to {REST_BITS} bits, accuracy goes from {} to {}, and {component} moves most: {:+.1} points.",
+                "Rounded to nearest at 3 bits, accuracy goes from {} to {}; at {REST_BITS} bits to {}, and {component} moves most: {:+.1} points.",
                 percent(row("distilled")),
                 percent(row("rtn-3")),
+                percent(row(ROUNDED)),
                 100.0 * net
             ),
             &[
@@ -221,7 +222,7 @@ fn against_controls(summary: &Summary, prefix: &str, chosen: &[(&str, &str)], wh
 
 fn knowledge(summary: &Summary) -> String {
     let lost: Vec<String> = [
-        ("rtn-3", "Rounding to 3 bits"),
+        (ROUNDED, "Rounding to 2 bits"),
         ("magnitude-50", "pruning half by size"),
         ("sparsegpt-50", "pruning half by SparseGPT"),
     ]

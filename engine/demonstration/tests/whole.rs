@@ -53,7 +53,7 @@ impl Observer for Impatient {
 
 fn check(out: &Path, summary: &Summary) {
     let collection = Collection::from_json(&std::fs::read(out.join(COLLECTION_FILE)).unwrap()).unwrap();
-    assert_eq!(collection.studies.len(), 14);
+    assert_eq!(collection.studies.len(), 18);
     for place in &collection.studies {
         let study = folder::load(&out.join(place)).unwrap();
         assert_eq!(study.manifest.instances.len(), 16, "{place}");
@@ -61,9 +61,9 @@ fn check(out: &Path, summary: &Summary) {
     }
     assert!(collection.tour.len() >= 8);
     let results = Results::from_json(&std::fs::read(out.join(RESULTS_FILE)).unwrap()).unwrap();
-    // Five scores of each of the 20 models, and three of what each of the 12 compressions took.
-    assert_eq!(summary.rows.len(), 2 + 12 + 3 + 3);
-    assert_eq!(results.scores.len(), 20 * 5 + 12 * 3);
+    // Five scores of each of the 24 models, and three of what each of the 16 compressions took.
+    assert_eq!(summary.rows.len(), 2 + 16 + 3 + 3);
+    assert_eq!(results.scores.len(), 24 * 5 + 16 * 3);
     assert!(out.join("studies/distilled/validation.json").is_file());
     assert!(out.join(SUMMARY_FILE).is_file());
     let [base, distilled] = ["base", "distilled"].map(|name| summary.row(name).unwrap());
