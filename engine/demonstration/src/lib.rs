@@ -342,10 +342,7 @@ impl Site<'_> {
     }
 
     fn compressed(&self, variant: &Variant, experiment: &'static str, material: &Material, desk: &Desk<'_>) -> Result<Asked, RunError> {
-        let words = match variant.setting.split_once(':') {
-            Some((set, _)) => format!("{}, {set}", variant.compression),
-            None => variant.compression.clone(),
-        };
+        let words = &variant.compression;
         desk.begin(&format!("compressing by {words}"))?;
         let settings = CompressSettings {
             model: self.demonstration.model("distilled"),
@@ -367,7 +364,7 @@ impl Site<'_> {
             model: "Distilled",
             compression: variant.compression.clone(),
             setting: variant.setting.clone(),
-            examination: self.ask(&variant.name, &words, Corpus::Distilled, desk)?,
+            examination: self.ask(&variant.name, words, Corpus::Distilled, desk)?,
         })
     }
 

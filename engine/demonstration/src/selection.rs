@@ -33,7 +33,7 @@ pub fn alone(study: &Study, seed: u64, controls: usize) -> Result<Vec<Variant>, 
         let list = list_of(&components);
         Ok(Variant {
             name: format!("alone-{name}"),
-            compression: format!("RTN, {ALONE_BITS} bits, {SIZE} of {}", order.len()),
+            compression: format!("RTN, {ALONE_BITS} bits, {}", short(&words)),
             setting: format!("only {words}: {}", list.replace(',', " ")),
             recipe: Recipe::of(rounding(ALONE_BITS)?, Some(&list), None),
         })
@@ -59,7 +59,7 @@ pub fn protected(study: &Study, compressed: &Study, seed: u64, controls: usize) 
         let list = list_of(&components);
         Ok(Variant {
             name: format!("all-but-{name}"),
-            compression: format!("RTN, {REST_BITS} bits, all but {SIZE} of {}", shifted.len()),
+            compression: format!("RTN, {REST_BITS} bits, {}", short(&words)),
             setting: format!("kept {words}: {}", list.replace(',', " ")),
             recipe: Recipe::of(rounding(REST_BITS).map_err(crate::impossible)?, None, Some(&list)),
         })
@@ -76,6 +76,11 @@ fn random(seed: u64, controls: usize, of: usize) -> Vec<Set> {
             (format!("random-{draw}"), format!("random, draw {draw}"), components)
         })
         .collect()
+}
+
+/// The words of a set where there is little room: the experiment says whether it is rounded or kept.
+fn short(words: &str) -> String {
+    words.trim_start_matches("the ").replace(", draw", "")
 }
 
 fn list_of(components: &[Component]) -> String {
