@@ -1,6 +1,8 @@
 //! The whole method, end to end, on few puzzles: everything is written, the same seed gives the same bytes, and a run that was
 //! stopped goes on.
 
+#![allow(clippy::unwrap_used)] // helpers of tests, outside their functions
+
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,5 +1,7 @@
 //! Training again: the first steps are those of the log, and a training that was stopped goes on to the same weights.
 
+#![allow(clippy::unwrap_used)] // helpers of tests, outside their functions
+
 use std::path::Path;
 
 use cruxscope_miniature::{Corpus, LOG_FILE, Report, STATE_FILE, Training};
