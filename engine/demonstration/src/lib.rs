@@ -21,7 +21,7 @@ mod tables;
 mod tour;
 mod variants;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use cruxscope_checkpoint::writer::StoredAs;
@@ -118,7 +118,7 @@ impl Demonstration {
                 + variants.len() as f64 * (COMPRESSING + ASKING + INTERPRETING)
                 + selected as f64 * (COMPRESSING + ASKING)
                 + VALIDATING,
-            words: Vec::new(),
+            words: String::new(),
         };
         course.run(&variants, observer)
     }
@@ -171,7 +171,7 @@ struct Course<'a> {
     done: f64,
     all: f64,
     /// What was turned to last.
-    words: Vec<String>,
+    words: String,
 }
 
 /// A compressed model that is to be made and asked, and interpreted where it is one of the main ones.
@@ -274,14 +274,14 @@ impl Course<'_> {
         let (done, words) = (&mut self.done, &mut self.words);
         let mut tell = |observer: &mut dyn Observer, message: Message| {
             match message {
-                Message::Began(now) => *words = vec![now],
+                Message::Began(now) => *words = now,
                 Message::Done(weight) => *done += weight,
             }
             let share = (*done / all).min(1.0);
             let left = (share > 0.05).then(|| Duration::from_secs_f64(began.elapsed().as_secs_f64() * (1.0 - share) / share));
             let left = left.map_or_else(String::new, |left| format!(", about {} left", duration_in_words(left)));
             observer.event(Event::Preparing {
-                what: format!("{}{left}", words.join(", ")),
+                what: format!("{words}{left}"),
                 share,
             });
         };
@@ -424,9 +424,4 @@ impl Observer for Quiet<'_> {
     fn stop(&self) -> bool {
         self.0.stopped()
     }
-}
-
-/// Whether a folder holds a finished demonstration.
-pub fn is_finished(out: &Path) -> bool {
-    out.join(COLLECTION_FILE).is_file()
 }
