@@ -104,7 +104,7 @@ pub enum AlignmentChoice {
 /// Where a model runs.
 #[derive(Clone, Debug, Args)]
 pub struct Machine {
-    /// Where to compute: cpu, vulkan, wgpu, cuda, or one of several such as cuda:1; `cruxscope devices` lists them
+    /// Where to compute: cpu, vulkan, wgpu, cuda, or one of several such as cuda:1; `cruxscope devices` lists them; cuda@bfloat16 takes products in bfloat16
     #[arg(long, default_value = "cpu")]
     pub device: String,
     /// Where weights live: in memory if they fit, or read layer by layer

@@ -1,9 +1,9 @@
 //! A checkpoint's layers brought to a device: all kept there, or one at a time.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 
-use cruxscope_checkpoint::{Checkpoint, LayerWeights, Matrix, ModelConfig};
+use cruxscope_checkpoint::{Checkpoint, CheckpointError, LayerWeights, Matrix, ModelConfig};
 
 use crate::ModelError;
 use crate::block::Site;
@@ -18,7 +18,7 @@ const HEAD_PART: usize = 16_384;
 pub enum Residence {
     /// Every layer is read once and kept.
     Resident,
-    /// A layer is read when it is needed and dropped after; the head likewise.
+    /// A layer is dropped once it is used, and the next one read and converted meanwhile; the head is read when it is needed.
     Streamed,
 }
 
@@ -54,8 +54,17 @@ pub struct Decoder<K: Kernels> {
     layers: Mutex<Vec<Option<Arc<Layer<K>>>>>,
     head: Mutex<Option<Arc<Vec<K::Matrix>>>>,
     final_norm: K::Matrix,
-    /// The layer that was read last, to tell in which direction the model is gone through.
-    last: AtomicUsize,
+    stream: Mutex<Stream<K>>,
+}
+
+/// Layers on their way from the disk.
+struct Stream<K: Kernels> {
+    /// The layer that was asked for last, and whether the model was gone through from below then.
+    before: Option<(usize, bool)>,
+    /// The layer that is likely to be asked for next, and the thread that reads it.
+    coming: Option<(usize, JoinHandle<Result<LayerWeights, CheckpointError>>)>,
+    /// The last layer, at which a pass turns back: it is asked for twice running.
+    turning: Option<Arc<Layer<K>>>,
 }
 
 impl<K: Kernels> Decoder<K> {
@@ -74,7 +83,11 @@ impl<K: Kernels> Decoder<K> {
             layers,
             head: Mutex::new(None),
             final_norm,
-            last: AtomicUsize::new(0),
+            stream: Mutex::new(Stream {
+                before: None,
+                coming: None,
+                turning: None,
+            }),
         })
     }
 
@@ -113,25 +126,70 @@ impl<K: Kernels> Decoder<K> {
     /// # Errors
     /// When the checkpoint cannot be read.
     pub fn layer(&self, layer: usize) -> Result<Arc<Layer<K>>, ModelError> {
+        if self.residence == Residence::Streamed {
+            return self.streamed(layer);
+        }
         let mut kept = self.layers.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(Some(layer)) = kept.get(layer) {
             return Ok(layer.clone());
         }
-        let weights = self.checkpoint.layer(layer)?;
-        if self.residence == Residence::Streamed {
-            // The next layer comes from the disk while this one is computed with.
-            let before = self.last.swap(layer, Ordering::Relaxed);
-            self.checkpoint.expect(if layer >= before { layer + 1 } else { layer.saturating_sub(1) });
-        }
-        let brought = Arc::new(self.bring(weights));
-        // What was read stands in float32 now; the pages of the file need not be held as well.
-        self.checkpoint.release();
-        if self.residence == Residence::Resident
-            && let Some(place) = kept.get_mut(layer)
-        {
+        let brought = Arc::new(self.bring(self.read(layer)?));
+        if let Some(place) = kept.get_mut(layer) {
             *place = Some(brought.clone());
         }
         Ok(brought)
+    }
+
+    /// A layer that is not kept. The one after it, in the direction the model is gone through, is read by another thread.
+    fn streamed(&self, layer: usize) -> Result<Arc<Layer<K>>, ModelError> {
+        let mut stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = layer + 1 == self.config().layers;
+        let turning = stream.turning.take().filter(|_| last);
+        let rising = turning.is_none()
+            && match stream.before {
+                Some((before, rising)) if before == layer => rising,
+                Some((before, _)) => layer > before || layer == 0,
+                None => true,
+            };
+        let coming = stream.coming.take();
+        let brought = match turning {
+            Some(turning) => turning,
+            None => {
+                // What a reader that broke off was to read is read here instead.
+                let ready = coming.filter(|(index, _)| *index == layer).and_then(|(_, reader)| reader.join().ok());
+                Arc::new(self.bring(match ready {
+                    Some(weights) => weights?,
+                    None => self.read(layer)?,
+                }))
+            }
+        };
+        let next = if rising { Some(layer + 1).filter(|_| !last) } else { layer.checked_sub(1) };
+        stream.coming = next.and_then(|next| self.read_ahead(next));
+        if last && rising {
+            stream.turning = Some(brought.clone());
+        }
+        stream.before = Some((layer, rising));
+        Ok(brought)
+    }
+
+    /// A layer out of the checkpoint, in float32; the pages of the file need not be held as well.
+    fn read(&self, layer: usize) -> Result<LayerWeights, CheckpointError> {
+        let weights = self.checkpoint.layer(layer);
+        self.checkpoint.release();
+        weights
+    }
+
+    /// Begins to read a layer; nothing where no thread can be had.
+    fn read_ahead(&self, layer: usize) -> Option<(usize, JoinHandle<Result<LayerWeights, CheckpointError>>)> {
+        let checkpoint = self.checkpoint.clone();
+        let read = move || {
+            checkpoint.expect(layer);
+            let weights = checkpoint.layer(layer);
+            checkpoint.release();
+            weights
+        };
+        let reader = std::thread::Builder::new().name(format!("reads layer {layer}")).spawn(read).ok()?;
+        Some((layer, reader))
     }
 
     /// The vocabulary head in parts of rows, each `[part, hidden]`.

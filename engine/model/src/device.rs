@@ -5,7 +5,7 @@
 
 use burn::tensor::Device;
 
-use crate::kernels::tensors::TensorKernels;
+use crate::kernels::tensors::{Precision, TensorKernels};
 use crate::{ModelError, with_kernels};
 
 /// One kind of device, whether it is here or not.
@@ -79,23 +79,37 @@ pub fn list() -> Vec<DeviceEntry> {
     entries
 }
 
-/// Finds a device by name, such as `cpu`, `vulkan` or `cuda:1`.
+/// Finds a device by name, such as `cpu`, `vulkan` or `cuda:1`; `cuda:1@bfloat16` takes the modules' products in bfloat16.
 ///
 /// # Errors
 /// When there is no such device here; the error says why.
 pub fn find(name: &str) -> Result<ChosenDevice, ModelError> {
     let refuse = |why: String| ModelError::Device { asked: name.into(), why };
-    let (kind, index) = match name.split_once(':') {
+    let (place, precision) = match name.split_once('@') {
+        None | Some((_, "float32")) => (name.split('@').next().unwrap_or(name), Precision::Float32),
+        Some((place, "bfloat16")) => (place, Precision::BrainFloat16),
+        Some((_, other)) => return Err(refuse(format!("\"{other}\" is no precision; known are float32 and bfloat16"))),
+    };
+    let (kind, index) = match place.split_once(':') {
         Some((kind, index)) => (
             kind,
             index.parse::<usize>().map_err(|_| refuse(format!("\"{index}\" is no number of a device")))?,
         ),
-        None => (name, 0),
+        None => (place, 0),
+    };
+    let tensors = |device: Device, place: &str| {
+        let kernels = TensorKernels::new(device, place).with_precision(precision);
+        kernels
+            .map(ChosenDevice::Tensors)
+            .ok_or_else(|| refuse("this device does not know bfloat16".into()))
     };
     match kind {
+        "cpu" | "reference" if precision != Precision::Float32 => {
+            return Err(refuse("products in bfloat16 are for accelerators; leave \"@bfloat16\" out".into()));
+        }
         "cpu" => return Ok(ChosenDevice::Cpu),
         "reference" => return Ok(ChosenDevice::Reference),
-        "flex" => return Ok(ChosenDevice::Tensors(TensorKernels::new(Device::flex(), "flex"))),
+        "flex" => return tensors(Device::flex(), "flex"),
         _ => {}
     }
     match accelerators().into_iter().find(|(known, _)| *known == kind) {
@@ -107,7 +121,7 @@ pub fn find(name: &str) -> Result<ChosenDevice, ModelError> {
                 .into_iter()
                 .nth(index)
                 .ok_or_else(|| refuse(format!("{count} of this kind were found")))?;
-            Ok(ChosenDevice::Tensors(TensorKernels::new(device, name)))
+            tensors(device, place)
         }
     }
 }
@@ -180,4 +194,24 @@ fn found(kind: burn::tensor::DeviceType, none: &str) -> Found {
     let devices: Vec<Device> =
         std::panic::catch_unwind(|| Device::enumerate(kind).into_iter().collect()).map_err(|_| format!("{none} (the driver failed while it was asked)"))?;
     if devices.is_empty() { Err(none.into()) } else { Ok(devices) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_precision_stands_behind_the_device_and_is_refused_where_it_means_nothing() {
+        assert_eq!(find("flex").unwrap().describe(), "flex, float32");
+        assert_eq!(find("flex@float32").unwrap().describe(), "flex, float32");
+        assert_eq!(find("flex@bfloat16").unwrap().describe(), "flex, products in bfloat16, else float32");
+        for (name, said) in [
+            ("cpu@bfloat16", "for accelerators"),
+            ("flex@int4", "known are float32 and bfloat16"),
+            ("tpu@bfloat16", "no such kind"),
+        ] {
+            let error = find(name).err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(error.contains(said) && error.contains(name), "{error}");
+        }
+    }
 }

@@ -3,6 +3,8 @@
 //! Attention goes in tiles of queries, so nothing of size tokens x tokens is ever held; the tile shrinks as the keys grow.
 //! Activations and sums are float32. Weights that bfloat16 holds exactly are kept in it where the device knows it, which halves
 //! the memory they take, and become float32 one matrix at a time for the product that needs them: the numbers are the same.
+//! Under [`Precision::BrainFloat16`] the products of modules are taken in bfloat16 themselves, as matrix units of cards do them
+//! fastest; the stream between the modules, norms, attention, losses and sums stay float32.
 
 mod generation;
 
@@ -18,17 +20,49 @@ const SCORES: usize = 8 << 20;
 /// Rows that are summed in float32 before float64 takes over.
 const SUMMED_ROWS: usize = 512;
 
+/// What the operands of the modules' products are rounded to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// Not at all.
+    #[default]
+    Float32,
+    /// To bfloat16, weights that need more included; what a product gives is rounded to it too.
+    BrainFloat16,
+}
+
 /// Kernels over burn tensors on one device.
 #[derive(Clone, Debug)]
 pub struct TensorKernels {
     device: Device,
     name: String,
+    precision: Precision,
 }
 
 impl TensorKernels {
     /// Kernels on a device that has been found to be there (see [`crate::device`]); `name` is for manifests.
     pub fn new(device: Device, name: impl Into<String>) -> Self {
-        Self { device, name: name.into() }
+        Self {
+            device,
+            name: name.into(),
+            precision: Precision::Float32,
+        }
+    }
+
+    /// The same with another precision; nothing where the device does not know its numbers.
+    pub fn with_precision(self, precision: Precision) -> Option<Self> {
+        let known = precision == Precision::Float32 || self.device.supports_dtype(DType::BF16);
+        known.then_some(Self { precision, ..self })
+    }
+
+    /// Bytes that [`Kernels::keep`] takes for a weight, given whether bfloat16 holds it exactly.
+    pub fn bytes_of_weight(&self, short: bool) -> u64 {
+        let halved = self.device.supports_dtype(DType::BF16) && (short || self.precision == Precision::BrainFloat16);
+        if halved { 2 } else { 4 }
+    }
+
+    /// Whether the device computes in the host's own memory.
+    pub fn is_host(&self) -> bool {
+        self.name.starts_with("flex")
     }
 
     fn floats<const D: usize>(&self, values: Vec<f32>, shape: [usize; D]) -> Tensor<D> {
@@ -125,7 +159,21 @@ impl TensorKernels {
         (Tensor::cat(dq, 0), by_token(dk), by_token(dv))
     }
 
-    /// A weight as products take it.
+    /// x times a weight, or its transpose, in the precision of products.
+    fn product(&self, x: &Tensor<2>, weight: &Tensor<2>, orient: fn(Tensor<2>) -> Tensor<2>) -> Tensor<2> {
+        match self.precision {
+            Precision::Float32 => x.clone().matmul(orient(Self::whole(weight))),
+            Precision::BrainFloat16 => {
+                let weight = match weight.dtype() {
+                    DType::BF16 => weight.clone(),
+                    _ => weight.clone().cast(DType::BF16),
+                };
+                x.clone().cast(DType::BF16).matmul(orient(weight)).cast(DType::F32)
+            }
+        }
+    }
+
+    /// A weight in float32.
     fn whole(weight: &Tensor<2>) -> Tensor<2> {
         match weight.dtype() {
             DType::F32 => weight.clone(),
@@ -142,7 +190,10 @@ impl Kernels for TensorKernels {
     type Matrix = Tensor<2>;
 
     fn describe(&self) -> String {
-        format!("{}, float32", self.name)
+        match self.precision {
+            Precision::Float32 => format!("{}, float32", self.name),
+            Precision::BrainFloat16 => format!("{}, products in bfloat16, else float32", self.name),
+        }
     }
 
     fn upload(&self, rows: usize, columns: usize, values: Vec<f32>) -> Tensor<2> {
@@ -150,8 +201,8 @@ impl Kernels for TensorKernels {
     }
 
     fn keep(&self, rows: usize, columns: usize, values: Vec<f32>) -> Tensor<2> {
-        let exact = values.iter().all(|value| value.to_bits() & 0xFFFF == 0);
-        if !exact || !self.device.supports_dtype(DType::BF16) {
+        let short = values.iter().all(|value| value.to_bits() & 0xFFFF == 0);
+        if self.bytes_of_weight(short) == 4 {
             return self.upload(rows, columns, values);
         }
         let short: Vec<bf16> = values.into_iter().map(bf16::from_f32).collect();
@@ -201,7 +252,7 @@ impl Kernels for TensorKernels {
     }
 
     fn linear(&self, x: &Tensor<2>, weight: &Tensor<2>, bias: Option<&Tensor<2>>, onto: Option<Tensor<2>>) -> Tensor<2> {
-        let mut y = x.clone().matmul(Self::whole(weight).transpose());
+        let mut y = self.product(x, weight, Tensor::transpose);
         if let Some(bias) = bias {
             y = y + bias.clone();
         }
@@ -212,7 +263,7 @@ impl Kernels for TensorKernels {
     }
 
     fn linear_backward(&self, gradient: &Tensor<2>, weight: &Tensor<2>, onto: Option<Tensor<2>>) -> Tensor<2> {
-        let dx = gradient.clone().matmul(Self::whole(weight));
+        let dx = self.product(gradient, weight, |weight| weight);
         match onto {
             Some(onto) => onto + dx,
             None => dx,
@@ -342,8 +393,13 @@ impl Kernels for TensorKernels {
             .zip(&high)
             .map(|(value, high)| (value - f64::from(*high)) as f32)
             .collect();
-        let main = self.host("means", self.linear(&self.floats(high, [k, inputs]), weight, bias, None))?;
-        let rest = self.host("means", self.linear(&self.floats(low, [k, inputs]), weight, None, None))?;
+        // Differences of means are small beside the means, so these few products are float32 under either precision.
+        let exact = Self {
+            precision: Precision::Float32,
+            ..self.clone()
+        };
+        let main = self.host("means", exact.linear(&self.floats(high, [k, inputs]), weight, bias, None))?;
+        let rest = self.host("means", exact.linear(&self.floats(low, [k, inputs]), weight, None, None))?;
         let sums: Vec<f64> = main.into_iter().zip(rest).map(|(main, rest)| f64::from(main) + f64::from(rest)).collect();
         Ok(sums.chunks_exact(outputs).map(<[f64]>::to_vec).collect())
     }
@@ -352,6 +408,30 @@ impl Kernels for TensorKernels {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bfloat16_products_are_as_near_as_their_rounding() {
+        let exact = TensorKernels::new(Device::flex(), "flex");
+        let short = exact.clone().with_precision(Precision::BrainFloat16).unwrap();
+        assert_ne!(exact.describe(), short.describe());
+        let (rows, inputs, outputs) = (5, 96, 64);
+        let values = |count: usize, step: f32| (0..count).map(|place| (place as f32 * step).sin()).collect::<Vec<f32>>();
+        let run = |kernels: &TensorKernels| {
+            let weight = kernels.keep(outputs, inputs, values(outputs * inputs, 0.37));
+            let onto = kernels.upload(rows, outputs, vec![1000.0; rows * outputs]);
+            let y = kernels.linear(&kernels.upload(rows, inputs, values(rows * inputs, 0.73)), &weight, None, Some(onto));
+            let x = kernels.linear_backward(&kernels.upload(rows, outputs, values(rows * outputs, 0.51)), &weight, None);
+            (weight.dtype(), kernels.download(&y).unwrap(), kernels.download(&x).unwrap())
+        };
+        let ((long, y, x), (kept, short_y, short_x)) = (run(&exact), run(&short));
+        assert_eq!((long, kept), (DType::F32, DType::BF16));
+        // Both operands are off by 2^-9 at most, each product of theirs is at most 1, so a sum of n of them is off by n / 256. What
+        // it is added to is not rounded: bfloat16 knows only every fourth number near 1000.
+        for (exact, short, terms) in [(&y, &short_y, inputs), (&x, &short_x, outputs)] {
+            let distance = exact.iter().zip(short).map(|(exact, short)| (exact - short).abs()).fold(0.0, f32::max);
+            assert!(distance > 0.0 && distance < terms as f32 / 256.0, "{distance}");
+        }
+    }
 
     #[test]
     fn a_weight_is_kept_short_only_where_nothing_is_lost() {
