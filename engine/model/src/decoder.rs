@@ -133,7 +133,7 @@ impl<K: Kernels> Decoder<K> {
         if let Some(Some(layer)) = kept.get(layer) {
             return Ok(layer.clone());
         }
-        let brought = Arc::new(self.bring(self.read(layer)?));
+        let brought = Arc::new(self.bring(read(&self.checkpoint, layer)?));
         if let Some(place) = kept.get_mut(layer) {
             *place = Some(brought.clone());
         }
@@ -159,7 +159,7 @@ impl<K: Kernels> Decoder<K> {
                 let ready = coming.filter(|(index, _)| *index == layer).and_then(|(_, reader)| reader.join().ok());
                 Arc::new(self.bring(match ready {
                     Some(weights) => weights?,
-                    None => self.read(layer)?,
+                    None => read(&self.checkpoint, layer)?,
                 }))
             }
         };
@@ -172,21 +172,12 @@ impl<K: Kernels> Decoder<K> {
         Ok(brought)
     }
 
-    /// A layer out of the checkpoint, in float32; the pages of the file need not be held as well.
-    fn read(&self, layer: usize) -> Result<LayerWeights, CheckpointError> {
-        let weights = self.checkpoint.layer(layer);
-        self.checkpoint.release();
-        weights
-    }
-
     /// Begins to read a layer; nothing where no thread can be had.
     fn read_ahead(&self, layer: usize) -> Option<(usize, JoinHandle<Result<LayerWeights, CheckpointError>>)> {
         let checkpoint = self.checkpoint.clone();
         let read = move || {
             checkpoint.expect(layer);
-            let weights = checkpoint.layer(layer);
-            checkpoint.release();
-            weights
+            read(&checkpoint, layer)
         };
         let reader = std::thread::Builder::new().name(format!("reads layer {layer}")).spawn(read).ok()?;
         Some((layer, reader))
@@ -268,4 +259,11 @@ impl<K: Kernels> Decoder<K> {
             biases,
         }
     }
+}
+
+/// A layer out of the checkpoint, in float32; the pages of the file need not be held as well.
+fn read(checkpoint: &Checkpoint, layer: usize) -> Result<LayerWeights, CheckpointError> {
+    let weights = checkpoint.layer(layer);
+    checkpoint.release();
+    weights
 }

@@ -86,7 +86,8 @@ pub fn list() -> Vec<DeviceEntry> {
 pub fn find(name: &str) -> Result<ChosenDevice, ModelError> {
     let refuse = |why: String| ModelError::Device { asked: name.into(), why };
     let (place, precision) = match name.split_once('@') {
-        None | Some((_, "float32")) => (name.split('@').next().unwrap_or(name), Precision::Float32),
+        None => (name, Precision::Float32),
+        Some((place, "float32")) => (place, Precision::Float32),
         Some((place, "bfloat16")) => (place, Precision::BrainFloat16),
         Some((_, other)) => return Err(refuse(format!("\"{other}\" is no precision; known are float32 and bfloat16"))),
     };

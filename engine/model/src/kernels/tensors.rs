@@ -54,17 +54,6 @@ impl TensorKernels {
         known.then_some(Self { precision, ..self })
     }
 
-    /// Bytes that [`Kernels::keep`] takes for a weight, given whether bfloat16 holds it exactly.
-    pub fn bytes_of_weight(&self, short: bool) -> u64 {
-        let halved = self.device.supports_dtype(DType::BF16) && (short || self.precision == Precision::BrainFloat16);
-        if halved { 2 } else { 4 }
-    }
-
-    /// Whether the device computes in the host's own memory.
-    pub fn is_host(&self) -> bool {
-        self.name.starts_with("flex")
-    }
-
     fn floats<const D: usize>(&self, values: Vec<f32>, shape: [usize; D]) -> Tensor<D> {
         Tensor::from_data(TensorData::new(values, shape), &self.device)
     }
@@ -201,8 +190,8 @@ impl Kernels for TensorKernels {
     }
 
     fn keep(&self, rows: usize, columns: usize, values: Vec<f32>) -> Tensor<2> {
-        let short = values.iter().all(|value| value.to_bits() & 0xFFFF == 0);
-        if self.bytes_of_weight(short) == 4 {
+        let short = self.precision == Precision::BrainFloat16 || values.iter().all(|value| value.to_bits() & 0xFFFF == 0);
+        if !short || !self.device.supports_dtype(DType::BF16) {
             return self.upload(rows, columns, values);
         }
         let short: Vec<bf16> = values.into_iter().map(bf16::from_f32).collect();
