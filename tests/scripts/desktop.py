@@ -28,16 +28,24 @@ TOOLS = ["Xvfb", "xwd", "convert"]
 
 def screenshot(environment):
     """What the display shows, as a PNG."""
-    dump = subprocess.run(["xwd", "-root", "-silent"], env=environment, capture_output=True, check=True).stdout
-    # The tool would write a palette for a picture of few colours.
-    return subprocess.run(["convert", "xwd:-", "-depth", "8", "PNG24:-"], input=dump, capture_output=True, check=True).stdout
+    # A picture taken while the window is being made can come out damaged; the next one does not.
+    for left in reversed(range(5)):
+        dump = subprocess.run(["xwd", "-root", "-silent"], env=environment, capture_output=True)
+        # The tool would write a palette for a picture of few colours.
+        made = subprocess.run(["convert", "xwd:-", "-depth", "8", "PNG24:-"], input=dump.stdout, capture_output=True)
+        if dump.returncode == 0 and made.returncode == 0:
+            return made.stdout
+        if left:
+            time.sleep(1)
+    raise RuntimeError(f"no screenshot: {len(dump.stdout)} bytes, {dump.stderr.decode(errors='replace')} {made.stderr.decode(errors='replace')}")
 
 
 def start_display(folder):
     """An Xvfb on a free display, and that display's name."""
     reading, writing = os.pipe()
     display = subprocess.Popen(
-        ["Xvfb", "-displayfd", str(writing), "-screen", "0", f"{SIZE}x24", "-nolisten", "tcp"],
+        # Without a reset when the last of its clients leaves, which may be the one that takes pictures.
+        ["Xvfb", "-displayfd", str(writing), "-screen", "0", f"{SIZE}x24", "-nolisten", "tcp", "-noreset"],
         pass_fds=(writing,),
         stdout=subprocess.DEVNULL,
         stderr=open(folder / "xvfb.log", "wb"),

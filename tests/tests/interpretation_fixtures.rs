@@ -9,6 +9,7 @@ use std::sync::Arc;
 use cruxscope_checkpoint::Checkpoint;
 use cruxscope_interpret::Layout;
 use cruxscope_interpret::attribution::{Steering, contribution};
+use cruxscope_interpret::kept::Keep;
 use cruxscope_interpret::part::InstancePart;
 use cruxscope_interpret::pass::{self, Work};
 use cruxscope_interpret::segment::Segment;
@@ -344,6 +345,31 @@ fn tiny_fixtures_on_tensors() {
     }
 }
 
+/// Wherever block inputs, keys and values wait, and wherever weights come from, an instance gives the same part to the bit.
+#[test]
+fn what_is_kept_elsewhere_gives_the_same_parts() {
+    fn on<K: Kernels + Clone>(case: &Case, kernels: K) {
+        let folder = tempfile::tempdir().unwrap();
+        let checkpoint = Arc::new(Checkpoint::open(&case.folder).unwrap());
+        let mut first = None;
+        for residence in [Residence::Resident, Residence::Streamed] {
+            let decoder = Decoder::new(checkpoint.clone(), kernels.clone(), residence).unwrap();
+            for keep in [Keep::Device, Keep::Memory, Keep::Disk(folder.path().into())] {
+                let parts = pass::interpret_keeping(&decoder, &case.works, Definition::Paper, &keep, &mut |_: usize| true).unwrap();
+                assert_eq!(parts, *first.get_or_insert(parts.clone()), "{} with {keep:?}, {residence:?}", case.name);
+            }
+        }
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+    let Ok(ChosenDevice::Tensors(kernels)) = device::find("flex") else {
+        panic!("flex is always there")
+    };
+    for case in cases(true) {
+        on(&case, CpuKernels);
+        on(&case, kernels.clone());
+    }
+}
+
 #[test]
 fn real_fixtures_on_the_cpu() {
     let Some(model) = smollm2() else { return };
@@ -351,6 +377,71 @@ fn real_fixtures_on_the_cpu() {
     for case in cases(false) {
         check(&case, &checkpoint, CpuKernels, &FLOAT32, Residence::Resident);
     }
+}
+
+/// Relative importance of some works under the paper's definition.
+fn relative_importance<K: Kernels>(checkpoint: &Arc<Checkpoint>, kernels: K, works: &[Work]) -> [Vec<f64>; 4] {
+    let decoder = Decoder::new(checkpoint.clone(), kernels, Residence::Resident).unwrap();
+    let layout = Layout::of(decoder.config());
+    let mut steering = Steering::new(layout.clone(), Definition::Paper);
+    let parts: Vec<InstancePart> = works
+        .iter()
+        .flat_map(|work| pass::interpret(&decoder, std::slice::from_ref(work), Definition::Paper, &mut |_: usize| true).unwrap())
+        .collect();
+    parts.iter().for_each(|part| steering.add(part).unwrap());
+    let steering = steering.finish();
+    let contributions = Contributions {
+        instances: parts.iter().map(|part| contribution(part, &steering, &layout, Definition::Paper)).collect(),
+    };
+    let importance = contributions.importance(layout.layers()).unwrap();
+    Behaviour::ALL.map(|behaviour| importance.relative_of(behaviour))
+}
+
+/// The real model on an accelerator, if there is one: the ten most important components of every behaviour are those of the CPU.
+/// Of the real instances the shortest that hold all four behaviours: a graphics card made of software takes minutes for them.
+fn real_top_ten_on(name: &str) {
+    let kernels = match device::find(name) {
+        Ok(ChosenDevice::Tensors(kernels)) => kernels,
+        Ok(_) => panic!("{name} is an accelerator"),
+        Err(why) => return println!("skipped: {why}"),
+    };
+    let Some(model) = smollm2() else { return };
+    let checkpoint = Arc::new(Checkpoint::open(&model).unwrap());
+    for mut case in cases(false) {
+        case.works.sort_by_key(|work| work.ids.len());
+        let holds = |works: &[Work], behaviour| works.iter().flat_map(|work| &work.segments).any(|segment| segment.behaviour == behaviour);
+        let enough = (1..=case.works.len()).find(|count| Behaviour::ALL.iter().all(|behaviour| holds(&case.works[..*count], *behaviour)));
+        let works = &case.works[..enough.unwrap()];
+        let expected = relative_importance(&checkpoint, CpuKernels, works);
+        let found = relative_importance(&checkpoint, kernels.clone(), works);
+        let mut differences = Differences::default();
+        for behaviour in Behaviour::ALL {
+            let (expected, found) = (&expected[behaviour.index()], &found[behaviour.index()]);
+            for (component, (found, expected)) in Component::all(case.layers()).zip(found.iter().zip(expected)) {
+                differences.note("relative importance", ACCELERATOR.relative_importance, (found - expected).abs(), || {
+                    format!("{behaviour} {component}")
+                });
+            }
+            let top = |values: &[f64]| Ranks::of(values).order()[..10].to_vec();
+            assert_eq!(top(found), top(expected), "{} on {name}: top ten of {behaviour}", case.name);
+        }
+        differences.finish(&format!("{} on {name}, {} instances", case.name, works.len()));
+    }
+}
+
+#[test]
+fn real_top_ten_on_vulkan() {
+    real_top_ten_on("vulkan");
+}
+
+#[test]
+fn real_top_ten_on_wgpu() {
+    real_top_ten_on("wgpu");
+}
+
+#[test]
+fn real_top_ten_on_cuda() {
+    real_top_ten_on("cuda");
 }
 
 /// The tiny fixtures on an accelerator, if this program was built for it and the machine has one.

@@ -80,6 +80,7 @@ fn study(folder: &Path) -> PathBuf {
         out: folder.to_owned(),
         device: "cpu".into(),
         weights: WeightsChoice::Resident,
+        device_memory: None,
         channels: false,
         texts: true,
         title: None,

@@ -18,7 +18,7 @@ use serde::Serialize;
 
 use super::endpoint::{EndpointFlags, InterfaceChoice};
 use super::progress::Progress;
-use super::settings::Machine;
+use super::settings::set_threads;
 use super::{Failure, print_json, print_text};
 
 /// What a person can ask of benchmarks.
@@ -222,12 +222,7 @@ impl Run {
 }
 
 fn sample(arguments: &Run) -> Result<(), Failure> {
-    let machine = Machine {
-        device: arguments.device.clone(),
-        weights: Default::default(),
-        threads: arguments.threads,
-    };
-    machine.set_threads()?;
+    set_threads(arguments.threads)?;
     let mut progress = Progress::new();
     let planned = PlannedSampling::new(&arguments.configuration()?, &mut progress)?;
     let questions: Vec<String> = planned

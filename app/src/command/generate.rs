@@ -17,7 +17,7 @@ use cruxscope_run::machine::bytes_in_words;
 use serde_json::json;
 
 use super::progress::interrupted;
-use super::settings::Machine;
+use super::settings::set_threads;
 use super::{Failure, print_json, print_text};
 
 /// Time between lines on stderr while nothing is to be seen on stdout.
@@ -71,12 +71,7 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let settings = settings(arguments)?;
-    let machine = Machine {
-        device: arguments.device.clone(),
-        weights: Default::default(),
-        threads: arguments.threads,
-    };
-    machine.set_threads()?;
+    set_threads(arguments.threads)?;
     let device = device::find(&arguments.device).map_err(RunError::from)?;
     let checkpoint = Arc::new(Checkpoint::open(&arguments.model).map_err(RunError::from)?);
     let planned = PlannedGeneration::new(&checkpoint, &settings)?;

@@ -3,7 +3,6 @@
 use clap::Args;
 use cruxscope::open_window_to_run;
 use cruxscope::runs::{Form, Task};
-use cruxscope_model::decoder::Residence;
 use cruxscope_run::interpret::PlannedRun;
 use cruxscope_run::machine::{bytes_in_words, duration_in_words, peak_memory};
 use cruxscope_study::{Behaviour, Definition};
@@ -61,13 +60,14 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         progress.finish();
         return Ok(());
     }
+    let planned_memory = planned.plan.memory().machine;
     let result = planned.run(&mut progress);
     progress.finish();
     let outcome = result?;
     if outcome.was_complete {
         eprintln!("the study was complete already");
     } else if let Some(peak) = peak_memory() {
-        eprintln!("peak memory {}", bytes_in_words(peak));
+        eprintln!("peak memory {}, planned {}", bytes_in_words(peak), bytes_in_words(planned_memory));
     }
     eprintln!(
         "study saved in {}; `cruxscope view {}` opens it",
@@ -84,8 +84,8 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
 /// The plan, on stderr, before anything is computed.
 pub fn print_plan(planned: &PlannedRun) {
     let (plan, instances) = (&planned.plan, planned.instances());
-    eprintln!("model      {} on {}", planned.model_name(), planned.device());
-    eprintln!("instances  {} ({} tokens, the longest {})", plan.instances, plan.tokens, plan.longest);
+    eprintln!("model         {} on {}", planned.model_name(), planned.device());
+    eprintln!("instances     {} ({} tokens, the longest {})", plan.instances, plan.tokens, plan.longest);
     let counts: Vec<String> = Behaviour::ALL
         .iter()
         .map(|behaviour| {
@@ -98,23 +98,26 @@ pub fn print_plan(planned: &PlannedRun) {
             format!("{behaviour} {count}")
         })
         .collect();
-    eprintln!("segments   {} ({}); {} dropped", plan.segments, counts.join(", "), plan.dropped);
+    eprintln!("segments      {} ({}); {} dropped", plan.segments, counts.join(", "), plan.dropped);
     let cut: usize = instances.tokens_cut.iter().sum();
     if cut > 0 {
-        eprintln!("cut        {cut} tokens lie beyond the cap and are not read");
+        eprintln!("cut           {cut} tokens lie beyond the cap and are not read");
     }
     if !instances.unpaired.is_empty() {
-        eprintln!("unpaired   {} ids stand in the traces or in the annotations only", instances.unpaired.len());
+        eprintln!("unpaired      {} ids stand in the traces or in the annotations only", instances.unpaired.len());
     }
-    let residence = match plan.residence {
-        Residence::Resident => "weights stay in memory",
-        Residence::Streamed => "weights are read layer by layer",
-    };
+    for placed in &plan.placement.words {
+        eprintln!("{:<13} {}", placed.what, placed.place);
+    }
+    let memory = plan.memory();
+    if memory.device > 0 {
+        eprintln!("memory        about {} of the device's own", bytes_in_words(memory.device));
+    }
     eprintln!(
-        "memory     about {}; {residence}; {} of finished parts on disk",
-        bytes_in_words(plan.memory),
+        "memory        about {} of the machine's; {} on the disk until the study is put together",
+        bytes_in_words(memory.machine),
         bytes_in_words(plan.disk)
     );
     let time = plan.time.map_or_else(|| "unknown".to_owned(), duration_in_words);
-    eprintln!("work       {:.2} TFLOP, about {time}", plan.operations / 1e12);
+    eprintln!("work          {:.2} TFLOP, about {time}", plan.operations / 1e12);
 }

@@ -107,6 +107,9 @@ pub struct Machine {
     /// Where to compute: cpu, vulkan, wgpu, cuda, or one of several such as cuda:1; `cruxscope devices` lists them; cuda@bfloat16 takes products in bfloat16
     #[arg(long, default_value = "cpu")]
     pub device: String,
+    /// Free memory of the device, where it does not tell or is not here to be planned for [default: what NVIDIA's driver says of a card]
+    #[arg(long, value_name = "GIB", value_parser = gibibytes)]
+    pub device_memory: Option<f64>,
     /// Where weights live: in memory if they fit, or read layer by layer
     #[arg(long, value_enum, default_value_t)]
     pub weights: WeightsFlag,
@@ -115,7 +118,20 @@ pub struct Machine {
     pub threads: Option<usize>,
 }
 
+/// A number of GiB.
+fn gibibytes(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if number > 0.0 && number < 1e6 => Ok(number),
+        _ => Err(format!("\"{text}\" is no number of GiB")),
+    }
+}
+
 impl Machine {
+    /// Bytes of the device's memory, where they were given.
+    pub fn device_memory(&self) -> Option<u64> {
+        self.device_memory.map(|gibibytes| (gibibytes * f64::from(1 << 30)) as u64)
+    }
+
     /// Fixes the number of threads, once, before anything runs.
     pub fn set_threads(&self) -> Result<(), super::Failure> {
         set_threads(self.threads)
@@ -164,6 +180,7 @@ impl Interpretation {
             out: self.out.clone(),
             device: self.machine.device.clone(),
             weights: self.machine.weights.into(),
+            device_memory: self.machine.device_memory(),
             channels: self.channels,
             texts: !self.no_texts,
             title: self.title.clone(),

@@ -8,6 +8,7 @@ use cruxscope_compress::prune::{Pattern, SparseGptSettings, Sparsity};
 use cruxscope_compress::quantize::{Bits, Clipping, ColumnOrder, Compatibility, Damping, GptaqSettings, GptqSettings, Grid, GridSettings, GroupSize};
 use cruxscope_compress::recipe::Recipe;
 use cruxscope_compress::treatment::Treatment;
+use cruxscope_model::decoder::Residence;
 use cruxscope_run::compress::{Basis, CompressSettings, Compression};
 use cruxscope_run::instances::TraceSettings;
 use cruxscope_run::interpret::{InterpretSettings, PlannedRun};
@@ -56,9 +57,17 @@ pub fn plan(form: &Form, observer: &mut Teller) -> Result<(Planned, Facts), Stri
                 fact("Device", planned.device()),
                 fact("Instances", format!("{}, {} tokens", plan.instances, plan.tokens)),
                 fact("Segments", format!("{}, {} dropped", plan.segments, plan.dropped)),
-                fact("Memory", format!("about {}", bytes_in_words(plan.memory))),
+                fact("Memory", format!("about {}", bytes_in_words(plan.memory().machine))),
                 fact("Work", format!("{:.2} TFLOP", plan.operations / 1e12)),
             ];
+            let weights = match plan.placement.weights {
+                Residence::Resident => "stay on the device",
+                Residence::Streamed => "read layer by layer",
+            };
+            facts.insert(5, fact("Weights", weights.to_owned()));
+            if plan.memory().device > 0 {
+                facts.insert(5, fact("Device memory", format!("about {}", bytes_in_words(plan.memory().device))));
+            }
             if let Some(time) = plan.time {
                 facts.push(fact("Time", format!("about {}", duration_in_words(time))));
             }
@@ -133,6 +142,7 @@ fn interpretation(form: &Form) -> Result<InterpretSettings, String> {
         out: PathBuf::from(form.out.trim()),
         device: form.device.trim().to_owned(),
         weights: WeightsChoice::Automatic,
+        device_memory: None,
         channels: form.channels,
         texts: true,
         title: None,

@@ -233,3 +233,48 @@ fn the_jobs_for_slurm_are_printed() {
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("sbatch"), "{}", stderr(&output));
 }
+
+#[test]
+fn a_card_that_is_not_here_is_planned_for_by_its_memory_and_not_run() {
+    let inputs = nine();
+    let planned = |device: &str, memory: &str, out: &str| {
+        let mut command = cruxscope();
+        command.arg("plan");
+        flags(&inputs, &mut command, out);
+        command.args(["--shards", "3", "--device", device, "--device-memory", memory]).output().unwrap()
+    };
+    let output = planned("vulkan:7", "24", "elsewhere");
+    assert!(output.status.success(), "{}", stderr(&output));
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    for words in [
+        "of the device's own",
+        "weights       on the device",
+        "keys, values  on the device",
+        "inside layers computed again",
+        "unknown time",
+    ] {
+        assert!(said.contains(words), "{words} in {said}");
+    }
+    let file = inputs.path("elsewhere.plan.json");
+    let plan: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    assert!(plan["device_memory"].as_u64() > Some(0) && plan["placement"].as_array().unwrap().len() == 4);
+    // Running it here says what was found, and a retry would not mend it; with a device that is here it runs.
+    let output = with_plan("run", &file, &["--shard", "1/3"]);
+    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+    assert!(stderr(&output).contains("vulkan:7"), "{}", stderr(&output));
+    let output = with_plan("run", &file, &["--device", "cpu"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(with_plan("merge", &file, &[]).status.success());
+    assert_eq!(bytes(&inputs.path("elsewhere")), single(&inputs));
+
+    for (device, memory, words) in [
+        ("cpu", "8", "--device-memory"),
+        ("vulkan:7", "none", "no number of GiB"),
+        ("vulkan:7", "0.001", "of the device's memory"),
+        ("tpu", "8", "no such kind"),
+    ] {
+        let output = planned(device, memory, "refused");
+        assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+        assert!(stderr(&output).contains(words), "{words}: {}", stderr(&output));
+    }
+}

@@ -331,6 +331,7 @@ impl Site<'_> {
             out: self.demonstration.study(name),
             device: self.demonstration.device.clone(),
             weights: WeightsChoice::Resident,
+            device_memory: None,
             channels: is_whole,
             texts: is_whole,
             title: Some(title.to_owned()),

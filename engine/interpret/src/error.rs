@@ -25,6 +25,16 @@ pub enum InterpretError {
         /// What is wrong with it.
         why: String,
     },
+    /// What an instance keeps could not be put on the disk, or not be read again.
+    #[error("could not {attempt} in {folder}: {source}; a run with more memory needs no disk for this")]
+    Spill {
+        /// Such as "keep keys and values".
+        attempt: &'static str,
+        /// The folder.
+        folder: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// A part belongs to another model.
     #[error("instance {id} has {found} channels in all, where this model has {expected}: it was computed with another model")]
     Layout {
@@ -55,7 +65,7 @@ impl InterpretError {
         match self {
             Self::Model(error) => error.is_users_mistake(),
             Self::Nothing { .. } | Self::Layout { .. } => true,
-            Self::Study(_) | Self::Cancelled | Self::Part { .. } | Self::NotFinite { .. } => false,
+            Self::Study(_) | Self::Cancelled | Self::Spill { .. } | Self::Part { .. } | Self::NotFinite { .. } => false,
         }
     }
 }

@@ -11,6 +11,7 @@
 //!
 //! * [`segment`] — from annotated token ranges to gradient rows and loss targets, under both definitions.
 //! * [`pass`] — forward and backward over a batch of instances, layer by layer.
+//! * [`kept`] — where an instance's block inputs, keys and values wait between the two directions.
 //! * [`part`] — what one instance gives, on disk; the grain at which work resumes and is merged.
 //! * [`attribution`] — parts into steering vectors, importance and contributions, in a fixed order.
 //!
@@ -20,6 +21,7 @@ pub mod attribution;
 pub mod backward;
 pub mod capture;
 mod error;
+pub mod kept;
 mod layout;
 pub mod part;
 pub mod pass;

@@ -1,7 +1,7 @@
 //! Forward and backward over a batch of instances, layer by layer: every layer's weights are read once in each direction.
 //!
 //! Between the two directions an instance keeps, for every layer, the layer's input at its packed segment rows and the keys
-//! and values up to its last segment; nothing else.
+//! and values up to its last segment ([`Keep`] says where); nothing else.
 
 use cruxscope_model::block::{self, KeysValues};
 use cruxscope_model::decoder::{Decoder, Rotation};
@@ -10,6 +10,7 @@ use cruxscope_study::{Behaviour, Component, Definition};
 
 use crate::backward::{self, Packed};
 use crate::capture::Capture;
+use crate::kept::{Keep, Shelf};
 use crate::part::{GradientPart, InstancePart};
 use crate::segment::{Segment, Span, activation_weights};
 use crate::{InterpretError, Layout};
@@ -54,24 +55,38 @@ struct Carried<'a, K: Kernels> {
     packed: Packed,
     rotation: Rotation<K>,
     hidden: K::Matrix,
-    inputs: Vec<K::Matrix>,
-    caches: Vec<KeysValues<K>>,
+    shelf: Shelf<K>,
     capture: Capture,
     means: Vec<Vec<f32>>,
     held: Vec<Behaviour>,
 }
 
-/// Interprets a batch of instances: means of every module's output, and gradients of every segment's loss.
+/// Interprets a batch of instances: means of every module's output, and gradients of every segment's loss. What they keep between
+/// the two directions stays on the device.
 ///
 /// # Errors
 /// When the model cannot be run, the watch says stop, or a result is not finite.
 pub fn interpret<K: Kernels>(decoder: &Decoder<K>, batch: &[Work], definition: Definition, watch: &mut dyn Watch) -> Result<Vec<InstancePart>, InterpretError> {
+    interpret_keeping(decoder, batch, definition, &Keep::Device, watch)
+}
+
+/// As [`interpret`], with what instances keep put elsewhere. The numbers are the same.
+///
+/// # Errors
+/// Likewise, and when the disk refuses.
+pub fn interpret_keeping<K: Kernels>(
+    decoder: &Decoder<K>,
+    batch: &[Work],
+    definition: Definition,
+    keep: &Keep,
+    watch: &mut dyn Watch,
+) -> Result<Vec<InstancePart>, InterpretError> {
     let layout = Layout::of(decoder.config());
     let layers = decoder.config().layers;
     let kernels = decoder.kernels();
     let mut carried = batch
         .iter()
-        .map(|work| begin(decoder, work, definition, &layout))
+        .map(|work| begin(decoder, work, definition, &layout, keep))
         .collect::<Result<Vec<_>, _>>()?;
 
     for index in 0..layers {
@@ -79,22 +94,17 @@ pub fn interpret<K: Kernels>(decoder: &Decoder<K>, batch: &[Work], definition: D
         for instance in &mut carried {
             let Carried { capture, hidden, rotation, .. } = instance;
             if !instance.packed.positions.is_empty() {
-                instance.inputs.push(kernels.gather(hidden, &instance.packed.positions));
+                instance.shelf.put(kernels, kernels.gather(hidden, &instance.packed.positions))?;
             }
-            let (next, mut cache) = block::forward(decoder, &*layer, hidden, rotation, |site, first, x| {
+            let (next, KeysValues { keys, values }) = block::forward(decoder, &*layer, hidden, rotation, |site, first, x| {
                 capture.see(kernels, site, first, decoder.width(site), x)
             })?;
             *hidden = next;
             capture.finish_layer(decoder, &*layer, index, &layout, &mut instance.means)?;
             let end = instance.packed.end();
-            if end > 0 {
-                if end < instance.work.ids.len() {
-                    cache = KeysValues {
-                        keys: kernels.slice(&cache.keys, 0, end),
-                        values: kernels.slice(&cache.values, 0, end),
-                    };
-                }
-                instance.caches.push(cache);
+            for matrix in [keys, values].into_iter().filter(|_| end > 0) {
+                let whole = end == instance.work.ids.len();
+                instance.shelf.put(kernels, if whole { matrix } else { kernels.slice(&matrix, 0, end) })?;
             }
             if !watch.step(instance.work.ids.len()) {
                 return Err(InterpretError::Cancelled);
@@ -102,10 +112,17 @@ pub fn interpret<K: Kernels>(decoder: &Decoder<K>, batch: &[Work], definition: D
         }
     }
 
+    // Every instance reads it, and it is let go of before the layers come back.
+    let head = carried
+        .iter()
+        .any(|instance| !instance.packed.positions.is_empty())
+        .then(|| decoder.head())
+        .transpose()?;
     let mut attributed = carried
         .into_iter()
         .map(|instance| turn(decoder, instance, definition, &layout))
         .collect::<Result<Vec<_>, _>>()?;
+    drop(head);
 
     for index in (0..layers).rev() {
         if attributed.iter().all(|instance| instance.gradient.is_none()) {
@@ -114,9 +131,10 @@ pub fn interpret<K: Kernels>(decoder: &Decoder<K>, batch: &[Work], definition: D
         let layer = decoder.layer(index)?;
         for instance in &mut attributed {
             let Some(gradient) = instance.gradient.take() else { continue };
-            let (Some(input), Some(cache)) = (instance.inputs.pop(), instance.caches.pop()) else {
+            let (Some(values), Some(keys), Some(input)) = (instance.shelf.take(kernels)?, instance.shelf.take(kernels)?, instance.shelf.take(kernels)?) else {
                 continue;
             };
+            let cache = KeysValues { keys, values };
             let weights: Vec<&[f32]> = instance.weights.iter().map(Vec::as_slice).collect();
             let gradients = &mut instance.gradients;
             let below = backward::layer(
@@ -138,7 +156,7 @@ pub fn interpret<K: Kernels>(decoder: &Decoder<K>, batch: &[Work], definition: D
     attributed.into_iter().map(Attributed::finish).collect()
 }
 
-fn begin<'a, K: Kernels>(decoder: &Decoder<K>, work: &'a Work, definition: Definition, layout: &Layout) -> Result<Carried<'a, K>, InterpretError> {
+fn begin<'a, K: Kernels>(decoder: &Decoder<K>, work: &'a Work, definition: Definition, layout: &Layout, keep: &Keep) -> Result<Carried<'a, K>, InterpretError> {
     let tokens = work.ids.len();
     let spans: Vec<Span> = work.segments.iter().filter_map(|segment| segment.span(definition).ok()).collect();
     let packed = Packed::new(&spans);
@@ -158,8 +176,7 @@ fn begin<'a, K: Kernels>(decoder: &Decoder<K>, work: &'a Work, definition: Defin
         packed,
         rotation: decoder.rotation(&(0..tokens).collect::<Vec<_>>()),
         hidden: decoder.embed(&work.ids)?,
-        inputs: Vec::new(),
-        caches: Vec::new(),
+        shelf: Shelf::new(keep)?,
         capture: Capture::new(weights),
         means,
         held,
@@ -170,8 +187,7 @@ struct Attributed<K: Kernels> {
     part: InstancePart,
     packed: Packed,
     rotation: Rotation<K>,
-    inputs: Vec<K::Matrix>,
-    caches: Vec<KeysValues<K>>,
+    shelf: Shelf<K>,
     gradient: Option<K::Matrix>,
     weights: Vec<Vec<f32>>,
     gradients: Vec<Vec<f32>>,
@@ -184,8 +200,7 @@ fn turn<K: Kernels>(decoder: &Decoder<K>, carried: Carried<'_, K>, definition: D
         spans,
         packed,
         hidden,
-        inputs,
-        caches,
+        shelf,
         mut means,
         held,
         ..
@@ -248,8 +263,7 @@ fn turn<K: Kernels>(decoder: &Decoder<K>, carried: Carried<'_, K>, definition: D
         part,
         packed,
         rotation,
-        inputs,
-        caches,
+        shelf,
         gradient,
         weights,
         gradients,

@@ -1,6 +1,6 @@
 //! A checkpoint's layers brought to a device: all kept there, or one at a time.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
 
 use cruxscope_checkpoint::{Checkpoint, CheckpointError, LayerWeights, Matrix, ModelConfig};
@@ -52,9 +52,17 @@ pub struct Decoder<K: Kernels> {
     kernels: K,
     residence: Residence,
     layers: Mutex<Vec<Option<Arc<Layer<K>>>>>,
-    head: Mutex<Option<Arc<Vec<K::Matrix>>>>,
+    head: Mutex<Head<K>>,
     final_norm: K::Matrix,
     stream: Mutex<Stream<K>>,
+}
+
+/// The vocabulary head in parts of rows.
+struct Head<K: Kernels> {
+    /// Kept where weights stay on the device.
+    kept: Option<Arc<Vec<K::Matrix>>>,
+    /// In use somewhere: as long as one holds it, others get the same.
+    lent: Weak<Vec<K::Matrix>>,
 }
 
 /// Layers on their way from the disk.
@@ -81,7 +89,7 @@ impl<K: Kernels> Decoder<K> {
             kernels,
             residence,
             layers,
-            head: Mutex::new(None),
+            head: Mutex::new(Head { kept: None, lent: Weak::new() }),
             final_norm,
             stream: Mutex::new(Stream {
                 before: None,
@@ -183,14 +191,14 @@ impl<K: Kernels> Decoder<K> {
         Some((layer, reader))
     }
 
-    /// The vocabulary head in parts of rows, each `[part, hidden]`.
+    /// The vocabulary head in parts of rows, each `[part, hidden]`. Streamed, it is read again once nobody holds it.
     ///
     /// # Errors
     /// When the checkpoint cannot be read.
     pub fn head(&self) -> Result<Arc<Vec<K::Matrix>>, ModelError> {
-        let mut kept = self.head.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(head) = kept.as_ref() {
-            return Ok(head.clone());
+        let mut place = self.head.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(head) = place.lent.upgrade() {
+            return Ok(head);
         }
         let vocabulary = self.config().vocabulary;
         let mut parts = Vec::new();
@@ -199,8 +207,9 @@ impl<K: Kernels> Decoder<K> {
             self.checkpoint.release();
         }
         let head = Arc::new(parts);
+        place.lent = Arc::downgrade(&head);
         if self.residence == Residence::Resident {
-            *kept = Some(head.clone());
+            place.kept = Some(head.clone());
         }
         Ok(head)
     }

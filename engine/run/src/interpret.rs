@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use cruxscope_checkpoint::Checkpoint;
 use cruxscope_interpret::attribution::{Channels, Steering, contribution};
+use cruxscope_interpret::kept::Keep;
 use cruxscope_interpret::part::InstancePart;
 use cruxscope_interpret::pass::{self, Work};
 use cruxscope_interpret::{InterpretError, Layout};
@@ -24,8 +25,11 @@ use serde_json::Value;
 use crate::compress::report_of;
 use crate::guard::guard;
 use crate::instances::{Instances, TraceSettings};
+use crate::machine::bytes_in_words;
 use crate::manifest::ManifestSource;
-use crate::plan::{Plan, WeightsChoice, measure_rate};
+use crate::place::{Place, has_memory_of_its_own};
+use crate::placement::Kept;
+use crate::plan::{Plan, WeightsChoice};
 use crate::{Event, Observer, RunError};
 
 /// Changes whenever a part's numbers would: parts of an earlier value are computed again.
@@ -46,6 +50,9 @@ pub struct InterpretSettings {
     pub device: String,
     /// Where weights live.
     pub weights: WeightsChoice,
+    /// Free memory of the device in bytes, where the person says it: for a device that does not tell, or is not here.
+    #[serde(default)]
+    pub device_memory: Option<u64>,
     /// Whether per-channel maps are kept.
     pub channels: bool,
     /// Whether the texts of traces are kept, to be read beside the figures.
@@ -58,7 +65,8 @@ pub struct InterpretSettings {
 pub struct PlannedRun {
     settings: InterpretSettings,
     checkpoint: Arc<Checkpoint>,
-    device: ChosenDevice,
+    /// Nothing where the plan is for a device that is not here.
+    device: Option<ChosenDevice>,
     instances: Instances,
     model_files: Vec<FileDigest>,
     data_files: Vec<FileDigest>,
@@ -76,12 +84,35 @@ pub struct Outcome {
 }
 
 impl PlannedRun {
-    /// Opens everything, reads the traces and plans; nothing is written.
+    /// Opens everything, reads the traces and plans; nothing is written. A device that is not here can be planned for where its
+    /// memory is given; the plan then knows no time, and cannot be run here.
     ///
     /// # Errors
     /// When an input cannot be used, the device is missing, or the run would not fit.
     pub fn new(settings: InterpretSettings, observer: &mut dyn Observer) -> Result<Self, RunError> {
-        let device = device::find(&settings.device)?;
+        Self::open(settings, true, observer)
+    }
+
+    /// Opens everything only to put finished parts together: no device is needed, nothing is measured, and no memory can lack.
+    ///
+    /// # Errors
+    /// When an input cannot be used.
+    pub fn to_merge(settings: InterpretSettings, observer: &mut dyn Observer) -> Result<Self, RunError> {
+        let here = InterpretSettings {
+            device: "cpu".into(),
+            device_memory: None,
+            weights: WeightsChoice::Automatic,
+            ..settings
+        };
+        Self::open(here, false, observer)
+    }
+
+    fn open(settings: InterpretSettings, computes: bool, observer: &mut dyn Observer) -> Result<Self, RunError> {
+        let device = match device::find(&settings.device) {
+            Ok(device) => Some(device),
+            Err(_) if settings.device_memory.is_some() && has_memory_of_its_own(&settings.device) => None,
+            Err(missing) => return Err(missing.into()),
+        };
         let checkpoint = Arc::new(Checkpoint::open(&settings.model)?);
         let instances = Instances::read(&checkpoint, &settings.traces)?;
         let mut digest = |paths: Vec<PathBuf>| -> Result<Vec<FileDigest>, RunError> {
@@ -99,15 +130,13 @@ impl PlannedRun {
         };
         let model_files = digest(checkpoint.files())?;
         let data_files = digest(vec![settings.traces.traces.clone(), settings.traces.annotations.clone()])?;
-        let config = checkpoint.config();
-        // The reference is for tiny models, and so slow that its probe would take longer than they do.
-        let rate = match &device {
-            ChosenDevice::Reference => None,
-            device => Some(guard("a probe of its speed", || {
-                with_kernels!(device.clone(), |kernels| measure_rate(&kernels, config))
-            })?),
-        };
-        let plan = Plan::new(config, &instances, settings.traces.definition, settings.weights, rate)?;
+        let mut place = Place::of(device.as_ref(), &settings.device, &checkpoint, settings.device_memory)?;
+        match &device {
+            _ if !computes => place.machine_memory = None,
+            Some(device) => place = place.measured(device, &checkpoint)?,
+            None => {}
+        }
+        let plan = Plan::new(checkpoint.config(), &instances, settings.traces.definition, settings.weights, &place)?;
         Ok(Self {
             settings,
             checkpoint,
@@ -131,7 +160,8 @@ impl PlannedRun {
 
     /// The device, in words.
     pub fn device(&self) -> String {
-        self.device.describe()
+        let absent = || format!("{}, which is not here", self.settings.device);
+        self.device.as_ref().map_or_else(absent, ChosenDevice::describe)
     }
 
     /// The checkpoint's name.
@@ -156,13 +186,17 @@ impl PlannedRun {
     /// # Errors
     /// As [`Self::run`].
     pub fn compute_parts(&self, observer: &mut dyn Observer) -> Result<(), RunError> {
+        let device = match &self.device {
+            Some(device) => device.clone(),
+            None => device::find(&self.settings.device)?,
+        };
         let parts = self.parts();
         std::fs::create_dir_all(&parts).map_err(|source| RunError::Io {
             attempt: "create",
             path: parts.clone(),
             source,
         })?;
-        let computed = with_kernels!(self.device.clone(), |kernels| self.compute(kernels, observer));
+        let computed = with_kernels!(device, |kernels| self.compute(kernels, observer));
         if computed.is_err() {
             // Folders in which nothing was finished are taken back; `remove_dir` refuses any that holds something.
             std::fs::remove_dir(&parts).and_then(|()| std::fs::remove_dir(&self.settings.out)).ok();
@@ -259,14 +293,19 @@ impl PlannedRun {
     fn compute<K: Kernels>(&self, kernels: K, observer: &mut dyn Observer) -> Result<(), RunError> {
         let definition = self.settings.traces.definition;
         let backend = kernels.describe();
-        let decoder = Decoder::new(self.checkpoint.clone(), kernels, self.plan.residence)?;
+        let decoder = Decoder::new(self.checkpoint.clone(), kernels, self.plan.placement.weights)?;
+        let keep = match self.plan.placement.kept {
+            Kept::Device => Keep::Device,
+            Kept::Memory => Keep::Memory,
+            Kept::Disk => Keep::Disk(self.parts()),
+        };
         let layers = decoder.config().layers;
         let works = &self.instances.works;
         let missing = |work: &Work| -> Result<bool, RunError> { Ok(InstancePart::load(&self.part(work), &self.part_key(work))?.is_none()) };
 
         let mut todo: Vec<Vec<Work>> = Vec::new();
         let mut at = 0;
-        for count in &self.plan.batches {
+        for count in &self.plan.placement.batches {
             let mut batch = Vec::new();
             for work in &works[at..at + count] {
                 if missing(work)? {
@@ -312,12 +351,22 @@ impl PlannedRun {
                 });
                 !observer.stop()
             };
-            let found = guard("an instance", || pass::interpret(&decoder, batch, definition, &mut watch))?;
+            let found = guard("an instance", || pass::interpret_keeping(&decoder, batch, definition, &keep, &mut watch))?;
             for (part, work) in found.iter().zip(batch) {
                 part.save(&self.part(work), &self.part_key(work), &backend)?;
             }
             done += batch.len();
             observer.event(Event::Finished { done, of: works.len() });
+        }
+        // Its allocator gives nothing back, so what it holds at the end is the most that it ever held.
+        if let Some(held) = decoder.kernels().held() {
+            let planned = match self.plan.memory().device {
+                0 => String::new(),
+                planned => format!(", planned {}", bytes_in_words(planned)),
+            };
+            observer.event(Event::Note {
+                text: format!("the device held {}{planned}", bytes_in_words(held)),
+            });
         }
         Ok(())
     }

@@ -5,7 +5,7 @@
 //! started again.
 //!
 //! * [`instances`] — traces, annotations and a tokenizer into instances with segments; what was dropped, and why.
-//! * [`plan`] — what a run will cost, and how it keeps inside the machine.
+//! * [`plan`] — what a run will cost; [`place`] — what there is to run on; [`placement`] — how a run keeps inside that.
 //! * [`interpret`] — the run itself: parts, resume, the study.
 //! * [`shards`] — the same run in parts that many processes share.
 //! * [`compress`] — a checkpoint into a compressed one, layer by layer.
@@ -30,6 +30,8 @@ pub mod machine;
 mod manifest;
 pub mod native;
 pub mod perplexity;
+pub mod place;
+pub mod placement;
 pub mod plan;
 mod progress;
 pub mod sampling;

@@ -16,7 +16,7 @@ use cruxscope_study::{Contributions, Definition};
 use crate::RunError;
 use crate::guard::guard;
 use crate::machine::{peak_memory, processor_time};
-use crate::plan::measure_rate;
+use crate::place::measure_products;
 
 /// What one configuration measured.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
@@ -39,6 +39,8 @@ pub struct Measurement {
     pub tokens_per_second: f64,
     /// The most memory that the process has held, in bytes.
     pub peak_memory: Option<u64>,
+    /// What the device's own allocator holds at the end, in bytes, where it has one.
+    pub device_memory: Option<u64>,
     /// Share of the measured rate of matrix products that the run reached.
     pub efficiency: f64,
     /// Number of runs.
@@ -53,13 +55,14 @@ pub fn interpret<K: Kernels>(
     checkpoint: std::sync::Arc<Checkpoint>,
     kernels: K,
     residence: Residence,
+    weight_bytes: u64,
     works: &[Work],
     definition: Definition,
     operations: f64,
     runs: usize,
 ) -> Result<Measurement, RunError> {
     let backend = kernels.describe();
-    let rate = guard("a probe of its speed", || measure_rate(&kernels, checkpoint.config()))?;
+    let rate = guard("a probe of its speed", || measure_products(&kernels, checkpoint.config(), weight_bytes))?;
     let decoder = Decoder::new(checkpoint, kernels, residence)?;
     let layout = Layout::of(decoder.config());
     if residence == Residence::Resident {
@@ -103,6 +106,7 @@ pub fn interpret<K: Kernels>(
         processor_seconds: processor.iter().min().map(Duration::as_secs_f64),
         tokens_per_second: tokens as f64 / seconds,
         peak_memory: peak_memory(),
+        device_memory: decoder.kernels().held(),
         efficiency: operations / seconds / rate,
         runs: clock.len(),
     })

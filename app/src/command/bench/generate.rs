@@ -13,7 +13,7 @@ use cruxscope_run::speed::generation;
 use serde_json::Value;
 
 use super::process::{output_of, this_command_alone, thread_counts};
-use crate::command::settings::Machine;
+use crate::command::settings::set_threads;
 use crate::command::{Failure, print_json, print_text};
 
 /// The race against other programs, given to Python on standard input.
@@ -68,7 +68,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     let mut rows = Vec::new();
     let mut missing = Vec::new();
-    for threads in thread_counts(&machine(arguments, arguments.threads)) {
+    for threads in thread_counts(arguments.threads) {
         eprintln!("measuring with {threads} thread{}", if threads == 1 { "" } else { "s" });
         let Value::Array(measured) = this_command_alone(threads)? else {
             return Err(Failure::failed(anyhow::Error::msg("a measurement printed no rows")));
@@ -84,17 +84,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     if arguments.json { print_json(&rows) } else { print_text(&table(&rows)) }
 }
 
-fn machine(arguments: &Arguments, threads: Option<usize>) -> Machine {
-    Machine {
-        device: arguments.device.clone(),
-        weights: Default::default(),
-        threads,
-    }
-}
-
 /// Measures in this process and prints rows.
 fn measure(arguments: &Arguments, threads: usize) -> Result<(), Failure> {
-    machine(arguments, Some(threads)).set_threads()?;
+    set_threads(Some(threads))?;
     let device = device::find(&arguments.device).map_err(RunError::from)?;
     let checkpoint = Arc::new(Checkpoint::open(&arguments.model).map_err(RunError::from)?);
     let prompt = checkpoint

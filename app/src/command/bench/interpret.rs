@@ -10,6 +10,7 @@ use cruxscope_model::{device, with_kernels};
 use cruxscope_run::RunError;
 use cruxscope_run::instances::Instances;
 use cruxscope_run::machine::bytes_in_words;
+use cruxscope_run::place::Place;
 use cruxscope_run::plan::Plan;
 use cruxscope_run::speed::{self, Measurement};
 use serde_json::{Value, json};
@@ -60,7 +61,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         return print_json(&measure(arguments)?);
     }
     let mut rows = Vec::new();
-    for threads in thread_counts(&arguments.machine) {
+    for threads in thread_counts(arguments.machine.threads) {
         eprintln!("measuring with {threads} thread{}", if threads == 1 { "" } else { "s" });
         rows.push(own_row(&this_command_alone(threads)?));
     }
@@ -81,12 +82,15 @@ fn measure(arguments: &Arguments) -> Result<Measurement, Failure> {
     let device = device::find(&arguments.machine.device).map_err(RunError::from)?;
     let (checkpoint, instances) = load(&arguments.source)?;
     let definition = arguments.source.settings().definition;
-    let plan = Plan::new(checkpoint.config(), &instances, definition, arguments.machine.weights.into(), None)?;
+    let machine = &arguments.machine;
+    let place = Place::of(Some(&device), &machine.device, &checkpoint, machine.device_memory())?;
+    let plan = Plan::new(checkpoint.config(), &instances, definition, machine.weights.into(), &place)?;
     let works = &instances.works;
     let measured = with_kernels!(device, |kernels| speed::interpret(
         checkpoint,
         kernels,
-        plan.residence,
+        plan.placement.weights,
+        place.weight_bytes,
         works,
         definition,
         plan.operations,
@@ -101,7 +105,7 @@ fn own_row(measured: &Value) -> Value {
     json!({
         "what": "cruxscope", "threads": number("threads"), "backend": number("backend"), "tokens": number("tokens"), "segments": number("segments"),
         "seconds": number("seconds"), "processor_seconds": number("processor_seconds"), "tokens_per_second": number("tokens_per_second"),
-        "peak_memory": number("peak_memory"), "efficiency": number("efficiency"), "runs": number("runs"),
+        "peak_memory": number("peak_memory"), "device_memory": number("device_memory"), "efficiency": number("efficiency"), "runs": number("runs"),
     })
 }
 
@@ -124,19 +128,22 @@ fn race(arguments: &Arguments, reference: &Path) -> Result<Vec<Value>, Failure> 
     serde_json::to_writer(&file, &works).map_err(Failure::failed)?;
     let model = arguments.reference_model.as_ref().unwrap_or(&arguments.source.model);
     let definition = arguments.source.settings().definition.name();
+    // A card that PyTorch knows too is raced on; everything else on one thread.
+    let (place, precision) = arguments.machine.device.split_once('@').unwrap_or((&arguments.machine.device, "float32"));
+    let (place, precision) = if place.starts_with("cuda") { (place, precision) } else { ("cpu", "float32") };
     let mut rows = Vec::new();
     for form in ["segment-local", "published"] {
         if form == "published" && arguments.skip_published {
             continue;
         }
-        eprintln!("measuring PyTorch, {form}, with 1 thread");
+        eprintln!("measuring PyTorch, {form}, with 1 thread, on {place}");
         let mut command = Command::new(&arguments.python);
         command
             .arg("-")
             .arg(reference)
             .arg(model)
             .arg(file.path())
-            .args([form, definition])
+            .args([form, definition, place, precision])
             .env("OMP_NUM_THREADS", "1");
         rows.push(output_of(command, RACE)?);
     }
@@ -152,7 +159,11 @@ fn table(rows: &[Value]) -> String {
     for row in rows {
         let number = |name: &str| row[name].as_f64();
         let text = |value: Option<f64>, digits: usize| value.map_or_else(String::new, |value| format!("{value:.digits$}"));
-        let memory = row["peak_memory"].as_u64().map_or_else(String::new, bytes_in_words);
+        // On a device with memory of its own that is what counts, as in PyTorch's rows.
+        let memory = row["device_memory"]
+            .as_u64()
+            .or_else(|| row["peak_memory"].as_u64())
+            .map_or_else(String::new, bytes_in_words);
         let share = number("efficiency").map_or_else(String::new, |value| format!("{:.0} %", 100.0 * value));
         lines.push(format!(
             "{:<24} {:>7} {:>9} {:>11} {:>9} {memory:>12} {share:>10}",

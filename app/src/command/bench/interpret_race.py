@@ -1,15 +1,20 @@
 """The same interpretation in PyTorch, timed: run by `cruxscope bench interpret --reference DIR`.
 
-arguments: folder of the PyTorch programs, model folder, instances (JSON), form, definition
+arguments: folder of the PyTorch programs, model folder, instances (JSON), form, definition, device, precision
 forms: segment-local (a pass for steering vectors, then a shared forward and one packed backward pass an instance) or
 published (a pass for steering vectors, then a full forward and backward pass a segment, weight gradients included)
 """
 import json, resource, sys, time
 import torch
 
-reference, model_folder, instances_file, form, definition = sys.argv[1:6]
+reference, model_folder, instances_file, form, definition, device, precision = sys.argv[1:8]
 sys.path.insert(0, reference)
 torch.set_num_threads(1)
+on_card = device != "cpu"
+if on_card:
+    # What the programs make without naming a device is made there.
+    torch.set_default_device(device)
+dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]
 import fast
 import reference as R
 from model import LM
@@ -20,7 +25,7 @@ spans = [[R.span(segment, len(ids), definition) for segment in segments] for ids
 if form == "published":
     from transformers import AutoModelForCausalLM
 
-    model = AutoModelForCausalLM.from_pretrained(model_folder, torch_dtype=torch.float32)
+    model = AutoModelForCausalLM.from_pretrained(model_folder, torch_dtype=dtype).to(device)
     model.eval()
     outputs, keep = {}, [False]
     for index, layer in enumerate(model.model.layers):
@@ -33,9 +38,17 @@ if form == "published":
     touch = [float(weight.sum()) for weight in model.parameters()]
 else:
     model = LM(model_folder)
+    model.w, model.dtype = {name: weight.to(device, dtype) for name, weight in model.w.items()}, dtype
     touch = [float(weight.sum()) for weight in model.w.values()]
 
-wall, cpu = time.time(), time.process_time()
+def now():
+    """Seconds by the clock and of the processor, once a card has done what it was given."""
+    if on_card:
+        torch.cuda.synchronize()
+    return time.time(), time.process_time()
+
+
+wall, cpu = now()
 if form == "published":
     keep[0] = False
     with torch.no_grad():
@@ -58,11 +71,13 @@ else:
     steering.finish(definition)
     for (ids, _), of_instance in zip(works, spans):
         fast.segment_grad_sums(model, ids, of_instance)
-wall, cpu = time.time() - wall, time.process_time() - cpu
+ended = now()
+wall, cpu = ended[0] - wall, ended[1] - cpu
+peak = torch.cuda.max_memory_allocated() if on_card else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 tokens = sum(len(ids) for ids, _ in works)
 print(json.dumps({
-    "what": f"PyTorch, {form}", "threads": 1, "backend": f"torch {torch.__version__}, float32", "tokens": tokens,
+    "what": f"PyTorch, {form}", "threads": 1, "backend": f"torch {torch.__version__}, {device}, {precision}", "tokens": tokens,
     "segments": sum(len(segments) for _, segments in works), "seconds": wall, "processor_seconds": cpu,
-    "tokens_per_second": tokens / wall, "peak_memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, "runs": 1,
+    "tokens_per_second": tokens / wall, "peak_memory": peak, "runs": 1,
 }))

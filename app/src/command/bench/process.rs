@@ -7,12 +7,11 @@ use anyhow::Context as _;
 use serde_json::Value;
 
 use crate::command::Failure;
-use crate::command::settings::Machine;
 
 /// Thread counts to measure: the one that was asked for, or one and all.
-pub fn thread_counts(machine: &Machine) -> Vec<usize> {
+pub fn thread_counts(threads: Option<usize>) -> Vec<usize> {
     let all = std::thread::available_parallelism().map_or(1, usize::from);
-    match machine.threads {
+    match threads {
         Some(threads) => vec![threads],
         None if all > 1 => vec![1, all],
         None => vec![1],

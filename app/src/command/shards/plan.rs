@@ -40,10 +40,15 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     let instances: usize = plan.shards.iter().map(Vec::len).sum();
     print_text(&format!(
-        "{instances} instances, {:.2} TFLOP, about {} of memory a process",
+        "{instances} instances, {:.2} TFLOP, about {} of memory a process{}",
         plan.operations / 1e12,
-        bytes_in_words(plan.memory)
+        bytes_in_words(plan.memory),
+        plan.device_memory
+            .map_or_else(String::new, |bytes| format!(", and {} of the device's own", bytes_in_words(bytes)))
     ))?;
+    for placed in &plan.placement {
+        print_text(&format!("{:<13} {}", placed.what, placed.place))?;
+    }
     for (place, (ids, share)) in plan.shards.iter().zip(&plan.shares).enumerate() {
         let time = plan.seconds.map_or_else(
             || "unknown time".to_owned(),

@@ -76,6 +76,17 @@ pub trait Kernels: Send + Sync {
         self.upload(rows, columns, values)
     }
 
+    /// Bytes that a number of a kept weight takes (see [`Self::keep`]), by whether bfloat16 holds all of them exactly.
+    fn weight_bytes(&self, exact: bool) -> u64 {
+        let _ = exact;
+        4
+    }
+
+    /// Memory that the device's allocator holds, in bytes, pages kept for reuse included; nothing where it is the process's own.
+    fn held(&self) -> Option<u64> {
+        None
+    }
+
     /// Brings a matrix back.
     ///
     /// # Errors

@@ -63,6 +63,10 @@ fn probabilities(query: &[f64], keys: &Matrix64, first_column: usize, seen: usiz
 impl Kernels for ReferenceKernels {
     type Matrix = Matrix64;
 
+    fn weight_bytes(&self, _exact: bool) -> u64 {
+        8
+    }
+
     fn describe(&self) -> String {
         "reference, float64".into()
     }

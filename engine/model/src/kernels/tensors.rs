@@ -190,12 +190,20 @@ impl Kernels for TensorKernels {
     }
 
     fn keep(&self, rows: usize, columns: usize, values: Vec<f32>) -> Tensor<2> {
-        let short = self.precision == Precision::BrainFloat16 || values.iter().all(|value| value.to_bits() & 0xFFFF == 0);
-        if !short || !self.device.supports_dtype(DType::BF16) {
+        if self.weight_bytes(values.iter().all(|value| value.to_bits() & 0xFFFF == 0)) == 4 {
             return self.upload(rows, columns, values);
         }
         let short: Vec<bf16> = values.into_iter().map(bf16::from_f32).collect();
         Tensor::from_data(TensorData::new(short, [rows, columns]), (&self.device, DType::BF16))
+    }
+
+    fn weight_bytes(&self, exact: bool) -> u64 {
+        let short = exact || self.precision == Precision::BrainFloat16;
+        if short && self.device.supports_dtype(DType::BF16) { 2 } else { 4 }
+    }
+
+    fn held(&self) -> Option<u64> {
+        self.device.memory_pool_usage().map(|usage| usage.bytes_reserved)
     }
 
     fn download(&self, matrix: &Tensor<2>) -> Result<Vec<f32>, ModelError> {

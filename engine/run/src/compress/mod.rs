@@ -36,7 +36,7 @@ pub(crate) use self::plan::{Planned, of_layer, planned};
 pub use self::report::{CalibrationReport, ComponentReport, CompressionReport, REPORT_FILE, ScaleReport, report_of};
 pub(crate) use self::statistics::Streams;
 use crate::machine::{available_memory, bytes_in_words};
-use crate::plan::measure_rate;
+use crate::place::measure_products;
 use crate::windows::Calibration;
 use crate::{Event, Observer, RunError};
 
@@ -114,7 +114,7 @@ impl<'a> Compression<'a> {
         };
         let lengths: Vec<usize> = windows.iter().map(Vec::len).collect();
         let rate = if needs.any() {
-            measure_rate(&CpuKernels, checkpoint.config()).ok()
+            measure_products(&CpuKernels, checkpoint.config(), 4).ok()
         } else {
             None
         };

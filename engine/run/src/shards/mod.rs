@@ -19,6 +19,8 @@ use self::note::Note;
 pub use self::note::{ShardState, ShardStatus};
 use self::spread::spread;
 use crate::interpret::{InterpretSettings, Outcome, PlannedRun};
+use crate::place::has_memory_of_its_own;
+use crate::placement::Placed;
 use crate::{Event, Observer, RunError};
 
 /// The newest layout of a plan that this program knows.
@@ -39,6 +41,12 @@ pub struct ShardPlan {
     pub shares: Vec<f64>,
     /// Expected peak memory of a shard, in bytes.
     pub memory: u64,
+    /// Expected peak of the device's own memory, where it has one that is known.
+    #[serde(default)]
+    pub device_memory: Option<u64>,
+    /// Where things are put, in words.
+    #[serde(default)]
+    pub placement: Vec<Placed>,
     /// Floating-point operations in all.
     pub operations: f64,
     /// Expected seconds of the whole work on the machine that planned it, where its rate was measured.
@@ -108,7 +116,9 @@ impl ShardPlan {
                 .iter()
                 .map(|shard| shard.iter().map(|place| works[*place].id.clone()).collect())
                 .collect(),
-            memory: run.plan.memory,
+            memory: run.plan.memory().machine,
+            device_memory: Some(run.plan.memory().device).filter(|bytes| *bytes > 0),
+            placement: run.plan.placement.words.clone(),
             operations: run.plan.operations,
             seconds: run.plan.time.map(|time| time.as_secs_f64()),
             settings,
@@ -183,6 +193,8 @@ impl ShardPlan {
         settings.traces.first = None;
         if let Some(device) = device {
             settings.device = device.to_owned();
+            // It was said of the plan's device.
+            settings.device_memory = settings.device_memory.filter(|_| has_memory_of_its_own(device));
         }
         let run = PlannedRun::new(settings, observer)?;
         run.compute_parts(&mut Noting { observer, note })
@@ -193,10 +205,7 @@ impl ShardPlan {
     /// # Errors
     /// When instances are missing (the error says of which shards), or the disk refuses.
     pub fn merge(&self, observer: &mut dyn Observer) -> Result<Outcome, RunError> {
-        let mut settings = self.settings.clone();
-        // Nothing is computed, so no card is needed here.
-        settings.device = "cpu".into();
-        let run = PlannedRun::new(settings, observer)?;
+        let run = PlannedRun::to_merge(self.settings.clone(), observer)?;
         let planned: Vec<&String> = self.shards.iter().flatten().collect();
         if let Some(work) = run.instances().works.iter().find(|work| !planned.contains(&&work.id)) {
             return Err(RunError::Shards {

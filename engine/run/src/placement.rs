@@ -1,0 +1,403 @@
+//! Where a run puts what it needs, and how much memory that takes there.
+//!
+//! The choices are tried in the order of their speed, and the first that fits is taken: weights on the device or read from the
+//! disk layer by layer; block inputs, keys and values of every layer on the device, in the machine's memory or on the disk. What
+//! is inside a layer is never kept: it is computed again, at the rows of segments only.
+
+use cruxscope_checkpoint::ModelConfig;
+use cruxscope_interpret::Layout;
+use cruxscope_model::decoder::Residence;
+use serde::{Deserialize, Serialize};
+
+use crate::RunError;
+use crate::machine::bytes_in_words;
+use crate::place::Place;
+use crate::plan::WeightsChoice;
+
+/// Share of the free memory that a plan may fill.
+const FILL: f64 = 0.8;
+/// Bytes of the program itself.
+const PROGRAM: u64 = 64 << 20;
+/// Bytes that a driver and its compiler take of the machine's memory: a guess on the large side.
+const DRIVER: u64 = 512 << 20;
+/// Rows of a tile of logits, as `cruxscope_interpret::backward` takes them.
+const LOGIT_ROWS: u64 = 256;
+/// Bytes that a device's tiles of attention take: 8 Mi scores, of which six arrays live at a time.
+const ATTENTION: u64 = 6 * 4 * (8 << 20);
+
+/// Where block inputs, keys and values wait between the two directions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// On the device.
+    Device,
+    /// In the machine's memory.
+    Memory,
+    /// On the disk, beside the finished parts.
+    Disk,
+}
+
+/// One thing a run needs, and where it is, in words for people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Placed {
+    /// The thing.
+    pub what: String,
+    /// Its place, and how much it takes there.
+    pub place: String,
+}
+
+/// Bytes that one instance takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// Of the device, from the first layer to the last and back.
+    pub carried: u64,
+    /// Of the device, while its turn lasts.
+    pub passing: u64,
+    /// Block inputs, wherever they are kept.
+    pub inputs: u64,
+    /// Keys and values, likewise.
+    pub keys_values: u64,
+    /// Of the machine's memory: means and gradients.
+    pub vectors: u64,
+}
+
+impl Needs {
+    /// Of an instance with so many tokens, packed rows and sets of gradients.
+    pub fn of(config: &ModelConfig, layout: &Layout, tokens: usize, rows: usize, gradients: usize) -> Self {
+        let key_value = config.key_value_heads * config.head_dim;
+        let floats = |count: usize| 4 * count as u64;
+        Self {
+            carried: floats((tokens + rows) * config.hidden),
+            passing: floats(tokens * (3 * config.hidden + 4 * key_value) + rows * (5 * config.hidden + 5 * config.intermediate)),
+            inputs: floats(config.layers * rows * config.hidden),
+            keys_values: floats(config.layers * 2 * tokens * key_value),
+            vectors: floats((5 + gradients) * layout.length()),
+        }
+    }
+
+    fn kept(self) -> u64 {
+        self.inputs + self.keys_values
+    }
+}
+
+/// Memory that something takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// The machine's.
+    pub machine: u64,
+    /// The device's own; zero where it has none, or it is not known.
+    pub device: u64,
+    /// Of the disk, beyond finished parts.
+    pub disk: u64,
+}
+
+/// Where everything is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Placement {
+    /// Whether weights stay on the device.
+    pub weights: Residence,
+    /// Where block inputs, keys and values wait.
+    pub kept: Kept,
+    /// Instances that go through the layers together.
+    pub batches: Vec<usize>,
+    /// Expected peaks.
+    pub memory: Memory,
+    /// The same, in words.
+    pub words: Vec<Placed>,
+}
+
+/// Numbers of a model's weights.
+struct Sizes {
+    layers: u64,
+    layer: u64,
+    head: u64,
+    largest: u64,
+    logits: u64,
+}
+
+impl Sizes {
+    fn of(config: &ModelConfig) -> Self {
+        let matrices = (0..7).map(|weight| config.dimensions(weight)).map(|(rows, columns)| (rows * columns) as u64);
+        Self {
+            layers: config.layers as u64,
+            layer: matrices.clone().sum(),
+            head: (config.vocabulary * config.hidden) as u64,
+            largest: matrices.max().unwrap_or(0),
+            logits: LOGIT_ROWS * config.vocabulary as u64,
+        }
+    }
+}
+
+/// One way of placing things.
+#[derive(Clone, Copy)]
+struct Choice {
+    weights: Residence,
+    kept: Kept,
+}
+
+impl Choice {
+    /// From the fastest to the smallest.
+    fn among(weights: WeightsChoice, separate: bool) -> Vec<Self> {
+        let resident = [Kept::Device, Kept::Memory].map(|kept| (Residence::Resident, kept));
+        // Where weights are read for every batch, room for a larger batch counts more than a copy.
+        let streamed = [Kept::Memory, Kept::Device].map(|kept| (Residence::Streamed, kept));
+        let spilled = |weights| (weights, Kept::Disk);
+        let all: Vec<(Residence, Kept)> = match weights {
+            WeightsChoice::Resident => resident.into_iter().chain([spilled(Residence::Resident)]).collect(),
+            WeightsChoice::Streamed => streamed.into_iter().chain([spilled(Residence::Streamed)]).collect(),
+            WeightsChoice::Automatic => resident.into_iter().chain(streamed).chain([spilled(Residence::Streamed)]).collect(),
+        };
+        all.into_iter()
+            // Without a memory of its own, the device's is the machine's.
+            .filter(|(_, kept)| separate || *kept != Kept::Memory)
+            .map(|(weights, kept)| Self { weights, kept })
+            .collect()
+    }
+
+    /// What weights and tiles take, without instances.
+    fn base(self, place: &Place, sizes: &Sizes) -> Memory {
+        let float = 4;
+        let on_device = match self.weights {
+            Residence::Resident => place.weight_bytes * (sizes.layers * sizes.layer + sizes.head),
+            Residence::Streamed if place.copies => place.weight_bytes * (2 * sizes.layer + sizes.head),
+            // The layer in use; the one that is being read is counted below.
+            Residence::Streamed => place.weight_bytes * (sizes.layer + sizes.head),
+        };
+        // A layer is read in float32 while another is used; one that is copied stands beside its copy for a moment.
+        let reading = match (self.weights, place.copies) {
+            (Residence::Resident, false) => 0,
+            (Residence::Resident, true) | (Residence::Streamed, false) => float * sizes.layer,
+            (Residence::Streamed, true) => 2 * float * sizes.layer,
+        };
+        let tiles = if place.copies {
+            // Logits and what becomes of them, attention, and a weight that becomes float32 for a product.
+            6 * float * sizes.logits + ATTENTION + if place.weight_bytes < float { float * sizes.largest } else { 0 }
+        } else {
+            2 * float * sizes.logits
+        };
+        if place.device_memory.is_some() {
+            Memory {
+                machine: PROGRAM + DRIVER + reading,
+                device: on_device + tiles,
+                disk: 0,
+            }
+        } else {
+            Memory {
+                machine: PROGRAM + reading + on_device + tiles,
+                device: 0,
+                disk: 0,
+            }
+        }
+    }
+
+    /// Adds what instances take that go through the layers together.
+    fn with(self, base: Memory, batch: &[Needs], separate: bool) -> Memory {
+        let sum = |of: fn(&Needs) -> u64| batch.iter().map(of).sum::<u64>();
+        let kept: u64 = batch.iter().map(|needs| needs.kept()).sum();
+        let passing = batch.iter().map(|needs| needs.passing).max().unwrap_or(0);
+        let mut memory = Memory {
+            machine: base.machine + sum(|needs| needs.vectors),
+            device: base.device + passing + sum(|needs| needs.carried),
+            disk: base.disk,
+        };
+        match self.kept {
+            Kept::Device => memory.device += kept,
+            Kept::Memory => memory.machine += kept,
+            Kept::Disk => memory.disk += kept,
+        }
+        if !separate {
+            memory.machine += memory.device;
+            memory.device = 0;
+        }
+        memory
+    }
+}
+
+/// Memory that may be filled.
+#[derive(Clone, Copy)]
+struct Budget {
+    machine: u64,
+    device: u64,
+}
+
+impl Budget {
+    fn of(place: &Place) -> Self {
+        let fill = |free: Option<u64>| free.map_or(u64::MAX, |free| (free as f64 * FILL) as u64);
+        Self {
+            machine: fill(place.machine_memory),
+            device: fill(place.device_memory),
+        }
+    }
+
+    fn holds(self, memory: Memory) -> bool {
+        memory.machine <= self.machine && memory.device <= self.device
+    }
+
+    /// What may be filled by a batch: half of what one instance leaves, since a plan is no measurement.
+    fn half_left(self, alone: Memory) -> Self {
+        let half = |budget: u64, alone: u64| alone + budget.saturating_sub(alone) / 2;
+        Self {
+            machine: half(self.machine, alone.machine),
+            device: half(self.device, alone.device),
+        }
+    }
+}
+
+impl Placement {
+    /// Chooses. `operations` are those of each instance.
+    ///
+    /// # Errors
+    /// When nothing fits.
+    pub fn choose(config: &ModelConfig, needs: &[Needs], operations: &[f64], weights: WeightsChoice, place: &Place) -> Result<Self, RunError> {
+        let separate = place.device_memory.is_some();
+        let (sizes, budget) = (Sizes::of(config), Budget::of(place));
+        let mut refused = None;
+        for choice in Choice::among(weights, separate) {
+            let base = choice.base(place, &sizes);
+            // Every instance must fit alone.
+            let alone = needs.iter().map(|needs| choice.with(base, std::slice::from_ref(needs), separate));
+            let largest = alone.fold(base, |a, b| Memory {
+                machine: a.machine.max(b.machine),
+                device: a.device.max(b.device),
+                disk: a.disk.max(b.disk),
+            });
+            if !budget.holds(largest) {
+                refused = Some(refusal(largest, budget, place, choice));
+                continue;
+            }
+            let batches = choice.batches(base, needs, operations, budget.half_left(largest), place, &sizes);
+            let mut memory = largest;
+            let mut at = 0;
+            for count in &batches {
+                let batch = choice.with(base, &needs[at..at + count], separate);
+                memory = Memory {
+                    machine: memory.machine.max(batch.machine),
+                    device: memory.device.max(batch.device),
+                    disk: memory.disk.max(batch.disk),
+                };
+                at += count;
+            }
+            return Ok(Self {
+                words: choice.words(place, &sizes, needs, &batches),
+                weights: choice.weights,
+                kept: choice.kept,
+                batches,
+                memory,
+            });
+        }
+        // There is always a choice, and it was refused.
+        Err(refused.unwrap_or(RunError::Memory {
+            needed: bytes_in_words(0),
+            available: bytes_in_words(0),
+            hint: "nothing was tried".into(),
+        }))
+    }
+}
+
+impl Placement {
+    /// Seconds that reading weights takes in all, where that is known.
+    pub fn reading(&self, config: &ModelConfig, place: &Place) -> f64 {
+        let layer = place.layer_reading.map_or(0.0, |layer| layer.as_secs_f64());
+        let times = match self.weights {
+            Residence::Resident => 1,
+            Residence::Streamed => 2 * self.batches.len(),
+        };
+        layer * (times * config.layers) as f64
+    }
+}
+
+impl Choice {
+    /// Instances that go through the layers together. With resident weights one is a batch, the finest grain to resume at; otherwise
+    /// as many as it takes for computing to last twice as long as reading the weights, or as fit where that is not known.
+    fn batches(self, base: Memory, needs: &[Needs], operations: &[f64], budget: Budget, place: &Place, sizes: &Sizes) -> Vec<usize> {
+        if self.weights == Residence::Resident {
+            return vec![1; needs.len()];
+        }
+        let enough = match (place.products, place.layer_reading) {
+            (Some(products), Some(layer)) => 2.0 * products * 2.0 * layer.as_secs_f64() * sizes.layers as f64,
+            _ => f64::INFINITY,
+        };
+        let mut batches = Vec::new();
+        let (mut first, mut work) = (0, 0.0);
+        for index in 0..needs.len() {
+            let grown = self.with(base, &needs[first..=index], place.device_memory.is_some());
+            if index > first && (work >= enough || !budget.holds(grown)) {
+                batches.push(index - first);
+                (first, work) = (index, 0.0);
+            }
+            work += operations.get(index).copied().unwrap_or(0.0);
+        }
+        if first < needs.len() {
+            batches.push(needs.len() - first);
+        }
+        batches
+    }
+
+    fn words(self, place: &Place, sizes: &Sizes, needs: &[Needs], batches: &[usize]) -> Vec<Placed> {
+        let here = if place.copies { "on the device" } else { "in memory" };
+        let placed = |what: &str, place: String| Placed { what: what.into(), place };
+        let precision = match place.weight_bytes {
+            2 => "bfloat16",
+            4 => "float32",
+            _ => "float64",
+        };
+        let weights = match self.weights {
+            Residence::Resident => format!(
+                "{here}, {} in {precision}",
+                bytes_in_words(place.weight_bytes * (sizes.layers * sizes.layer + sizes.head))
+            ),
+            Residence::Streamed => format!(
+                "from the disk layer by layer, the next one read while one is used ({} of {precision} each); once in each direction for a batch, in {} batch{} of up to {} instance{}",
+                bytes_in_words(place.weight_bytes * sizes.layer),
+                batches.len(),
+                if batches.len() == 1 { "" } else { "es" },
+                batches.iter().max().unwrap_or(&1),
+                if batches.iter().max() == Some(&1) { "" } else { "s" },
+            ),
+        };
+        let kept = match self.kept {
+            Kept::Device => here,
+            Kept::Memory => "in the machine's memory",
+            Kept::Disk => "on the disk",
+        };
+        let mut at = 0;
+        let (mut inputs, mut keys_values) = (0, 0);
+        for count in batches {
+            let batch = &needs[at..at + count];
+            inputs = inputs.max(batch.iter().map(|needs| needs.inputs).sum());
+            keys_values = keys_values.max(batch.iter().map(|needs| needs.keys_values).sum());
+            at += count;
+        }
+        vec![
+            placed("weights", weights),
+            placed(
+                "block inputs",
+                format!("{kept}, {} at the most, at rows of segments only", bytes_in_words(inputs)),
+            ),
+            placed("keys, values", format!("{kept}, {} at the most", bytes_in_words(keys_values))),
+            placed("inside layers", "computed again on the way back, at rows of segments only".into()),
+        ]
+    }
+}
+
+/// Says which memory is lacking, and what would need less.
+fn refusal(memory: Memory, budget: Budget, place: &Place, choice: Choice) -> RunError {
+    let device = memory.device > budget.device;
+    let (needed, available) = if device {
+        (memory.device, place.device_memory)
+    } else {
+        (memory.machine, place.machine_memory)
+    };
+    let of = if device { "of the device's memory; " } else { "" };
+    let hint = match choice.weights {
+        Residence::Resident => "try --weights streamed, or a smaller --max-tokens",
+        Residence::Streamed => "a smaller --max-tokens needs less",
+    };
+    RunError::Memory {
+        needed: bytes_in_words(needed),
+        available: bytes_in_words(available.unwrap_or(0)),
+        hint: format!("{of}{hint}"),
+    }
+}
+
+#[cfg(test)]
+mod tests;
