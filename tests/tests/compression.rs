@@ -2,16 +2,18 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests, outside their functions
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use cruxscope_checkpoint::Checkpoint;
 use cruxscope_checkpoint::writer::StoredAs;
 use cruxscope_compress::any::AnySettings;
-use cruxscope_compress::awq::AwqSettings;
+use cruxscope_compress::awq::{AwqSettings, Search};
 use cruxscope_compress::prune::{AlphaPruningSettings, Pattern, SparseGptSettings, Sparsity};
 use cruxscope_compress::quantize::{Bits, Clipping, ColumnOrder, Compatibility, Damping, GptaqSettings, GptqSettings, Grid, GridSettings, GroupSize};
 use cruxscope_compress::recipe::Recipe;
 use cruxscope_compress::treatment::Treatment;
-use cruxscope_run::compress::{Basis, CompressSettings, compress};
+use cruxscope_model::device;
+use cruxscope_run::compress::{Basis, CompressSettings, Compression, compress};
 use cruxscope_run::windows::{Calibration, WindowSource};
 use cruxscope_run::{Event, Observer, Silent};
 use safetensors::tensor::{Dtype, TensorView};
@@ -39,21 +41,21 @@ fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
     files
 }
 
-#[test]
-fn a_stopped_compression_goes_on_to_the_same_bytes() {
-    let folder = tempfile::tempdir().unwrap();
-    let tokens = folder.path().join("calibration.safetensors");
+/// A file of four windows of tokens.
+fn windows(folder: &Path) -> PathBuf {
+    let tokens = folder.join("calibration.safetensors");
     let ids: Vec<u8> = (0..4 * 48i32).flat_map(|i| (i * 37 % 500).to_le_bytes()).collect();
     let view = TensorView::new(Dtype::I32, vec![4, 48], &ids).unwrap();
     std::fs::write(&tokens, safetensors::serialize([("ids", view)], None).unwrap()).unwrap();
+    tokens
+}
 
-    let (bits, group) = (Bits::new(3).unwrap(), GroupSize::new(16).unwrap());
-    let half = Sparsity::new(0.5).unwrap();
-    let gptq = GptqSettings {
+fn gptq() -> GptqSettings {
+    GptqSettings {
         grid: GridSettings {
             grid: Grid::GptaqAsym,
-            bits,
-            group_size: group,
+            bits: Bits::new(3).unwrap(),
+            group_size: GroupSize::new(16).unwrap(),
             clipping: Clipping::None,
         },
         order: ColumnOrder::GroupAware,
@@ -61,9 +63,36 @@ fn a_stopped_compression_goes_on_to_the_same_bytes() {
         damping: Damping::default(),
         compatibility: Compatibility::Improved,
         true_sequential: false,
-    };
+    }
+}
+
+fn settings(out: PathBuf, treatment: &Treatment, tokens: &Path, stored_as: StoredAs) -> CompressSettings {
+    CompressSettings {
+        model: cruxscope_tests::root().join("tests/fixtures/tiny/model"),
+        out,
+        recipe: Recipe::of(treatment.clone(), None, Some("1_down")),
+        calibration: Some(Calibration {
+            source: WindowSource::Tokens {
+                path: tokens.to_owned(),
+                array: None,
+            },
+            windows: None,
+            seed: None,
+        }),
+        stored_as,
+        packed: None,
+        basis: Basis::Original,
+    }
+}
+
+#[test]
+fn a_stopped_compression_goes_on_to_the_same_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let tokens = windows(folder.path());
+    let (bits, group) = (Bits::new(3).unwrap(), GroupSize::new(16).unwrap());
+    let half = Sparsity::new(0.5).unwrap();
     let treatments = [
-        Treatment::Gptaq(GptaqSettings { gptq, alpha: 0.25 }),
+        Treatment::Gptaq(GptaqSettings { gptq: gptq(), alpha: 0.25 }),
         Treatment::AlphaPruning(AlphaPruningSettings::new(half)),
         Treatment::SparseGpt(SparseGptSettings::new(Pattern::Unstructured(half))),
         Treatment::Any(AnySettings::new(bits, group)),
@@ -72,22 +101,7 @@ fn a_stopped_compression_goes_on_to_the_same_bytes() {
     for treatment in treatments {
         let name = treatment.name().replace(' ', "_");
         // Stored in 16 bits, the layers that are read again differ from those that were computed.
-        let settings = |out: &str| CompressSettings {
-            model: cruxscope_tests::root().join("tests/fixtures/tiny/model"),
-            out: folder.path().join(format!("{name}_{out}")),
-            recipe: Recipe::of(treatment.clone(), None, Some("1_down")),
-            calibration: Some(Calibration {
-                source: WindowSource::Tokens {
-                    path: tokens.clone(),
-                    array: None,
-                },
-                windows: None,
-                seed: None,
-            }),
-            stored_as: StoredAs::BFloat16,
-            packed: None,
-            basis: Basis::Original,
-        };
+        let settings = |out: &str| settings(folder.path().join(format!("{name}_{out}")), &treatment, &tokens, StoredAs::BFloat16);
         let whole = compress(&settings("whole"), &mut Silent).unwrap();
         let stopped = settings("stopped");
         let mut stops = 0;
@@ -110,4 +124,88 @@ fn a_stopped_compression_goes_on_to_the_same_bytes() {
         );
         assert!(files(&stopped.out) == files(&settings("whole").out), "{name}: the files");
     }
+}
+
+/// Calibration text that runs on another device than the processors gives the same codes but for ties, and the same errors; a run
+/// that was stopped there goes on on the processors.
+fn calibrated_on(name: &str) {
+    if let Err(why) = device::find(name) {
+        return println!("skipped: {why}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let tokens = windows(folder.path());
+    let (bits, group) = (Bits::new(3).unwrap(), GroupSize::new(16).unwrap());
+    let half = Sparsity::new(0.5).unwrap();
+    let awq = |search| AwqSettings {
+        search,
+        ..AwqSettings::new(bits, group)
+    };
+    let treatments = [
+        ("gptq", Treatment::Gptq(gptq())),
+        ("gptaq", Treatment::Gptaq(GptaqSettings { gptq: gptq(), alpha: 0.25 })),
+        (
+            "wanda",
+            Treatment::Wanda {
+                pattern: Pattern::Unstructured(half),
+            },
+        ),
+        ("sparse", Treatment::SparseGpt(SparseGptSettings::new(Pattern::Unstructured(half)))),
+        ("any", Treatment::Any(AnySettings::new(bits, group))),
+        ("awq", Treatment::Awq(awq(Search::Outputs))),
+        ("awq_grams", Treatment::Awq(awq(Search::Grams))),
+    ];
+    for (title, treatment) in treatments {
+        let on = |device: &str| {
+            let settings = settings(folder.path().join(format!("{title}_{device}")), &treatment, &tokens, StoredAs::Float32);
+            let report = Compression::prepare_on(&settings, device).unwrap().run(&mut Silent).unwrap();
+            (Checkpoint::open(&settings.out).unwrap(), report)
+        };
+        let ((cpu, expected), (other, found)) = (on("cpu"), on(name));
+        let said = found.calibration.unwrap().backend.unwrap();
+        assert!(said.starts_with(name), "{said}");
+        for (expected, found) in expected.components.iter().zip(&found.components) {
+            assert_eq!(expected.method, found.method);
+            if let (Some(expected), Some(error)) = (expected.output_error, found.output_error) {
+                assert!((error - expected).abs() <= 0.02 * expected, "{title} {}: {error} {expected}", found.component);
+            }
+        }
+        let (mut same, mut all) = (0, 0);
+        for layer in 0..cpu.config().layers {
+            let (expected, found) = (cpu.layer(layer).unwrap(), other.layer(layer).unwrap());
+            for (expected, found) in expected.projections.iter().zip(&found.projections) {
+                let scale = expected.weight.values.iter().fold(0.0f32, |most, value| most.max(value.abs()));
+                let pairs = expected.weight.values.iter().zip(&found.weight.values);
+                same += pairs.filter(|(a, b)| (*a - *b).abs() <= 1e-3 * scale).count();
+                all += expected.weight.values.len();
+            }
+        }
+        println!("{title}: {same} of {all} weights as on the processors");
+        assert!(same as f64 >= 0.98 * all as f64, "{title}: {same} of {all}");
+    }
+
+    let treatment = Treatment::Gptq(gptq());
+    let settings = settings(folder.path().join("resumed"), &treatment, &tokens, StoredAs::Float32);
+    let stopped = Compression::prepare_on(&settings, name).unwrap().run(&mut Layers(1));
+    assert!(stopped.unwrap_err().to_string().contains("stopped on request"));
+    compress(&settings, &mut Silent).unwrap();
+}
+
+#[test]
+fn calibrated_on_tensors() {
+    calibrated_on("flex");
+}
+
+#[test]
+fn calibrated_on_wgpu() {
+    calibrated_on("wgpu");
+}
+
+#[test]
+fn calibrated_on_vulkan() {
+    calibrated_on("vulkan");
+}
+
+#[test]
+fn calibrated_on_cuda() {
+    calibrated_on("cuda");
 }

@@ -59,6 +59,7 @@ fn settings(study: PathBuf) -> ValidateSettings {
             seed: None,
         },
         residence: Residence::Resident,
+        device: "cpu".into(),
     }
 }
 
@@ -113,6 +114,25 @@ fn a_stopped_validation_goes_on_to_the_same_bytes() {
     assert!(!partial.exists());
     let bytes = |settings: &ValidateSettings| std::fs::read(settings.study.join("validation.json")).unwrap();
     assert_eq!(bytes(&whole), bytes(&stopped));
+}
+
+#[test]
+fn another_device_finds_the_same_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let on = |device: &str| {
+        let settings = ValidateSettings {
+            device: device.into(),
+            ..settings(study(&folder.path().join(device)))
+        };
+        validate(&settings, &mut Silent).unwrap()
+    };
+    let (expected, found) = (on("cpu"), on("flex"));
+    assert!((found.perplexity / expected.perplexity - 1.0).abs() < 1e-4);
+    for (expected, found) in expected.components.iter().zip(&found.components) {
+        assert_eq!(expected.component, found.component);
+        let difference = (found.divergence - expected.divergence).abs();
+        assert!(difference < 1e-3 * expected.divergence + 1e-7, "{}: {found:?} {expected:?}", found.component);
+    }
 }
 
 #[test]

@@ -3,6 +3,8 @@
 use clap::Args;
 use cruxscope::open_window_to_run;
 use cruxscope::runs::{Form, Task};
+use cruxscope_model::device;
+use cruxscope_run::RunError;
 use cruxscope_run::interpret::PlannedRun;
 use cruxscope_run::machine::{bytes_in_words, duration_in_words, peak_memory};
 use cruxscope_study::{Behaviour, Definition};
@@ -53,6 +55,10 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
     let interpretation = &arguments.interpretation;
     interpretation.machine.set_threads()?;
     let settings = interpretation.settings();
+    if !arguments.plan_only {
+        // A device that is not here can be planned for, which takes a reading of the whole model; nothing more.
+        device::find(&settings.device).map_err(RunError::from)?;
+    }
     let mut progress = Progress::new();
     let planned = PlannedRun::new(settings, &mut progress)?;
     print_plan(&planned);

@@ -32,6 +32,9 @@ pub struct Arguments {
     /// Read weights from disk layer by layer instead of keeping them
     #[arg(long)]
     streamed: bool,
+    /// Where to compute: cpu, vulkan, wgpu or cuda, as `cruxscope devices` lists them
+    #[arg(long, default_value = "cpu")]
+    device: String,
     /// Number of threads [default: all]
     #[arg(long)]
     threads: Option<usize>,
@@ -52,6 +55,7 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         residence: if arguments.streamed { Residence::Streamed } else { Residence::Resident },
         study: arguments.study,
         model: arguments.model,
+        device: arguments.device,
     };
     let mut progress = Progress::new();
     let result = validate(&settings, &mut progress);

@@ -81,6 +81,7 @@ fn form(ui: &mut Ui, form: &mut Form, actions: &mut Vec<RunAction>) {
             }
             if form.method.calibrates() {
                 path(ui, "Calibration", "traces, JSON lines", &mut form.calibration, &[Field::Calibration], actions);
+                text(ui, "Device", "cpu", &mut form.device);
             }
         }
     }

@@ -30,14 +30,19 @@ pub enum Planned {
     /// Of an interpretation.
     Interpret(Box<PlannedRun>),
     /// Of a compression, which is prepared again when it runs.
-    Compress(Box<CompressSettings>),
+    Compress {
+        /// What is compressed, and how.
+        settings: Box<CompressSettings>,
+        /// Where calibration text runs.
+        device: String,
+    },
 }
 
 impl std::fmt::Debug for Planned {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Interpret(_) => "interpretation",
-            Self::Compress(_) => "compression",
+            Self::Compress { .. } => "compression",
         })
     }
 }
@@ -74,15 +79,18 @@ pub fn plan(form: &Form, observer: &mut Teller) -> Result<(Planned, Facts), Stri
             Ok((Planned::Interpret(Box::new(planned)), facts))
         }
         Task::Compress => {
-            let settings = Box::new(compression(form)?);
+            let (settings, device) = (Box::new(compression(form)?), form.device.trim().to_owned());
             let facts = {
-                let prepared = Compression::prepare(&settings).map_err(words)?;
+                let prepared = Compression::prepare_on(&settings, &device).map_err(words)?;
                 let plan = prepared.plan();
                 let mut facts = vec![
                     fact("Components", format!("{} of {}", plan.treated, plan.components)),
                     fact("Memory", format!("about {}", bytes_in_words(plan.memory))),
                     fact("Disk", bytes_in_words(plan.disk)),
                 ];
+                if plan.device_memory > 0 {
+                    facts.push(fact("Device memory", format!("about {}", bytes_in_words(plan.device_memory))));
+                }
                 if plan.windows > 0 {
                     facts.push(fact("Calibration", format!("{} windows, {} tokens", plan.windows, plan.tokens)));
                 }
@@ -91,7 +99,7 @@ pub fn plan(form: &Form, observer: &mut Teller) -> Result<(Planned, Facts), Stri
                 }
                 facts
             };
-            Ok((Planned::Compress(settings), facts))
+            Ok((Planned::Compress { settings, device }, facts))
         }
     }
 }
@@ -101,7 +109,7 @@ pub fn run(planned: Planned, observer: &mut Teller) -> RunState {
     observer.computing = true;
     let outcome = match planned {
         Planned::Interpret(planned) => planned.run(observer).map(drop),
-        Planned::Compress(settings) => Compression::prepare(&settings).and_then(|prepared| prepared.run(observer).map(drop)),
+        Planned::Compress { settings, device } => Compression::prepare_on(&settings, &device).and_then(|prepared| prepared.run(observer).map(drop)),
     };
     match outcome {
         Ok(()) => RunState::Done,

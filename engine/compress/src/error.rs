@@ -35,6 +35,9 @@ pub enum CompressError {
         /// The largest damping that was tried, as a share of the mean diagonal.
         damping: f64,
     },
+    /// The device on which outputs are compared failed.
+    #[error(transparent)]
+    Device(#[from] cruxscope_model::ModelError),
     /// A weight or statistic is not a finite number.
     #[error("{method}: {what} holds a value that is not finite")]
     NotFinite {

@@ -19,6 +19,7 @@ use cruxscope_compress::awq::{
     run_layer, search_clip, search_clips, search_scale,
 };
 use cruxscope_compress::quantize::{Bits, GroupSize, fake_quantize_group};
+use cruxscope_model::kernels::cpu::CpuKernels;
 use safetensors::SafeTensors;
 use serde_json::Value;
 
@@ -326,14 +327,14 @@ fn layers(method: &str) {
     for (case, description) in cases(&folder.join(method), |name| !name.starts_with("case_")) {
         let (facts, layer, hidden) = layer_fixture(&folder, &case);
         let sequences = vec![64; hidden.rows / 64];
-        let original = run_layer(&layer, &facts, &hidden, &sequences).unwrap();
+        let original = run_layer(&CpuKernels, &layer, &facts, &hidden, &sequences).unwrap();
         let grams = original.inputs.grams();
         for variant in description["variants"].as_array().unwrap() {
             let what = format!("{method} {}", variant["variant"]);
             let settings = settings(variant);
             let expected = tensors(&folder.join(method).join(variant["file"].as_str().unwrap()));
-            let found = compress_layer(&layer, LayerEvidence::Inputs(&original.inputs, &facts), &settings).unwrap();
-            let error = |layer: &LayerWeights| relative_error(&run_layer(layer, &facts, &hidden, &sequences).unwrap().hidden, &original.hidden);
+            let found = compress_layer(&CpuKernels, &layer, LayerEvidence::Inputs(&original.inputs, &facts), &settings).unwrap();
+            let error = |layer: &LayerWeights| relative_error(&run_layer(&CpuKernels, layer, &facts, &hidden, &sequences).unwrap().hidden, &original.hidden);
 
             worst.variants += 1;
             let scales = by_name(&found.scales);
@@ -378,7 +379,7 @@ fn layers(method: &str) {
             worst.error(&what, error(&back), &variant["layer_output_rel_err_quantized"]);
 
             // The fast form: another loss for two of the groups, so only its result is held against the original's.
-            let fast: AwqLayer = compress_layer(&layer, LayerEvidence::Grams(&grams), &settings).unwrap();
+            let fast: AwqLayer = compress_layer(&CpuKernels, &layer, LayerEvidence::Grams(&grams), &settings).unwrap();
             for (name, scale) in by_name(&fast.scales).into_iter().filter(|(name, _)| name.ends_with("layernorm")) {
                 gram_groups += 1;
                 gram_alike += usize::from(scale.index == scales[name].index);

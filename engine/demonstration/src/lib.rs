@@ -378,6 +378,7 @@ impl Site<'_> {
             treatment: rounding(selection::ALONE_BITS).map_err(impossible)?,
             text: calibration(material),
             residence: Residence::Resident,
+            device: "cpu".into(),
         };
         let validation = validate(&settings, &mut Quiet(desk))?;
         desk.done(VALIDATING);

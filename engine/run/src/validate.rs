@@ -16,13 +16,15 @@ use cruxscope_compress::treatment::{Inputs, Treatment};
 use cruxscope_interpret::InterpretError;
 use cruxscope_model::block;
 use cruxscope_model::decoder::{Decoder, Layer, Residence};
-use cruxscope_model::kernels::Kernels as _;
-use cruxscope_model::kernels::cpu::{CpuKernels, CpuMatrix};
+use cruxscope_model::device;
+use cruxscope_model::kernels::Kernels;
+use cruxscope_model::with_kernels;
 use cruxscope_study::{Damage, DigestBuilder, Module, Study, VALIDATION_FILE, Validation, folder};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::compress::{Basis, Streams, of_layer, planned, treat};
+use crate::compress::{Basis, Calibrates, Streams, of_layer, planned, treat};
+use crate::guard::guard;
 use crate::windows::Calibration;
 use crate::{Event, Observer, RunError};
 
@@ -44,6 +46,8 @@ pub struct ValidateSettings {
     pub text: Calibration,
     /// Whether weights stay in memory.
     pub residence: Residence,
+    /// Where the model runs, by name.
+    pub device: String,
 }
 
 /// Validates a study.
@@ -52,6 +56,11 @@ pub struct ValidateSettings {
 /// When the study and the model do not belong together, a treatment works on whole models only, the model cannot be run, the
 /// observer says stop, or the disk refuses. Finished components stay.
 pub fn validate(settings: &ValidateSettings, observer: &mut dyn Observer) -> Result<Validation, RunError> {
+    let device = device::find(&settings.device)?;
+    with_kernels!(device, |kernels| validate_with(kernels, settings, observer))
+}
+
+fn validate_with<K: Calibrates>(kernels: K, settings: &ValidateSettings, observer: &mut dyn Observer) -> Result<Validation, RunError> {
     let study = folder::load(&settings.study)?;
     let study_folder = if settings.study.is_file() {
         settings.study.parent().unwrap_or(Path::new("."))
@@ -75,10 +84,13 @@ pub fn validate(settings: &ValidateSettings, observer: &mut dyn Observer) -> Res
 
     let recipe = Recipe::of(settings.treatment.clone(), None, None);
     let everything = planned(&recipe, layers)?;
-    let decoder = Decoder::new(checkpoint.clone(), CpuKernels, settings.residence)?;
+    let decoder = Decoder::new(checkpoint.clone(), kernels, settings.residence)?;
     let mut hidden = windows.iter().map(|window| decoder.embed(window)).collect::<Result<Vec<_>, _>>()?;
-    let own = windows.iter().map(|window| block::run(&decoder, window)).collect::<Result<Vec<_>, _>>()?;
-    let perplexity = Comparison::of(&decoder, &windows, &own, &[])?.perplexity;
+    let (own, perplexity) = guard("the text", || {
+        let own = windows.iter().map(|window| block::run(&decoder, window)).collect::<Result<Vec<_>, _>>()?;
+        let perplexity = Comparison::of(&decoder, &windows, &own, &[])?.perplexity;
+        Ok::<_, RunError>((own, perplexity))
+    })?;
     let predictions = windows.iter().map(|window| window.len().saturating_sub(1)).sum();
     let tokens: usize = windows.iter().map(Vec::len).sum();
     let (began, resumed) = (Instant::now(), kept.damage.len());
@@ -97,8 +109,10 @@ pub fn validate(settings: &ValidateSettings, observer: &mut dyn Observer) -> Res
                 id: planned[0].component.to_string(),
                 count: planned.len(),
             });
-            let variants = variants(&decoder, &checkpoint, layer, planned, &hidden)?;
-            let comparisons = Comparison::of(&decoder, &windows, &own, &variants)?;
+            let comparisons = guard("variants of a layer", || {
+                let variants = variants(&decoder, &checkpoint, layer, planned, &hidden)?;
+                Comparison::of(&decoder, &windows, &own, &variants)
+            })?;
             kept.damage.truncate(layer * Module::ALL.len());
             let found = planned.iter().zip(comparisons.variants);
             kept.add(found.map(|(planned, (divergence, perplexity))| Damage {
@@ -153,17 +167,17 @@ fn check(study: &Study, checkpoint: &Checkpoint, treatment: &Treatment) -> Resul
 
 /// The text behind a layer in which one component is compressed: for each component in turn, the final hidden states of all
 /// windows.
-fn variants(
-    decoder: &Decoder<CpuKernels>,
+fn variants<K: Calibrates>(
+    decoder: &Decoder<K>,
     checkpoint: &Checkpoint,
     layer: usize,
     planned: &[crate::compress::Planned],
-    hidden: &[CpuMatrix],
-) -> Result<Vec<Vec<CpuMatrix>>, RunError> {
+    hidden: &[K::Matrix],
+) -> Result<Vec<Vec<K::Matrix>>, RunError> {
     let original = checkpoint.layer(layer)?;
     // Nothing before this layer is compressed, so both kinds of inputs are the same.
     let asks = planned[0].treatment.as_ref().is_some_and(|treatment| treatment.inputs() != Inputs::None);
-    let streams = Streams {
+    let streams: Streams<K> = Streams {
         original: if asks { hidden.to_vec() } else { Vec::new() },
         compressed: if asks { hidden.to_vec() } else { Vec::new() },
     };
@@ -187,7 +201,7 @@ fn variants(
     Ok(states)
 }
 
-fn through(decoder: &Decoder<CpuKernels>, layer: &Layer<CpuKernels>, hidden: &[CpuMatrix]) -> Result<Vec<CpuMatrix>, RunError> {
+fn through<K: Kernels>(decoder: &Decoder<K>, layer: &Layer<K>, hidden: &[K::Matrix]) -> Result<Vec<K::Matrix>, RunError> {
     let mut next = Vec::with_capacity(hidden.len());
     for hidden in hidden {
         let rotation = decoder.rotation(&(0..decoder.kernels().rows(hidden)).collect::<Vec<_>>());
@@ -209,7 +223,7 @@ impl Comparison {
     ///
     /// # Shapes
     /// Final hidden states of each window, `[tokens, hidden]`; `variants` holds such a list for each variant.
-    fn of(decoder: &Decoder<CpuKernels>, windows: &[Vec<u32>], own: &[CpuMatrix], variants: &[Vec<CpuMatrix>]) -> Result<Self, RunError> {
+    fn of<K: Kernels>(decoder: &Decoder<K>, windows: &[Vec<u32>], own: &[K::Matrix], variants: &[Vec<K::Matrix>]) -> Result<Self, RunError> {
         let kernels = decoder.kernels();
         let mut own_loss = 0.0;
         let mut sums = vec![(0.0, 0.0); variants.len()];
@@ -241,9 +255,9 @@ impl Comparison {
 
 /// Distributions over the vocabulary, a row a token.
 struct Distribution {
-    /// In parts side by side.
-    logits: Vec<CpuMatrix>,
-    probabilities: Vec<CpuMatrix>,
+    /// In parts side by side, each `[rows, part]`.
+    logits: Vec<Vec<f32>>,
+    probabilities: Vec<Vec<f32>>,
     /// log Σ exp of each row.
     normalisers: Vec<f64>,
     /// −log p(target) of each row.
@@ -251,18 +265,19 @@ struct Distribution {
 }
 
 impl Distribution {
-    fn of(kernels: &CpuKernels, logits: Vec<CpuMatrix>, targets: &[u32]) -> Result<Self, RunError> {
+    fn of<K: Kernels>(kernels: &K, logits: Vec<K::Matrix>, targets: &[u32]) -> Result<Self, RunError> {
+        let bring = |parts: Vec<K::Matrix>| parts.iter().map(|part| kernels.download(part)).collect::<Result<Vec<_>, _>>();
         // The gradient of the cross-entropy is p less one at the target, which the divergence puts back.
         let (losses, probabilities) = kernels.cross_entropy(logits.clone(), targets, &vec![1.0; targets.len()])?;
+        let (logits, mut own) = (bring(logits)?, bring(probabilities)?);
         let mut normalisers = Vec::with_capacity(targets.len());
-        let mut own = probabilities;
         for (row, (target, loss)) in targets.iter().zip(&losses).enumerate() {
             let mut first = 0;
             for (part, gradient) in logits.iter().zip(&mut own) {
-                let (column, width) = ((*target as usize).wrapping_sub(first), part.columns());
+                let (column, width) = ((*target as usize).wrapping_sub(first), part.len() / targets.len());
                 if column < width {
-                    normalisers.push(loss + f64::from(part.values()[row * width + column]));
-                    gradient.values_mut()[row * width + column] += 1.0;
+                    normalisers.push(loss + f64::from(part[row * width + column]));
+                    gradient[row * width + column] += 1.0;
                 }
                 first += width;
             }
@@ -279,12 +294,8 @@ impl Distribution {
     fn divergence(&self, other: &Self) -> f64 {
         let mut total: f64 = other.normalisers.iter().zip(&self.normalisers).map(|(other, own)| other - own).sum();
         for ((probabilities, own), other) in self.probabilities.iter().zip(&self.logits).zip(&other.logits) {
-            let width = own.columns().max(1);
-            let rows: Vec<f64> = (
-                probabilities.values().par_chunks(width),
-                own.values().par_chunks(width),
-                other.values().par_chunks(width),
-            )
+            let width = (own.len() / self.losses.len().max(1)).max(1);
+            let rows: Vec<f64> = (probabilities.par_chunks(width), own.par_chunks(width), other.par_chunks(width))
                 .into_par_iter()
                 .map(|(p, own, other)| {
                     p.iter()

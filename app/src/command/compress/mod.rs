@@ -43,6 +43,9 @@ pub struct Arguments {
     calibration: CalibrationArguments,
     #[command(flatten)]
     output: OutputArguments,
+    /// Where calibration text runs: cpu, vulkan, wgpu or cuda, as `cruxscope devices` lists them; rounding stays with the processors
+    #[arg(long, default_value = "cpu")]
+    device: String,
     /// Number of threads [default: all]
     #[arg(long)]
     threads: Option<usize>,
@@ -73,7 +76,7 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         model: arguments.model,
         out: arguments.out,
     };
-    let compression = Compression::prepare(&settings)?;
+    let compression = Compression::prepare_on(&settings, &arguments.device)?;
     if arguments.plan {
         return if arguments.json {
             print_json(compression.plan())

@@ -76,13 +76,18 @@ impl OutputArguments {
 
 /// A plan in one line.
 pub fn plan_line(plan: &CompressPlan) -> String {
+    let device = if plan.device_memory > 0 {
+        format!(", {} of the device's", bytes_in_words(plan.device_memory))
+    } else {
+        String::new()
+    };
     let text = match plan.windows {
         0 => String::new(),
         windows => format!(", {windows} calibration windows of {} tokens in all", plan.tokens),
     };
     let time = plan.time.map_or_else(String::new, |time| format!(", about {}", duration_in_words(time)));
     format!(
-        "{} of {} components{text}; about {} of memory, {} of disk{time}",
+        "{} of {} components{text}; about {} of memory{device}, {} of disk{time}",
         plan.treated,
         plan.components,
         bytes_in_words(plan.memory),

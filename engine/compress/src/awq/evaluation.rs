@@ -5,7 +5,6 @@
 //! model: no cache, no devices, nothing but what a search asks.
 
 use cruxscope_checkpoint::{LayerWeights, Matrix, ModelConfig, Projection, Rope};
-use cruxscope_model::kernels::cpu::{CpuKernels, CpuMatrix};
 use cruxscope_model::kernels::{Heads, Kernels, Run, Turn};
 
 use super::evidence::{LayerInputs, check_layer, expect};
@@ -85,112 +84,109 @@ pub struct LayerRun {
 /// `hidden` is `[tokens, hidden]`, `lengths` its sequences, each from position 0.
 ///
 /// # Errors
-/// When the layer's arrays, the shape and the hidden states do not fit together.
-pub fn run_layer(layer: &LayerWeights, shape: &BlockShape, hidden: &Matrix, lengths: &[usize]) -> Result<LayerRun, CompressError> {
+/// When the layer's arrays, the shape and the hidden states do not fit together, or the device fails.
+pub fn run_layer<K: Kernels>(kernels: &K, layer: &LayerWeights, shape: &BlockShape, hidden: &Matrix, lengths: &[usize]) -> Result<LayerRun, CompressError> {
     check_layer(layer)?;
     shape.check(layer)?;
     expect("the hidden states", "columns", hidden.columns, layer.attention_norm.len())?;
     expect("the hidden states", "values", hidden.values.len(), hidden.rows * hidden.columns)?;
     expect("the hidden states", "rows", hidden.rows, lengths.iter().sum())?;
-    let kernels = CpuKernels;
-    let [query, key, value, output, gate, up, down] = layer.projections.clone().map(Linear::from);
-    let norm = |x: &CpuMatrix, weight: &[f32]| kernels.norm(x, &kernels.upload(1, weight.len(), weight.to_vec()), weight.len(), shape.norm_epsilon);
+    let [query, key, value, output, gate, up, down] = layer.projections.clone().map(|projection| Linear::new(kernels, projection));
+    let norm = |x: &K::Matrix, weight: &[f32]| kernels.norm(x, &kernels.upload(1, weight.len(), weight.to_vec()), weight.len(), shape.norm_epsilon);
 
-    let hidden = upload(hidden);
+    let hidden = upload(kernels, hidden);
     let attention = norm(&hidden, &layer.attention_norm);
-    let mixed = Mixer::new(layer, shape, lengths).mix(&attention, &query, &key, &value);
+    let mixed = Mixer::new(kernels, layer, shape, lengths).mix(&attention, &query, &key, &value);
     let residual = output.apply(&mixed, Some(hidden));
     let feed_forward = norm(&residual, &layer.feed_forward_norm);
-    let inner = in_parts(&feed_forward, |x| gated(x, &gate, &up));
+    let inner = in_parts(kernels, &feed_forward, |x| gated(x, &gate, &up));
     let after = down.apply(&inner, Some(residual));
 
     let inputs = LayerInputs {
-        attention: download(attention),
-        output: download(mixed),
-        feed_forward: download(feed_forward),
-        down: download(inner),
+        attention: download(kernels, attention)?,
+        output: download(kernels, mixed)?,
+        feed_forward: download(kernels, feed_forward)?,
+        down: download(kernels, inner)?,
         lengths: lengths.to_vec(),
     };
     Ok(LayerRun {
         inputs,
-        hidden: download(after),
+        hidden: download(kernels, after)?,
     })
 }
 
 /// A matrix where the kernels work.
-pub(super) fn upload(matrix: &Matrix) -> CpuMatrix {
-    CpuKernels.upload(matrix.rows, matrix.columns, matrix.values.clone())
+pub(super) fn upload<K: Kernels>(kernels: &K, matrix: &Matrix) -> K::Matrix {
+    kernels.upload(matrix.rows, matrix.columns, matrix.values.clone())
 }
 
-fn download(matrix: CpuMatrix) -> Matrix {
-    let (rows, columns) = (CpuKernels.rows(&matrix), matrix.columns());
-    Matrix {
+fn download<K: Kernels>(kernels: &K, matrix: K::Matrix) -> Result<Matrix, CompressError> {
+    let (rows, values) = (kernels.rows(&matrix), kernels.download(&matrix)?);
+    Ok(Matrix {
         rows,
-        columns,
-        values: matrix.into_values(),
-    }
+        columns: values.len() / rows.max(1),
+        values,
+    })
 }
 
 /// A projection where the kernels work.
-pub(super) struct Linear {
-    weight: CpuMatrix,
-    bias: Option<CpuMatrix>,
+pub(super) struct Linear<'a, K: Kernels> {
+    kernels: &'a K,
+    weight: K::Matrix,
+    bias: Option<K::Matrix>,
 }
 
-impl From<Projection> for Linear {
-    fn from(projection: Projection) -> Self {
+impl<'a, K: Kernels> Linear<'a, K> {
+    pub(super) fn new(kernels: &'a K, projection: Projection) -> Self {
         let Matrix { rows, columns, values } = projection.weight;
         Self {
-            weight: CpuKernels.upload(rows, columns, values),
-            bias: projection.bias.map(|bias| CpuKernels.upload(1, bias.len(), bias)),
+            kernels,
+            weight: kernels.upload(rows, columns, values),
+            bias: projection.bias.map(|bias| kernels.upload(1, bias.len(), bias)),
         }
     }
-}
 
-impl Linear {
     /// `x Wᵀ + b`, added to `onto` where that is given.
-    pub(super) fn apply(&self, x: &CpuMatrix, onto: Option<CpuMatrix>) -> CpuMatrix {
-        CpuKernels.linear(x, &self.weight, self.bias.as_ref(), onto)
+    pub(super) fn apply(&self, x: &K::Matrix, onto: Option<K::Matrix>) -> K::Matrix {
+        self.kernels.linear(x, &self.weight, self.bias.as_ref(), onto)
     }
 }
 
 /// `silu(gate(x)) · up(x)`; `silu(x) = x / (1 + e^-x)`.
-pub(super) fn gated(x: &CpuMatrix, gate: &Linear, up: &Linear) -> CpuMatrix {
-    CpuKernels.gated(&gate.apply(x, None), &up.apply(x, None))
+pub(super) fn gated<K: Kernels>(x: &K::Matrix, gate: &Linear<'_, K>, up: &Linear<'_, K>) -> K::Matrix {
+    gate.kernels.gated(&gate.apply(x, None), &up.apply(x, None))
 }
 
 /// Maps rows to rows, so many tokens at once.
-pub(super) fn in_parts(x: &CpuMatrix, map: impl Fn(&CpuMatrix) -> CpuMatrix) -> CpuMatrix {
-    let tokens = CpuKernels.rows(x);
+pub(super) fn in_parts<K: Kernels>(kernels: &K, x: &K::Matrix, map: impl Fn(&K::Matrix) -> K::Matrix) -> K::Matrix {
+    let tokens = kernels.rows(x);
     if tokens <= TOKENS_AT_ONCE {
         return map(x);
     }
     let parts = (0..tokens).step_by(TOKENS_AT_ONCE);
-    CpuKernels.stack(
-        parts
-            .map(|first| map(&CpuKernels.slice(x, first, TOKENS_AT_ONCE.min(tokens - first))))
-            .collect(),
-    )
+    kernels.stack(parts.map(|first| map(&kernels.slice(x, first, TOKENS_AT_ONCE.min(tokens - first)))).collect())
 }
 
 /// Causal attention of whole sequences, without its output projection.
-pub(super) struct Mixer {
+pub(super) struct Mixer<'a, K: Kernels> {
+    kernels: &'a K,
     heads: Heads,
     norm_epsilon: f64,
     lengths: Vec<usize>,
     /// Cosines and sines of every row, `[tokens, head_dim / 2]`.
-    rotation: [CpuMatrix; 2],
-    query_norm: Option<CpuMatrix>,
-    key_norm: Option<CpuMatrix>,
+    rotation: [K::Matrix; 2],
+    query_norm: Option<K::Matrix>,
+    key_norm: Option<K::Matrix>,
 }
 
-impl Mixer {
+impl<'a, K: Kernels> Mixer<'a, K> {
     /// For sequences of these lengths, one below the other.
-    pub(super) fn new(layer: &LayerWeights, shape: &BlockShape, lengths: &[usize]) -> Self {
+    pub(super) fn new(kernels: &'a K, layer: &LayerWeights, shape: &BlockShape, lengths: &[usize]) -> Self {
         let tables = shape.rope.tables(shape.head_dim, lengths.iter().flat_map(|length| 0..*length));
         let (tokens, half) = (lengths.iter().sum(), shape.head_dim / 2);
-        let row = |values: &Option<Vec<f32>>| values.as_ref().map(|values| CpuKernels.upload(1, values.len(), values.clone()));
+        let row = |values: &Option<Vec<f32>>| values.as_ref().map(|values| kernels.upload(1, values.len(), values.clone()));
         Self {
+            kernels,
             heads: Heads {
                 queries: shape.heads,
                 keys: shape.key_value_heads,
@@ -198,7 +194,7 @@ impl Mixer {
             },
             norm_epsilon: shape.norm_epsilon,
             lengths: lengths.to_vec(),
-            rotation: [tables.cos, tables.sin].map(|values| CpuKernels.upload(tokens, half, values)),
+            rotation: [tables.cos, tables.sin].map(|values| kernels.upload(tokens, half, values)),
             query_norm: row(&layer.query_norm),
             key_norm: row(&layer.key_norm),
         }
@@ -208,25 +204,26 @@ impl Mixer {
     ///
     /// # Shapes
     /// `x` is all sequences, `[tokens, hidden]`; the result is `[tokens, heads · head_dim]`.
-    pub(super) fn mix(&self, x: &CpuMatrix, query: &Linear, key: &Linear, value: &Linear) -> CpuMatrix {
+    pub(super) fn mix(&self, x: &K::Matrix, query: &Linear<'_, K>, key: &Linear<'_, K>, value: &Linear<'_, K>) -> K::Matrix {
         let queries = self.turned(query.apply(x, None), self.query_norm.as_ref());
         let keys = self.turned(key.apply(x, None), self.key_norm.as_ref());
         let values = value.apply(x, None);
         let mut mixed = Vec::with_capacity(self.lengths.len());
         let mut first = 0;
         for rows in self.lengths.iter().copied() {
-            let of = |matrix: &CpuMatrix| CpuKernels.slice(matrix, first, rows);
-            mixed.push(CpuKernels.attention(self.heads, &of(&queries), &of(&keys), &of(&values), &[Run { position: 0, rows }]));
+            let of = |matrix: &K::Matrix| self.kernels.slice(matrix, first, rows);
+            let runs = [Run { position: 0, rows }];
+            mixed.push(self.kernels.attention(self.heads, &of(&queries), &of(&keys), &of(&values), &runs));
             first += rows;
         }
-        if mixed.is_empty() { queries } else { CpuKernels.stack(mixed) }
+        if mixed.is_empty() { queries } else { self.kernels.stack(mixed) }
     }
 
     /// Norm (Qwen3) and rotation of every head.
-    fn turned(&self, mut rows: CpuMatrix, weight: Option<&CpuMatrix>) -> CpuMatrix {
+    fn turned(&self, mut rows: K::Matrix, weight: Option<&K::Matrix>) -> K::Matrix {
         if let Some(weight) = weight {
-            rows = CpuKernels.norm(&rows, weight, self.heads.width, self.norm_epsilon);
+            rows = self.kernels.norm(&rows, weight, self.heads.width, self.norm_epsilon);
         }
-        CpuKernels.rotate(rows, self.heads.width, &self.rotation[0], &self.rotation[1], Turn::Forward)
+        self.kernels.rotate(rows, self.heads.width, &self.rotation[0], &self.rotation[1], Turn::Forward)
     }
 }

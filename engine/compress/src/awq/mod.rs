@@ -22,6 +22,7 @@ mod scale;
 mod tests;
 
 use cruxscope_checkpoint::LayerWeights;
+use cruxscope_model::kernels::Kernels;
 
 pub use clip::{Clips, search_clip, search_clips};
 pub use evaluation::{BlockShape, LayerRun, run_layer};
@@ -130,9 +131,9 @@ impl AwqLayer {
 /// Searches scales and limits of one layer and applies them; rounding is left to [`AwqLayer::rounded`] or to a packed format.
 ///
 /// # Errors
-/// When the evidence does not belong to the layer or something is not finite.
-pub fn compress_layer(layer: &LayerWeights, evidence: LayerEvidence<'_>, settings: &AwqSettings) -> Result<AwqLayer, CompressError> {
-    let scales = search_scales(layer, evidence, settings)?;
+/// When the evidence does not belong to the layer, something is not finite, or the device fails.
+pub fn compress_layer<K: Kernels>(kernels: &K, layer: &LayerWeights, evidence: LayerEvidence<'_>, settings: &AwqSettings) -> Result<AwqLayer, CompressError> {
+    let scales = search_scales(kernels, layer, evidence, settings)?;
     let mut ready = fold(layer, &scales)?;
     let clips = if settings.clip {
         search_clips(&ready, evidence, &scales, settings)?

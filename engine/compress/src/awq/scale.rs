@@ -14,6 +14,7 @@
 //! error stays within 5 % of the original's, on either side. Over 8192 tokens it is more than ten times faster, Gram matrices included.
 
 use cruxscope_checkpoint::{LayerWeights, Matrix, Projection};
+use cruxscope_model::kernels::Kernels;
 use rayon::prelude::*;
 
 use super::evaluation::{BlockShape, Linear, Mixer, gated, in_parts, upload};
@@ -78,8 +79,9 @@ pub struct LayerScales {
 /// Source: llm-awq `auto_scale_block`, AutoAWQ `_search_best_scale`.
 ///
 /// # Errors
-/// When the evidence does not belong to the layer, something is not finite, or the group size is not possible.
-pub fn search_scales(layer: &LayerWeights, evidence: LayerEvidence<'_>, settings: &AwqSettings) -> Result<LayerScales, CompressError> {
+/// When the evidence does not belong to the layer, something is not finite, the group size is not possible, or the device that
+/// the outputs of whole modules are computed on fails.
+pub fn search_scales<K: Kernels>(kernels: &K, layer: &LayerWeights, evidence: LayerEvidence<'_>, settings: &AwqSettings) -> Result<LayerScales, CompressError> {
     evidence.check(layer)?;
     let [query, key, value, output, gate, up, down] = &layer.projections;
     let attention = [query, key, value].map(|projection| &projection.weight);
@@ -89,7 +91,10 @@ pub fn search_scales(layer: &LayerWeights, evidence: LayerEvidence<'_>, settings
 
     let (attention, feed_forward) = match evidence {
         LayerEvidence::Grams(_) => (own(&attention, Slot::Attention)?, own(&feed_forward, Slot::FeedForward)?),
-        LayerEvidence::Inputs(inputs, shape) => (search_attention(layer, inputs, shape, settings)?, search_feed_forward(layer, inputs, settings)?),
+        LayerEvidence::Inputs(inputs, shape) => (
+            search_attention(kernels, layer, inputs, shape, settings)?,
+            search_feed_forward(kernels, layer, inputs, settings)?,
+        ),
     };
     Ok(LayerScales {
         attention,
@@ -146,7 +151,7 @@ pub fn search_scale(weights: &[&Matrix], evidence: InputEvidence<'_>, settings: 
                 .collect();
             parts.iter().sum::<f64>()
         });
-        errors.sum::<f64>() / outputs as f64
+        Ok(errors.sum::<f64>() / outputs as f64)
     })
 }
 
@@ -172,31 +177,37 @@ impl QuadraticError<'_> {
 }
 
 /// One scale for query, key and value, judged by the output of the attention module.
-fn search_attention(layer: &LayerWeights, inputs: &LayerInputs, shape: &BlockShape, settings: &AwqSettings) -> Result<Scale, CompressError> {
+fn search_attention<K: Kernels>(
+    kernels: &K,
+    layer: &LayerWeights,
+    inputs: &LayerInputs,
+    shape: &BlockShape,
+    settings: &AwqSettings,
+) -> Result<Scale, CompressError> {
     let [query, key, value, output, ..] = &layer.projections;
     let evidence = InputEvidence::Inputs(&inputs.attention);
     let candidates = Candidates::new(&[&query.weight, &key.weight, &value.weight], &evidence.mean_absolute(), settings);
-    let mixer = Mixer::new(layer, shape, &inputs.lengths);
-    let (x, output) = (upload(&inputs.attention), Linear::from(output.clone()));
-    let original = output.apply(&upload(&inputs.output), None);
+    let mixer = Mixer::new(kernels, layer, shape, &inputs.lengths);
+    let (x, output) = (upload(kernels, &inputs.attention), Linear::new(kernels, output.clone()));
+    let original = kernels.download(&output.apply(&upload(kernels, &inputs.output), None))?;
     candidates.best(|scale| {
-        let [query, key, value] = [query, key, value].map(|projection| Linear::from(candidates.rounded(projection, scale)));
-        let rounded = output.apply(&mixer.mix(&x, &query, &key, &value), None);
-        squared_distance(rounded.values(), original.values()) / original.values().len() as f64
+        let [query, key, value] = [query, key, value].map(|projection| Linear::new(kernels, candidates.rounded(projection, scale)));
+        let rounded = kernels.download(&output.apply(&mixer.mix(&x, &query, &key, &value), None))?;
+        Ok(squared_distance(&rounded, &original) / original.len() as f64)
     })
 }
 
 /// One scale for gate and up, judged by the output of the feed-forward block.
-fn search_feed_forward(layer: &LayerWeights, inputs: &LayerInputs, settings: &AwqSettings) -> Result<Scale, CompressError> {
+fn search_feed_forward<K: Kernels>(kernels: &K, layer: &LayerWeights, inputs: &LayerInputs, settings: &AwqSettings) -> Result<Scale, CompressError> {
     let [.., gate, up, down] = &layer.projections;
     let evidence = InputEvidence::Inputs(&inputs.feed_forward);
     let candidates = Candidates::new(&[&gate.weight, &up.weight], &evidence.mean_absolute(), settings);
-    let (x, down) = (upload(&inputs.feed_forward), Linear::from(down.clone()));
-    let original = down.apply(&upload(&inputs.down), None);
+    let (x, down) = (upload(kernels, &inputs.feed_forward), Linear::new(kernels, down.clone()));
+    let original = kernels.download(&down.apply(&upload(kernels, &inputs.down), None))?;
     candidates.best(|scale| {
-        let [gate, up] = [gate, up].map(|projection| Linear::from(candidates.rounded(projection, scale)));
-        let rounded = in_parts(&x, |x| down.apply(&gated(x, &gate, &up), None));
-        squared_distance(rounded.values(), original.values()) / original.values().len() as f64
+        let [gate, up] = [gate, up].map(|projection| Linear::new(kernels, candidates.rounded(projection, scale)));
+        let rounded = kernels.download(&in_parts(kernels, &x, |x| down.apply(&gated(x, &gate, &up), None)))?;
+        Ok(squared_distance(&rounded, &original) / original.len() as f64)
     })
 }
 
@@ -247,8 +258,8 @@ impl Candidates {
     }
 
     /// The first ratio of the smallest loss.
-    fn best(&self, loss: impl Fn(&[f32]) -> f64) -> Result<Scale, CompressError> {
-        let losses: Vec<f64> = (0..RATIOS).map(|index| loss(&self.scale(index).0)).collect();
+    fn best(&self, loss: impl Fn(&[f32]) -> Result<f64, CompressError>) -> Result<Scale, CompressError> {
+        let losses = (0..RATIOS).map(|index| loss(&self.scale(index).0)).collect::<Result<Vec<f64>, _>>()?;
         let mut best: Option<usize> = None;
         for (index, loss) in losses.iter().enumerate() {
             if loss.is_finite() && best.is_none_or(|best| *loss < losses[best]) {

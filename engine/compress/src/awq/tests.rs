@@ -1,6 +1,7 @@
 //! The fast searches against the plain ones, and what must hold for any layer.
 
 use cruxscope_checkpoint::{LayerWeights, Matrix, Projection, Rope, RopeScaling};
+use cruxscope_model::kernels::cpu::CpuKernels;
 
 use super::*;
 use crate::linear_algebra::{dot, squared_distance};
@@ -109,7 +110,7 @@ fn a_layer_runs_as_the_reference_does() {
     let mut numbers = Numbers(1);
     for (layer, shape) in numbers.layers() {
         let hidden = hidden(&mut numbers);
-        let run = run_layer(&layer, &shape, &hidden, &LENGTHS).unwrap();
+        let run = run_layer(&CpuKernels, &layer, &shape, &hidden, &LENGTHS).unwrap();
         let plain: Vec<f32> = reference::run_layer(&layer, &shape, &hidden, &LENGTHS).iter().map(|x| *x as f32).collect();
         let error = error(&run.hidden.values, &plain);
         assert!(error < 1e-11, "{error:e}");
@@ -185,12 +186,12 @@ fn folding_changes_no_function_and_folds_back() {
     let mut numbers = Numbers(5);
     for (layer, shape) in numbers.layers() {
         let hidden = hidden(&mut numbers);
-        let run = run_layer(&layer, &shape, &hidden, &LENGTHS).unwrap();
-        let scales = search_scales(&layer, LayerEvidence::Inputs(&run.inputs, &shape), &settings(3, 8)).unwrap();
+        let run = run_layer(&CpuKernels, &layer, &shape, &hidden, &LENGTHS).unwrap();
+        let scales = search_scales(&CpuKernels, &layer, LayerEvidence::Inputs(&run.inputs, &shape), &settings(3, 8)).unwrap();
         assert_eq!(scales.output.is_some(), shape.heads == shape.key_value_heads);
         let folded = fold(&layer, &scales).unwrap();
         assert!(folded.projections[5].weight != layer.projections[5].weight);
-        let same = run_layer(&folded, &shape, &hidden, &LENGTHS).unwrap();
+        let same = run_layer(&CpuKernels, &folded, &shape, &hidden, &LENGTHS).unwrap();
         let change = error(&same.hidden.values, &run.hidden.values);
         assert!(change < 1e-11, "{change:e}");
         let back = fold_back(&folded, &layer, &scales).unwrap();
@@ -207,14 +208,14 @@ fn folded_back_weights_are_the_same_function_in_the_original_basis() {
     let mut numbers = Numbers(6);
     for (layer, shape) in numbers.layers() {
         let hidden = hidden(&mut numbers);
-        let run = run_layer(&layer, &shape, &hidden, &LENGTHS).unwrap();
+        let run = run_layer(&CpuKernels, &layer, &shape, &hidden, &LENGTHS).unwrap();
         let settings = AwqSettings {
             dialect: Dialect::AutoAwq,
             ..settings(3, 8)
         };
-        let found = compress_layer(&layer, LayerEvidence::Inputs(&run.inputs, &shape), &settings).unwrap();
-        let folded = run_layer(&found.rounded(&settings), &shape, &hidden, &LENGTHS).unwrap();
-        let back = run_layer(&found.rounded_back(&layer, &settings).unwrap(), &shape, &hidden, &LENGTHS).unwrap();
+        let found = compress_layer(&CpuKernels, &layer, LayerEvidence::Inputs(&run.inputs, &shape), &settings).unwrap();
+        let folded = run_layer(&CpuKernels, &found.rounded(&settings), &shape, &hidden, &LENGTHS).unwrap();
+        let back = run_layer(&CpuKernels, &found.rounded_back(&layer, &settings).unwrap(), &shape, &hidden, &LENGTHS).unwrap();
         assert!(error(&back.hidden.values, &folded.hidden.values) < 1e-10);
         let near = |folded: &LayerRun| error(&folded.inputs.down.values, &run.inputs.down.values);
         assert!(
@@ -231,12 +232,12 @@ fn kept_projections_are_scaled_but_not_rounded() {
     let mut numbers = Numbers(7);
     let (layer, shape) = numbers.layer(3, 3, false, false);
     let hidden = hidden(&mut numbers);
-    let run = run_layer(&layer, &shape, &hidden, &LENGTHS).unwrap();
+    let run = run_layer(&CpuKernels, &layer, &shape, &hidden, &LENGTHS).unwrap();
     let settings = AwqSettings {
         keep: [false, false, false, false, true, true, true],
         ..settings(3, 8)
     };
-    let found = compress_layer(&layer, LayerEvidence::Inputs(&run.inputs, &shape), &settings).unwrap();
+    let found = compress_layer(&CpuKernels, &layer, LayerEvidence::Inputs(&run.inputs, &shape), &settings).unwrap();
     let (folded, rounded) = (fold(&layer, &found.scales).unwrap(), found.rounded(&settings));
     let back = found.rounded_back(&layer, &settings).unwrap();
     for projection in 0..7 {
@@ -254,10 +255,10 @@ fn threads_change_nothing() {
     let hidden = hidden(&mut numbers);
     let on = |threads: usize| {
         rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(|| {
-            let run = run_layer(&layer, &shape, &hidden, &LENGTHS).unwrap();
+            let run = run_layer(&CpuKernels, &layer, &shape, &hidden, &LENGTHS).unwrap();
             let grams = run.inputs.grams();
             [LayerEvidence::Inputs(&run.inputs, &shape), LayerEvidence::Grams(&grams)]
-                .map(|evidence| compress_layer(&layer, evidence, &settings(4, 8)).unwrap())
+                .map(|evidence| compress_layer(&CpuKernels, &layer, evidence, &settings(4, 8)).unwrap())
         })
     };
     assert!(on(1) == on(5));
@@ -268,17 +269,23 @@ fn what_does_not_fit_is_refused() {
     let mut numbers = Numbers(9);
     let (layer, shape) = numbers.layer(3, 1, false, false);
     let hidden = hidden(&mut numbers);
-    let run = run_layer(&layer, &shape, &hidden, &LENGTHS).unwrap();
+    let run = run_layer(&CpuKernels, &layer, &shape, &hidden, &LENGTHS).unwrap();
     let settings = settings(4, 8);
-    assert!(matches!(run_layer(&layer, &shape, &hidden, &[5]), Err(CompressError::Shape { .. })));
+    assert!(matches!(
+        run_layer(&CpuKernels, &layer, &shape, &hidden, &[5]),
+        Err(CompressError::Shape { .. })
+    ));
     let mut inputs = run.inputs.clone();
     inputs.down.values[3] = f32::NAN;
-    let found = search_scales(&layer, LayerEvidence::Inputs(&inputs, &shape), &settings);
+    let found = search_scales(&CpuKernels, &layer, LayerEvidence::Inputs(&inputs, &shape), &settings);
     assert!(matches!(found, Err(CompressError::NotFinite { .. })));
     let mut broken = layer.clone();
     broken.projections[4].weight.values[0] = f32::INFINITY;
-    assert!(matches!(run_layer(&broken, &shape, &hidden, &LENGTHS), Err(CompressError::NotFinite { .. })));
+    assert!(matches!(
+        run_layer(&CpuKernels, &broken, &shape, &hidden, &LENGTHS),
+        Err(CompressError::NotFinite { .. })
+    ));
     let other = BlockShape { heads: 4, ..shape };
-    assert!(run_layer(&layer, &other, &hidden, &LENGTHS).is_err());
+    assert!(run_layer(&CpuKernels, &layer, &other, &hidden, &LENGTHS).is_err());
     assert!(search_scale(&[], InputEvidence::Inputs(&hidden), &settings).is_err());
 }

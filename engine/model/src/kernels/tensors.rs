@@ -7,6 +7,7 @@
 //! fastest; the stream between the modules, norms, attention, losses and sums stay float32.
 
 mod generation;
+mod sums;
 
 use burn::tensor::activation::{sigmoid, softmax};
 use burn::tensor::{Bool, DType, Device, IndexingUpdateOp, Int, Tensor, TensorData};

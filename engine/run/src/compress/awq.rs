@@ -8,13 +8,12 @@ use cruxscope_compress::quantize::{Clipping, GridSettings, round_to_nearest};
 use cruxscope_compress::treatment::{Treated, Treatment};
 use cruxscope_model::block::Site;
 use cruxscope_model::decoder::Decoder;
-use cruxscope_model::kernels::cpu::{CpuKernels, CpuMatrix};
 
 use super::Basis;
 use super::layer::Outcome;
 use super::plan::Planned;
 use super::report::{ComponentReport, ScaleReport};
-use super::statistics::statistics;
+use super::statistics::{Calibrates, statistics};
 use crate::RunError;
 
 /// The settings of AWQ in a layer, if it is treated so; components without a treatment are scaled along and kept.
@@ -41,23 +40,23 @@ pub fn settings_of(planned: &[Planned]) -> Result<Option<AwqSettings>, RunError>
 }
 
 /// Treats a layer.
-pub fn layer(
-    decoder: &Decoder<CpuKernels>,
+pub fn layer<K: Calibrates>(
+    decoder: &Decoder<K>,
     original: &LayerWeights,
     settings: &AwqSettings,
     planned: &[Planned],
-    hidden: &[CpuMatrix],
+    hidden: &[K::Matrix],
     basis: Basis,
 ) -> Result<(LayerWeights, Outcome), RunError> {
     let refuse = |source| RunError::Compress {
         component: format!("layer {}", planned[0].component.layer),
         source,
     };
-    let shape = BlockShape::from(decoder.config());
+    let (shape, kernels) = (BlockShape::from(decoder.config()), decoder.kernels());
     let (layer, known) = match settings.search {
         Search::Outputs => {
-            let inputs = inputs(original, &shape, hidden).map_err(refuse)?;
-            let layer = awq::compress_layer(original, LayerEvidence::Inputs(&inputs, &shape), settings).map_err(refuse)?;
+            let inputs = inputs(kernels, original, &shape, hidden).map_err(refuse)?;
+            let layer = awq::compress_layer(kernels, original, LayerEvidence::Inputs(&inputs, &shape), settings).map_err(refuse)?;
             (layer, Known::Inputs(inputs))
         }
         Search::Grams => {
@@ -68,7 +67,7 @@ pub fn layer(
                 feed_forward: gram_of(&known[Site::FeedForward as usize]),
                 down: gram_of(&known[Site::Down as usize]),
             };
-            let layer = awq::compress_layer(original, LayerEvidence::Grams(&grams), settings).map_err(refuse)?;
+            let layer = awq::compress_layer(kernels, original, LayerEvidence::Grams(&grams), settings).map_err(refuse)?;
             (layer, Known::Sums(known.into_iter()))
         }
     };
@@ -117,15 +116,23 @@ impl Known {
     }
 }
 
-fn inputs(original: &LayerWeights, shape: &BlockShape, hidden: &[CpuMatrix]) -> Result<LayerInputs, cruxscope_compress::CompressError> {
-    let columns = original.attention_norm.len();
-    let lengths: Vec<usize> = hidden.iter().map(|window| window.values().len() / columns.max(1)).collect();
+fn inputs<K: Calibrates>(
+    kernels: &K,
+    original: &LayerWeights,
+    shape: &BlockShape,
+    hidden: &[K::Matrix],
+) -> Result<LayerInputs, cruxscope_compress::CompressError> {
+    let lengths: Vec<usize> = hidden.iter().map(|window| kernels.rows(window)).collect();
+    let mut values = Vec::new();
+    for window in hidden {
+        values.extend(kernels.download(window)?);
+    }
     let all = Matrix {
         rows: lengths.iter().sum(),
-        columns,
-        values: hidden.iter().flat_map(|window| window.values()).copied().collect(),
+        columns: original.attention_norm.len(),
+        values,
     };
-    Ok(awq::run_layer(original, shape, &all, &lengths)?.inputs)
+    Ok(awq::run_layer(kernels, original, shape, &all, &lengths)?.inputs)
 }
 
 /// `XᵀX / tokens` out of the Hessian, `2 XᵀX / sequences`.

@@ -8,11 +8,10 @@ use cruxscope_compress::quantize::Quantized;
 use cruxscope_compress::treatment::{Inputs, Treated};
 use cruxscope_model::block::{Site, place};
 use cruxscope_model::decoder::Decoder;
-use cruxscope_model::kernels::cpu::CpuKernels;
 
 use super::plan::Planned;
 use super::report::ComponentReport;
-use super::statistics::{Streams, statistics};
+use super::statistics::{Calibrates, Streams, statistics};
 use super::{Basis, awq};
 use crate::RunError;
 
@@ -35,11 +34,11 @@ const ORDER: [&[usize]; 4] = [
 ];
 
 /// Treats a layer, from the calibration text's hidden states at its input.
-pub fn treat(
-    decoder: &Decoder<CpuKernels>,
+pub fn treat<K: Calibrates>(
+    decoder: &Decoder<K>,
     original: LayerWeights,
     planned: &[Planned],
-    streams: &Streams,
+    streams: &Streams<K>,
     basis: Basis,
     layout: Option<Layout>,
 ) -> Result<TreatedLayer, RunError> {
@@ -74,7 +73,12 @@ pub struct Outcome {
 }
 
 /// Every matrix by its own treatment. Where a method asks for it, later matrices see what was done to earlier ones.
-fn one_by_one(decoder: &Decoder<CpuKernels>, original: LayerWeights, planned: &[Planned], streams: &Streams) -> Result<(LayerWeights, Outcome), RunError> {
+fn one_by_one<K: Calibrates>(
+    decoder: &Decoder<K>,
+    original: LayerWeights,
+    planned: &[Planned],
+    streams: &Streams<K>,
+) -> Result<(LayerWeights, Outcome), RunError> {
     let sequential = planned
         .iter()
         .any(|planned| planned.treatment.as_ref().is_some_and(|treatment| treatment.is_sequential()));

@@ -24,19 +24,21 @@ use cruxscope_compress::recipe::Recipe;
 use cruxscope_compress::treatment::Treatment;
 use cruxscope_interpret::InterpretError;
 use cruxscope_model::decoder::{Decoder, Residence};
-use cruxscope_model::kernels::cpu::CpuKernels;
+use cruxscope_model::device::{self, ChosenDevice};
+use cruxscope_model::with_kernels;
 use cruxscope_study::{DigestBuilder, FileDigest, folder};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::layer::treat;
 use self::packing::PackedPlan;
 pub use self::plan::CompressPlan;
-use self::plan::Needs;
+use self::plan::{Needs, Rates};
 pub(crate) use self::plan::{Planned, of_layer, planned};
 pub use self::report::{CalibrationReport, ComponentReport, CompressionReport, REPORT_FILE, ScaleReport, report_of};
-pub(crate) use self::statistics::Streams;
+pub(crate) use self::statistics::{Calibrates, Streams};
+use crate::guard::guard;
 use crate::machine::{available_memory, bytes_in_words};
-use crate::place::measure_products;
+use crate::place::{Place, measure_products};
 use crate::windows::Calibration;
 use crate::{Event, Observer, RunError};
 
@@ -87,15 +89,29 @@ pub struct Compression<'a> {
     windows: Vec<Vec<u32>>,
     planned: Vec<Planned>,
     packed: Option<PackedPlan>,
+    device: ChosenDevice,
     plan: CompressPlan,
 }
 
 impl<'a> Compression<'a> {
-    /// Reads the model's headers and the calibration text, and plans.
+    /// Reads the model's headers and the calibration text, and plans a run on the processors.
     ///
     /// # Errors
     /// When an input cannot be used, the recipe cannot be followed, no engine could load what it makes, or memory is too small.
     pub fn prepare(settings: &'a CompressSettings) -> Result<Self, RunError> {
+        Self::prepare_on(settings, "cpu")
+    }
+
+    /// Likewise for another device, which runs the calibration text through the layers, sums up what methods draw on, and computes
+    /// the outputs that AWQ compares. Factors of Hessians and the columns that are rounded one after the other stay with the
+    /// processors: they are float64 and do not grow with the text. The result does not say where it was made but in its report, and a
+    /// run that was stopped goes on on any device.
+    ///
+    /// # Errors
+    /// Likewise, and when there is no such device here.
+    pub fn prepare_on(settings: &'a CompressSettings, device: &str) -> Result<Self, RunError> {
+        let name = device;
+        let device = device::find(name)?;
         let checkpoint = Arc::new(Checkpoint::open(&settings.model)?);
         let planned = planned(&settings.recipe, checkpoint.config().layers)?;
         let needs = Needs::of(&planned);
@@ -113,12 +129,35 @@ impl<'a> Compression<'a> {
             None => None,
         };
         let lengths: Vec<usize> = windows.iter().map(Vec::len).collect();
-        let rate = if needs.any() {
-            measure_products(&CpuKernels, checkpoint.config(), 4).ok()
-        } else {
-            None
+        let rates = match &device {
+            _ if !needs.any() => None,
+            ChosenDevice::Reference => None,
+            device => {
+                let rate = |device: &ChosenDevice| {
+                    guard("a probe of its speed", || {
+                        with_kernels!(device.clone(), |kernels| measure_products(&kernels, checkpoint.config(), 4))
+                    })
+                };
+                let processors = rate(&ChosenDevice::Cpu)?;
+                let device = match device {
+                    ChosenDevice::Cpu => processors,
+                    device => rate(device)?,
+                };
+                Some(Rates { device, processors })
+            }
         };
-        let plan = CompressPlan::new(checkpoint.config(), &planned, &lengths, settings.stored_as, rate);
+        let mut plan = CompressPlan::new(checkpoint.config(), &planned, &lengths, settings.stored_as, rates);
+        if !needs.any() || matches!(device, ChosenDevice::Cpu | ChosenDevice::Reference) {
+            plan.device_memory = 0;
+        }
+        let free = Place::of(Some(&device), name, &checkpoint, None)?.device_memory;
+        if let Some(free) = free.filter(|free| plan.device_memory > *free) {
+            return Err(RunError::Memory {
+                needed: bytes_in_words(plan.device_memory),
+                available: bytes_in_words(free),
+                hint: "of the device's memory; fewer or shorter calibration windows need less".into(),
+            });
+        }
         if let Some(available) = available_memory().filter(|available| plan.memory > *available) {
             return Err(RunError::Memory {
                 needed: bytes_in_words(plan.memory),
@@ -132,6 +171,7 @@ impl<'a> Compression<'a> {
             windows,
             planned,
             packed,
+            device,
             plan,
         })
     }
@@ -145,7 +185,11 @@ impl<'a> Compression<'a> {
     ///
     /// # Errors
     /// When a method refuses a matrix, the observer says stop, or the disk refuses. Finished layers stay.
-    pub fn run(mut self, observer: &mut dyn Observer) -> Result<CompressionReport, RunError> {
+    pub fn run(self, observer: &mut dyn Observer) -> Result<CompressionReport, RunError> {
+        with_kernels!(self.device.clone(), |kernels| self.run_on(kernels, observer))
+    }
+
+    fn run_on<K: Calibrates>(mut self, kernels: K, observer: &mut dyn Observer) -> Result<CompressionReport, RunError> {
         let (settings, checkpoint) = (self.settings, &self.checkpoint);
         let layers = checkpoint.config().layers;
         let mut source_files = Vec::new();
@@ -157,7 +201,8 @@ impl<'a> Compression<'a> {
         let writer = FolderWriter::begin(checkpoint, &settings.out, settings.stored_as, scheme)?;
         alpha::resolve(checkpoint, &writer, &key, &mut self.planned, observer)?;
 
-        let decoder = Decoder::new(checkpoint.clone(), CpuKernels, Residence::Streamed)?;
+        let backend = kernels.describe();
+        let decoder = Decoder::new(checkpoint.clone(), kernels, Residence::Streamed)?;
         let needs = Needs::of(&self.planned);
         let mut streams = Streams::begin(&decoder, &self.windows, &needs)?;
         let mut components = Vec::new();
@@ -174,7 +219,9 @@ impl<'a> Compression<'a> {
                 }
                 None => {
                     let planned = of_layer(&self.planned, layer);
-                    let treated = treat(&decoder, checkpoint.layer(layer)?, planned, &streams, settings.basis, settings.packed)?;
+                    let treated = guard("a layer", || {
+                        treat(&decoder, checkpoint.layer(layer)?, planned, &streams, settings.basis, settings.packed)
+                    })?;
                     let note = LayerNote {
                         key: layer_key,
                         components: treated.reports,
@@ -185,12 +232,16 @@ impl<'a> Compression<'a> {
             };
             components.extend(reports);
             if needs.last_original.is_some_and(|last| layer < last) {
-                statistics::advance(&decoder, checkpoint.layer(layer)?, &mut streams.original)?;
+                guard("the calibration text", || {
+                    statistics::advance(&decoder, checkpoint.layer(layer)?, &mut streams.original)
+                })?;
             }
             // Compressed layers go on as they were written, so that a run which goes on sees the same numbers as one that was
             // never stopped.
             if needs.last_compressed.is_some_and(|last| layer < last) {
-                statistics::advance(&decoder, writer.finished_layer(layer)?, &mut streams.compressed)?;
+                guard("the calibration text", || {
+                    statistics::advance(&decoder, writer.finished_layer(layer)?, &mut streams.compressed)
+                })?;
             }
             checkpoint.release();
             progress.report(observer, layer);
@@ -201,6 +252,7 @@ impl<'a> Compression<'a> {
                 windows: self.windows.len(),
                 tokens: self.plan.tokens,
                 seed: calibration.seed,
+                backend: Some(backend),
             }),
             _ => None,
         };

@@ -76,6 +76,15 @@ impl Needs {
     }
 }
 
+/// Rates of matrix products in float32, in operations a second.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rates {
+    /// Of the device that runs the text.
+    pub device: f64,
+    /// Of the processors.
+    pub processors: f64,
+}
+
 /// What a compression will take.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct CompressPlan {
@@ -89,6 +98,8 @@ pub struct CompressPlan {
     pub tokens: usize,
     /// Expected peak memory in bytes.
     pub memory: u64,
+    /// Expected peak of a device's memory in bytes; zero where the processors run the text.
+    pub device_memory: u64,
     /// Bytes that will be written.
     pub disk: u64,
     /// Floating-point operations in all.
@@ -103,8 +114,8 @@ fn in_seconds<S: serde::Serializer>(time: &Option<Duration>, serializer: S) -> R
 }
 
 impl CompressPlan {
-    /// Of a recipe on a model. `rate` is that of matrix products in float32, in operations a second, if known.
-    pub fn new(config: &ModelConfig, planned: &[Planned], lengths: &[usize], stored_as: StoredAs, rate: Option<f64>) -> Self {
+    /// Of a recipe on a model.
+    pub fn new(config: &ModelConfig, planned: &[Planned], lengths: &[usize], stored_as: StoredAs, rates: Option<Rates>) -> Self {
         let needs = Needs::of(planned);
         let tokens: usize = lengths.iter().sum();
         let weights = |index: usize| {
@@ -114,14 +125,16 @@ impl CompressPlan {
         let layer: f64 = (0..Module::ALL.len()).map(weights).sum();
         let attention: f64 = 2.0 * (config.heads * config.head_dim) as f64 * lengths.iter().map(|length| (*length as f64).powi(2)).sum::<f64>();
         let forward = 2.0 * layer * tokens as f64 + attention;
-        let mut operations = 0.0;
-        let mut most = 0.0f64;
+        let (mut calibrating, mut treating) = (0.0, 0.0);
+        let (mut most, mut most_on_device) = (0.0f64, 0.0f64);
         for index in 0..config.layers {
             let work = LayerWork::of(config, of_layer(planned, index), tokens, forward);
-            operations += work.operations;
+            calibrating += work.calibrating;
+            treating += work.treating;
             most = most.max(work.memory);
+            most_on_device = most_on_device.max(work.device_memory);
             for last in [needs.last_original, needs.last_compressed].into_iter().flatten() {
-                operations += if index < last { forward } else { 0.0 };
+                calibrating += if index < last { forward } else { 0.0 };
             }
         }
         let streams = [needs.last_original, needs.last_compressed].into_iter().flatten().count();
@@ -137,23 +150,35 @@ impl CompressPlan {
             windows: lengths.len(),
             tokens,
             memory: resident as u64 + WORKING,
+            // The layer as it was and as it becomes, a copy in float32 of what is multiplied with.
+            device_memory: (3.0 * 4.0 * layer + hidden as f64 + most_on_device) as u64 + WORKING,
             disk: (config.parameters() as f64 * size) as u64,
-            operations,
-            time: rate.map(|rate| Duration::from_secs_f64(operations / (rate * EXPECTED_EFFICIENCY))),
+            operations: calibrating + treating,
+            time: rates.map(|rates| Duration::from_secs_f64((calibrating / rates.device + treating / rates.processors) / EXPECTED_EFFICIENCY)),
         }
     }
 }
 
 /// What one layer takes.
 struct LayerWork {
-    operations: f64,
+    /// Operations of running and summing up the text.
+    calibrating: f64,
+    /// Operations of treating the matrices.
+    treating: f64,
     /// Bytes besides the layer's weights and the hidden states.
     memory: f64,
+    /// Of these, bytes that are on the device where one runs the text.
+    device_memory: f64,
 }
 
 impl LayerWork {
     fn of(config: &ModelConfig, planned: &[Planned], tokens: usize, forward: f64) -> Self {
-        let mut work = Self { operations: 0.0, memory: 0.0 };
+        let mut work = Self {
+            calibrating: 0.0,
+            treating: 0.0,
+            memory: 0.0,
+            device_memory: 0.0,
+        };
         let treatments = |site: Site| {
             let of_site = planned.iter().enumerate().filter(move |(index, _)| Site::of(*index) == site);
             of_site.filter_map(|(index, planned)| planned.treatment.as_ref().map(|treatment| (index, treatment)))
@@ -174,7 +199,7 @@ impl LayerWork {
                     Treatment::Gptq(_) | Treatment::Gptaq(_) | Treatment::SparseGpt(_) | Treatment::AlphaPruning(_)
                 );
                 // The column loop and the trailing products are a triangle of rows by columns; the report's two forms a square each.
-                work.operations += 4.0 * rows * square + if hessian { 2.0 * rows * square } else { 0.0 };
+                work.treating += 4.0 * rows * square + if hessian { 2.0 * rows * square } else { 0.0 };
                 if let Treatment::Awq(settings) = treatment {
                     awq = Some(settings.search);
                 }
@@ -183,32 +208,36 @@ impl LayerWork {
                 asking += 1;
                 let crossed = if both { 3.0 } else { 1.0 };
                 sums += 8.0 * square * if both { 2.0 } else { 1.0 };
-                work.operations += tokens as f64 * square * crossed;
+                work.calibrating += tokens as f64 * square * crossed;
                 // A factor: the permuted copy and its inverse in float64, and what is kept in float32.
                 factors = factors.max(if hessian {
                     (8.0 + 8.0 + 8.0 + 4.0 * if both { 2.0 } else { 1.0 }) * square
                 } else {
                     4.0 * square
                 });
-                work.operations += if hessian { DOUBLE * square * width } else { 0.0 };
+                work.treating += if hessian { DOUBLE * square * width } else { 0.0 };
             }
         }
         let passes = if sequential { asking } else { usize::from(asking > 0) };
-        work.operations += forward * passes as f64;
+        work.calibrating += forward * passes as f64;
         let inner = (config.intermediate * 3 + config.hidden * 4) as f64;
-        work.memory = sums + factors + 4.0 * inner * tokens.min(TILE) as f64;
+        let tile = 4.0 * inner * tokens.min(TILE) as f64;
+        work.memory = sums + factors + tile;
+        // Sums are float32 there.
+        work.device_memory = sums / 2.0 + tile;
         match awq {
             Some(Search::Outputs) => {
-                work.operations += forward * (RATIOS + 1) as f64;
+                work.calibrating += forward * (RATIOS + 1) as f64;
                 let kept = (config.intermediate + 5 * config.hidden + 2 * config.heads * config.head_dim) as f64;
                 work.memory += 2.0 * 4.0 * tokens as f64 * kept;
+                work.device_memory += 4.0 * tokens as f64 * kept;
             }
             Some(Search::Grams) => {
                 let products: f64 = (0..7)
                     .map(|index| config.dimensions(index))
                     .map(|(rows, columns)| 2.0 * (rows * columns) as f64 * columns as f64)
                     .sum();
-                work.operations += RATIOS as f64 * products;
+                work.treating += RATIOS as f64 * products;
             }
             None => {}
         }

@@ -193,6 +193,9 @@ pub struct CalibrationReport {
     /// The seed by which windows were drawn; none where they are the first ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
+    /// Where it was run through the layers; older reports do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backend: Option<String>,
 }
 
 /// How a folder was compressed, if it says so.

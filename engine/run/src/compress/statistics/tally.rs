@@ -1,0 +1,254 @@
+//! Sums over the tokens of calibration text: on the processors in float64 as they come, on other devices in float32 over some
+//! thousand tokens at a time, which then go on in float64.
+
+use cruxscope_compress::evidence::Statistics;
+use cruxscope_compress::linear_algebra::{accumulate_cross_gram, accumulate_gram_lower, mirror_lower};
+use cruxscope_model::ModelError;
+use cruxscope_model::kernels::Kernels;
+use cruxscope_model::kernels::cpu::CpuKernels;
+use cruxscope_model::kernels::reference::ReferenceKernels;
+use cruxscope_model::kernels::tensors::TensorKernels;
+use rayon::prelude::*;
+
+/// Tokens that a device sums in float32 before the sums go on in float64: bringing them over costs as much as some hundred tokens.
+const DEVICE_TOKENS: usize = 16_384;
+
+/// Kernels by which a layer's inputs can be summed up.
+pub trait Calibrates: Kernels {
+    /// Running sums over the tokens of one input.
+    type Tally;
+
+    /// Nothing yet, of an input of so many features; `with_cross` where a method asks how far it is from the uncompressed model's.
+    fn tally(&self, width: usize, with_cross: bool) -> Self::Tally;
+
+    /// Adds a tile of tokens, `[tokens, width]`; `before` holds the inputs of the same tokens in the model as it was.
+    ///
+    /// # Errors
+    /// When the device failed.
+    fn take_in(&self, tally: &mut Self::Tally, x: &Self::Matrix, before: Option<&Self::Matrix>) -> Result<(), ModelError>;
+
+    /// What has come together.
+    ///
+    /// # Errors
+    /// When the device failed.
+    fn sums(&self, tally: Self::Tally) -> Result<Sums, ModelError>;
+}
+
+impl Calibrates for CpuKernels {
+    type Tally = Sums;
+
+    fn tally(&self, width: usize, with_cross: bool) -> Sums {
+        Sums::new(width, with_cross)
+    }
+
+    fn take_in(&self, tally: &mut Sums, x: &Self::Matrix, before: Option<&Self::Matrix>) -> Result<(), ModelError> {
+        tally.add(x.values(), before.map(|before| before.values()));
+        Ok(())
+    }
+
+    fn sums(&self, tally: Sums) -> Result<Sums, ModelError> {
+        Ok(tally)
+    }
+}
+
+impl Calibrates for ReferenceKernels {
+    type Tally = Sums;
+
+    fn tally(&self, width: usize, with_cross: bool) -> Sums {
+        Sums::new(width, with_cross)
+    }
+
+    fn take_in(&self, tally: &mut Sums, x: &Self::Matrix, before: Option<&Self::Matrix>) -> Result<(), ModelError> {
+        let before = before.map(|before| self.download(before)).transpose()?;
+        tally.add(&self.download(x)?, before.as_deref());
+        Ok(())
+    }
+
+    fn sums(&self, tally: Sums) -> Result<Sums, ModelError> {
+        Ok(tally)
+    }
+}
+
+/// Sums on a device, and those that went on in float64.
+pub struct DeviceTally {
+    pending: Option<Pending>,
+    sums: Sums,
+}
+
+/// Sums of the last tokens, on the device.
+struct Pending {
+    tokens: usize,
+    gram: <TensorKernels as Kernels>::Matrix,
+    cross: Option<<TensorKernels as Kernels>::Matrix>,
+    columns: <TensorKernels as Kernels>::Matrix,
+}
+
+impl Calibrates for TensorKernels {
+    type Tally = DeviceTally;
+
+    fn tally(&self, width: usize, with_cross: bool) -> DeviceTally {
+        DeviceTally {
+            pending: None,
+            sums: Sums::new(width, with_cross),
+        }
+    }
+
+    fn take_in(&self, tally: &mut DeviceTally, x: &Self::Matrix, before: Option<&Self::Matrix>) -> Result<(), ModelError> {
+        let (tokens, gram, cross, columns) = match tally.pending.take() {
+            Some(Pending { tokens, gram, cross, columns }) => (tokens, Some(gram), cross, Some(columns)),
+            None => (0, None, None, None),
+        };
+        let pending = Pending {
+            tokens: tokens + self.rows(x),
+            gram: self.column_products(x, x, gram),
+            cross: before.map(|before| self.column_products(&self.difference(before, x), x, cross)),
+            columns: self.column_sums(x, columns),
+        };
+        if pending.tokens >= DEVICE_TOKENS {
+            bring_over(self, &mut tally.sums, &pending)?;
+        } else {
+            tally.pending = Some(pending);
+        }
+        Ok(())
+    }
+
+    fn sums(&self, tally: DeviceTally) -> Result<Sums, ModelError> {
+        let mut sums = tally.sums;
+        if let Some(pending) = &tally.pending {
+            bring_over(self, &mut sums, pending)?;
+        }
+        Ok(sums)
+    }
+}
+
+fn bring_over(kernels: &TensorKernels, sums: &mut Sums, pending: &Pending) -> Result<(), ModelError> {
+    sum_up(&mut sums.gram, &kernels.download(&pending.gram)?);
+    if let (Some(cross), Some(pending)) = (&mut sums.cross, &pending.cross) {
+        sum_up(cross, &kernels.download(pending)?);
+    }
+    let columns = kernels.download(&pending.columns)?;
+    let (sum, magnitude) = columns.split_at(sums.width);
+    sum_up(&mut sums.sum, sum);
+    sum_up(&mut sums.magnitude, magnitude);
+    sums.tokens += pending.tokens;
+    Ok(())
+}
+
+fn sum_up(sums: &mut [f64], more: &[f32]) {
+    const PART: usize = 1 << 16;
+    sums.par_chunks_mut(PART).zip(more.par_chunks(PART)).for_each(|(sums, more)| {
+        for (sum, more) in sums.iter_mut().zip(more) {
+            *sum += f64::from(*more);
+        }
+    });
+}
+
+/// Running sums over the tokens of one input, in float64 in the machine's memory.
+pub struct Sums {
+    width: usize,
+    gram: Vec<f64>,
+    cross: Option<Vec<f64>>,
+    sum: Vec<f64>,
+    magnitude: Vec<f64>,
+    tokens: usize,
+}
+
+impl Sums {
+    fn new(width: usize, with_cross: bool) -> Self {
+        Self {
+            width,
+            gram: vec![0.0; width * width],
+            cross: with_cross.then(|| vec![0.0; width * width]),
+            sum: vec![0.0; width],
+            magnitude: vec![0.0; width],
+            tokens: 0,
+        }
+    }
+
+    /// Adds a tile of tokens; `before` begins with the inputs of the same tokens in the model as it was.
+    fn add(&mut self, x: &[f32], before: Option<&[f32]>) {
+        accumulate_gram_lower(&mut self.gram, x, self.width);
+        if let (Some(cross), Some(before)) = (&mut self.cross, before) {
+            let difference: Vec<f32> = before.iter().zip(x).map(|(before, x)| before - x).collect();
+            accumulate_cross_gram(cross, &difference, x, self.width);
+        }
+        for token in x.chunks_exact(self.width) {
+            for ((sum, magnitude), x) in self.sum.iter_mut().zip(&mut self.magnitude).zip(token) {
+                *sum += f64::from(*x);
+                *magnitude += f64::from(x.abs());
+            }
+            self.tokens += 1;
+        }
+    }
+
+    /// What methods draw on.
+    pub fn finish(mut self, sequences: usize) -> Statistics {
+        mirror_lower(&mut self.gram, self.width);
+        let scale = 2.0 / sequences.max(1) as f64;
+        self.gram.iter_mut().chain(self.cross.iter_mut().flatten()).for_each(|value| *value *= scale);
+        let tokens = self.tokens.max(1) as f64;
+        let mean = |sums: &[f64]| sums.iter().map(|sum| (sum / tokens) as f32).collect();
+        Statistics {
+            hessian: self.gram,
+            cross: self.cross,
+            means: mean(&self.sum),
+            mean_magnitudes: mean(&self.magnitude),
+            sequences,
+            tokens: self.tokens,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::panic)] // flex is always there
+
+    use cruxscope_model::device::{self, ChosenDevice};
+
+    use super::*;
+
+    const WIDTH: usize = 6;
+    const TILE: usize = 1000;
+
+    /// More tiles than a device sums in float32 at a time.
+    fn sums<K: Calibrates>(kernels: &K, with_cross: bool) -> Sums {
+        let mut tally = kernels.tally(WIDTH, with_cross);
+        let mut state = 7u64;
+        let mut tile = || {
+            let mut value = || {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                (state >> 40) as f32 / 8_388_608.0 - 0.9
+            };
+            kernels.upload(TILE, WIDTH, (0..TILE * WIDTH).map(|_| value()).collect())
+        };
+        for _ in 0..DEVICE_TOKENS / TILE + 3 {
+            let (x, before) = (tile(), tile());
+            kernels.take_in(&mut tally, &x, with_cross.then_some(&before)).unwrap();
+        }
+        kernels.sums(tally).unwrap()
+    }
+
+    #[test]
+    fn devices_sum_up_as_the_processors_do() {
+        let Ok(ChosenDevice::Tensors(tensors)) = device::find("flex") else {
+            panic!("flex is always there")
+        };
+        for with_cross in [false, true] {
+            let expected = sums(&CpuKernels, with_cross).finish(4);
+            for found in [sums(&tensors, with_cross).finish(4), sums(&ReferenceKernels, with_cross).finish(4)] {
+                assert_eq!((found.tokens, found.cross.is_some()), (expected.tokens, with_cross));
+                let near = |found: f64, expected: f64, scale: f64| assert!((found - expected).abs() < 2e-6 * scale, "{found} {expected}");
+                let scale = expected.hessian[0];
+                let squares = [Some(&found.hessian), found.cross.as_ref()].into_iter().flatten();
+                let expected_squares = [Some(&expected.hessian), expected.cross.as_ref()].into_iter().flatten();
+                for (found, expected) in squares.flatten().zip(expected_squares.flatten()) {
+                    near(*found, *expected, scale);
+                }
+                let columns = found.means.iter().chain(&found.mean_magnitudes);
+                for (found, expected) in columns.zip(expected.means.iter().chain(&expected.mean_magnitudes)) {
+                    near(f64::from(*found), f64::from(*expected), 1.0);
+                }
+            }
+        }
+    }
+}
