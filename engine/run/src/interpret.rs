@@ -4,29 +4,27 @@
 //! model's files, the tokens, the segments and the definition. A run takes the parts that are there and computes the rest;
 //! the study is the same bytes however the work was split or interrupted.
 
+mod together;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cruxscope_checkpoint::Checkpoint;
-use cruxscope_interpret::attribution::{Channels, Steering, contribution};
+use cruxscope_interpret::InterpretError;
 use cruxscope_interpret::kept::Keep;
 use cruxscope_interpret::part::InstancePart;
 use cruxscope_interpret::pass::{self, Work};
-use cruxscope_interpret::{InterpretError, Layout};
 use cruxscope_model::decoder::Decoder;
 use cruxscope_model::device::{self, ChosenDevice};
 use cruxscope_model::kernels::Kernels;
 use cruxscope_model::with_kernels;
-use cruxscope_study::{COMPRESSION_FILE, Contributions, DigestBuilder, FileDigest, InstanceEntry, MANIFEST_FILE, Study, TraceEntry, folder};
+use cruxscope_study::{DigestBuilder, FileDigest, Study, folder};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use crate::compress::report_of;
 use crate::guard::guard;
 use crate::instances::{Instances, TraceSettings};
 use crate::machine::bytes_in_words;
-use crate::manifest::ManifestSource;
 use crate::place::{Place, has_memory_of_its_own};
 use crate::placement::Kept;
 use crate::plan::{Plan, WeightsChoice};
@@ -232,64 +230,6 @@ impl PlannedRun {
         Self::part_of(&self.settings.out, &work.id)
     }
 
-    /// Makes the study out of the parts, all of which are there, and saves it; bytes do not hang on how the work was shared out.
-    ///
-    /// # Errors
-    /// When a part is missing, or the disk refuses.
-    pub fn put_together(self, observer: &mut dyn Observer) -> Result<Outcome, RunError> {
-        let run_key = self.run_key();
-        if let Some(study) = self.finished(&run_key)? {
-            return Ok(Outcome { study, was_complete: true });
-        }
-        observer.event(Event::Combining);
-        let mut study = self.combine(&run_key)?;
-        study.manifest.traces = self.save_texts()?;
-        // What was done to the model is shown beside what it changed.
-        if let Some(map) = report_of(self.checkpoint.path()).and_then(|report| report.map(&self.checkpoint.name())) {
-            folder::write_atomically(&self.settings.out.join(COMPRESSION_FILE), &map.to_json()?)?;
-        }
-        folder::save(&study, &self.settings.out)?;
-        // The study holds all that the parts gave; a leftover is only untidy.
-        std::fs::remove_dir_all(self.parts()).ok();
-        Ok(Outcome {
-            study: folder::load(&self.settings.out)?,
-            was_complete: false,
-        })
-    }
-
-    /// Saves the texts of the traces, where they are kept, and gives what the manifest says of them.
-    fn save_texts(&self) -> Result<Vec<TraceEntry>, RunError> {
-        let mut entries = Vec::new();
-        for (place, text) in self.instances.texts.iter().enumerate() {
-            if let Some(text) = text.as_ref().filter(|_| self.settings.texts) {
-                let (entry, bytes) = text.to_file(place)?;
-                folder::write_atomically(&self.settings.out.join(&entry.file.file), &bytes)?;
-                entries.push(entry);
-            }
-        }
-        Ok(entries)
-    }
-
-    /// The study in the folder, if it is this run's.
-    fn finished(&self, run_key: &str) -> Result<Option<Study>, RunError> {
-        let out = &self.settings.out;
-        if out.exists() && !out.is_dir() {
-            return Err(RunError::Occupied {
-                path: out.clone(),
-                why: "it is a file".into(),
-            });
-        }
-        if !out.join(MANIFEST_FILE).is_file() {
-            return Ok(None);
-        }
-        let occupied = |why: String| RunError::Occupied { path: out.clone(), why };
-        let study = folder::load(out).map_err(|error| occupied(format!("which cannot be read: {error}")))?;
-        if study.manifest.settings.get("run").and_then(Value::as_str) == Some(run_key) {
-            return Ok(Some(study));
-        }
-        Err(occupied(format!("{}, definition {}", study.manifest.title, study.manifest.definition)))
-    }
-
     fn compute<K: Kernels>(&self, kernels: K, observer: &mut dyn Observer) -> Result<(), RunError> {
         let definition = self.settings.traces.definition;
         let backend = kernels.describe();
@@ -369,55 +309,6 @@ impl PlannedRun {
             });
         }
         Ok(())
-    }
-
-    /// Puts the parts together in the order of their ids, in two readings: steering vectors first, then what they give.
-    fn combine(&self, run_key: &str) -> Result<Study, RunError> {
-        let definition = self.settings.traces.definition;
-        let layout = Layout::of(self.checkpoint.config());
-        let load = |work: &Work| -> Result<InstancePart, RunError> {
-            let path = self.part(work);
-            InstancePart::load(&path, &self.part_key(work))?.ok_or_else(|| {
-                InterpretError::Part {
-                    path,
-                    why: "it has disappeared".into(),
-                }
-                .into()
-            })
-        };
-        let mut steering = Steering::new(layout.clone(), definition);
-        let mut channels = Channels::new(layout.clone());
-        for work in &self.instances.works {
-            let part = load(work)?;
-            steering.add(&part)?;
-            channels.add(&part);
-        }
-        let steering = steering.finish();
-        let mut contributions = Contributions::default();
-        let mut entries = Vec::new();
-        let mut backends = std::collections::BTreeSet::new();
-        for (work, cut) in self.instances.works.iter().zip(&self.instances.tokens_cut) {
-            let part = load(work)?;
-            contributions.instances.push(contribution(&part, &steering, &layout, definition));
-            entries.push(InstanceEntry {
-                id: part.id.clone(),
-                tokens: part.tokens,
-                tokens_cut: *cut,
-                segments: part.segments,
-                loss: part.loss(),
-            });
-            backends.insert(part.backend);
-        }
-        let maps = self.settings.channels.then(|| channels.finish(&steering, &contributions));
-        let source = ManifestSource {
-            checkpoint: &self.checkpoint,
-            settings: &self.settings,
-            instances: &self.instances,
-            model_files: &self.model_files,
-            data_files: &self.data_files,
-        };
-        let manifest = source.manifest(entries, backends.into_iter().collect(), run_key);
-        Ok(Study::new(manifest, contributions, maps)?)
     }
 
     /// Covers everything that the study's numbers depend on, but for the device.
