@@ -17,7 +17,7 @@ use cruxscope_model::kernels::reference::ReferenceKernels;
 use cruxscope_run::compress::{Basis, CompressSettings, compress};
 use cruxscope_run::instances::TraceSettings;
 use cruxscope_run::interpret::{InterpretSettings, PlannedRun};
-use cruxscope_run::plan::WeightsChoice;
+use cruxscope_run::placement::WeightsChoice;
 use cruxscope_run::validate::{ValidateSettings, validate};
 use cruxscope_run::windows::{Calibration, WindowSource};
 use cruxscope_run::{Event, Observer, Silent};

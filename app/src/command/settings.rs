@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use cruxscope_run::instances::TraceSettings;
 use cruxscope_run::interpret::InterpretSettings;
-use cruxscope_run::plan::WeightsChoice;
+use cruxscope_run::placement::WeightsChoice;
 use cruxscope_study::Definition;
 use cruxscope_trace::{Alignment, Reading};
 

@@ -13,7 +13,7 @@ use cruxscope_run::compress::{Basis, CompressSettings, Compression};
 use cruxscope_run::instances::TraceSettings;
 use cruxscope_run::interpret::{InterpretSettings, PlannedRun};
 use cruxscope_run::machine::{bytes_in_words, duration_in_words};
-use cruxscope_run::plan::WeightsChoice;
+use cruxscope_run::placement::WeightsChoice;
 use cruxscope_run::windows::{Calibration, WindowSource};
 use cruxscope_run::{Event, Observer, RunError};
 use cruxscope_study::Definition;

@@ -33,7 +33,7 @@ use cruxscope_run::compress::{Basis, CompressSettings, Compression, report_of};
 use cruxscope_run::instances::TraceSettings;
 use cruxscope_run::interpret::{InterpretSettings, PlannedRun};
 use cruxscope_run::machine::duration_in_words;
-use cruxscope_run::plan::WeightsChoice;
+use cruxscope_run::placement::WeightsChoice;
 use cruxscope_run::validate::{ValidateSettings, validate};
 use cruxscope_run::windows::{Calibration, WindowSource};
 use cruxscope_run::{Event, Observer, RunError};

@@ -26,8 +26,8 @@ use crate::guard::guard;
 use crate::instances::{Instances, TraceSettings};
 use crate::machine::bytes_in_words;
 use crate::place::{Place, has_memory_of_its_own};
-use crate::placement::Kept;
-use crate::plan::{Plan, WeightsChoice};
+use crate::placement::{Kept, WeightsChoice};
+use crate::plan::Plan;
 use crate::{Event, Observer, RunError};
 
 /// Changes whenever a part's numbers would: parts of an earlier value are computed again.

@@ -4,15 +4,17 @@
 //! disk layer by layer; block inputs, keys and values of every layer on the device, in the machine's memory or on the disk. What
 //! is inside a layer is never kept: it is computed again, at the rows of segments only.
 
+mod needs;
+
 use cruxscope_checkpoint::ModelConfig;
-use cruxscope_interpret::Layout;
 use cruxscope_model::decoder::Residence;
 use serde::{Deserialize, Serialize};
 
+use self::needs::Sizes;
+pub use self::needs::{Memory, Needs};
 use crate::RunError;
 use crate::machine::bytes_in_words;
 use crate::place::Place;
-use crate::plan::WeightsChoice;
 
 /// Share of the free memory that a plan may fill.
 const FILL: f64 = 0.8;
@@ -20,10 +22,21 @@ const FILL: f64 = 0.8;
 const PROGRAM: u64 = 64 << 20;
 /// Bytes that a driver and its compiler take of the machine's memory: a guess on the large side.
 const DRIVER: u64 = 512 << 20;
-/// Rows of a tile of logits, as `cruxscope_interpret::backward` takes them.
-const LOGIT_ROWS: u64 = 256;
 /// Bytes that a device's tiles of attention take: 8 Mi scores, of which six arrays live at a time.
 const ATTENTION: u64 = 6 * 4 * (8 << 20);
+
+/// Where the weights live, if the person chooses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WeightsChoice {
+    /// On the device if they fit.
+    #[default]
+    Automatic,
+    /// On the device.
+    Resident,
+    /// Read layer by layer.
+    Streamed,
+}
 
 /// Where block inputs, keys and values wait between the two directions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,51 +58,6 @@ pub struct Placed {
     pub place: String,
 }
 
-/// Bytes that one instance takes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Needs {
-    /// Of the device, from the first layer to the last and back.
-    pub carried: u64,
-    /// Of the device, while its turn lasts.
-    pub passing: u64,
-    /// Block inputs, wherever they are kept.
-    pub inputs: u64,
-    /// Keys and values, likewise.
-    pub keys_values: u64,
-    /// Of the machine's memory: means and gradients.
-    pub vectors: u64,
-}
-
-impl Needs {
-    /// Of an instance with so many tokens, packed rows and sets of gradients.
-    pub fn of(config: &ModelConfig, layout: &Layout, tokens: usize, rows: usize, gradients: usize) -> Self {
-        let key_value = config.key_value_heads * config.head_dim;
-        let floats = |count: usize| 4 * count as u64;
-        Self {
-            carried: floats((tokens + rows) * config.hidden),
-            passing: floats(tokens * (3 * config.hidden + 4 * key_value) + rows * (5 * config.hidden + 5 * config.intermediate)),
-            inputs: floats(config.layers * rows * config.hidden),
-            keys_values: floats(config.layers * 2 * tokens * key_value),
-            vectors: floats((5 + gradients) * layout.length()),
-        }
-    }
-
-    fn kept(self) -> u64 {
-        self.inputs + self.keys_values
-    }
-}
-
-/// Memory that something takes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Memory {
-    /// The machine's.
-    pub machine: u64,
-    /// The device's own; zero where it has none, or it is not known.
-    pub device: u64,
-    /// Of the disk, beyond finished parts.
-    pub disk: u64,
-}
-
 /// Where everything is.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Placement {
@@ -103,28 +71,6 @@ pub struct Placement {
     pub memory: Memory,
     /// The same, in words.
     pub words: Vec<Placed>,
-}
-
-/// Numbers of a model's weights.
-struct Sizes {
-    layers: u64,
-    layer: u64,
-    head: u64,
-    largest: u64,
-    logits: u64,
-}
-
-impl Sizes {
-    fn of(config: &ModelConfig) -> Self {
-        let matrices = (0..7).map(|weight| config.dimensions(weight)).map(|(rows, columns)| (rows * columns) as u64);
-        Self {
-            layers: config.layers as u64,
-            layer: matrices.clone().sum(),
-            head: (config.vocabulary * config.hidden) as u64,
-            largest: matrices.max().unwrap_or(0),
-            logits: LOGIT_ROWS * config.vocabulary as u64,
-        }
-    }
 }
 
 /// One way of placing things.

@@ -12,23 +12,10 @@ use cruxscope_study::Definition;
 use crate::RunError;
 use crate::instances::Instances;
 use crate::place::Place;
-use crate::placement::{Memory, Needs, Placement};
+use crate::placement::{Memory, Needs, Placement, WeightsChoice};
 
 /// Share of a device's rate of matrix products that a whole run is expected to reach.
 const EXPECTED_EFFICIENCY: f64 = 0.7;
-
-/// Where the weights live, if the person chooses.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum WeightsChoice {
-    /// On the device if they fit.
-    #[default]
-    Automatic,
-    /// On the device.
-    Resident,
-    /// Read layer by layer.
-    Streamed,
-}
 
 /// What a run will do and take.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use cruxscope_checkpoint::{Checkpoint, ModelConfig};
+use cruxscope_interpret::Layout;
 
 use super::*;
 use crate::synthetic::Shape;
