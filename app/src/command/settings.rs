@@ -107,9 +107,6 @@ pub struct Machine {
     /// Where to compute: cpu, vulkan, wgpu, cuda, or one of several such as cuda:1; `cruxscope devices` lists them; cuda@bfloat16 takes products in bfloat16
     #[arg(long, default_value = "cpu")]
     pub device: String,
-    /// Free memory of the device, where it does not tell or is not here to be planned for [default: what NVIDIA's driver says of a card]
-    #[arg(long, value_name = "GIB", value_parser = gibibytes)]
-    pub device_memory: Option<f64>,
     /// Where weights live: in memory if they fit, or read layer by layer
     #[arg(long, value_enum, default_value_t)]
     pub weights: WeightsFlag,
@@ -127,11 +124,6 @@ fn gibibytes(text: &str) -> Result<f64, String> {
 }
 
 impl Machine {
-    /// Bytes of the device's memory, where they were given.
-    pub fn device_memory(&self) -> Option<u64> {
-        self.device_memory.map(|gibibytes| (gibibytes * f64::from(1 << 30)) as u64)
-    }
-
     /// Fixes the number of threads, once, before anything runs.
     pub fn set_threads(&self) -> Result<(), super::Failure> {
         set_threads(self.threads)
@@ -160,6 +152,9 @@ pub struct Interpretation {
     pub out: PathBuf,
     #[command(flatten)]
     pub machine: Machine,
+    /// Free memory of the device, where it does not tell or is not here to be planned for [default: what NVIDIA's driver says of a card]
+    #[arg(long, value_name = "GIB", value_parser = gibibytes)]
+    pub device_memory: Option<f64>,
     /// Keep the per-channel maps as well (4 bytes a channel and behaviour)
     #[arg(long)]
     pub channels: bool,
@@ -180,7 +175,7 @@ impl Interpretation {
             out: self.out.clone(),
             device: self.machine.device.clone(),
             weights: self.machine.weights.into(),
-            device_memory: self.machine.device_memory(),
+            device_memory: self.device_memory.map(|gibibytes| (gibibytes * f64::from(1 << 30)) as u64),
             channels: self.channels,
             texts: !self.no_texts,
             title: self.title.clone(),

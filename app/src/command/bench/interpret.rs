@@ -83,7 +83,7 @@ fn measure(arguments: &Arguments) -> Result<Measurement, Failure> {
     let (checkpoint, instances) = load(&arguments.source)?;
     let definition = arguments.source.settings().definition;
     let machine = &arguments.machine;
-    let place = Place::of(Some(&device), &machine.device, &checkpoint, machine.device_memory())?;
+    let place = Place::of(Some(&device), &machine.device, &checkpoint, None)?;
     let plan = Plan::new(checkpoint.config(), &instances, definition, machine.weights.into(), &place)?;
     let works = &instances.works;
     let measured = with_kernels!(device, |kernels| speed::interpret(
