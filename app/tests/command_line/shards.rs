@@ -271,7 +271,7 @@ fn a_card_that_is_not_here_is_planned_for_by_its_memory_and_not_run() {
         ("cpu", "8", "--device-memory"),
         ("vulkan:7", "none", "no number of GiB"),
         ("vulkan:7", "0.001", "of the device's memory"),
-        ("tpu", "8", "no such kind"),
+        ("tpu", "8", "unknown device"),
     ] {
         let output = planned(device, memory, "refused");
         assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));

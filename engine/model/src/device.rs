@@ -1,12 +1,25 @@
 //! What this machine can compute on, and why the rest is missing.
 //!
-//! A device is chosen by name at run time. Constructing a burn device that is not there panics in its first operation, so
-//! everything is enumerated first.
+//! The processors are always there. Everything else runs on burn's tensors, which are built in with the feature `tensors` and
+//! with those of the accelerators, `cuda`, `vulkan` and `wgpu`.
 
-use burn::tensor::Device;
+#[cfg(feature = "tensors")]
+mod accelerators;
 
-use crate::kernels::tensors::{Precision, TensorKernels};
-use crate::{ModelError, with_kernels};
+use crate::ModelError;
+#[cfg(feature = "tensors")]
+use crate::kernels::tensors::TensorKernels;
+use crate::with_kernels;
+
+/// What the operands of the modules' products are rounded to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// Not at all.
+    #[default]
+    Float32,
+    /// To bfloat16, weights that need more included; what a product gives is rounded to it too.
+    BFloat16,
+}
 
 /// One kind of device, whether it is here or not.
 #[derive(Clone, Debug)]
@@ -27,6 +40,7 @@ pub enum ChosenDevice {
     /// The float64 reference: thousands of times slower, for tiny models.
     Reference,
     /// Kernels over burn tensors.
+    #[cfg(feature = "tensors")]
     Tensors(TensorKernels),
 }
 
@@ -36,11 +50,17 @@ impl ChosenDevice {
         use crate::kernels::Kernels as _;
         with_kernels!(self.clone(), |kernels| kernels.describe())
     }
+
+    /// Whether weights are copied to the device, rather than used where they were read.
+    pub fn copies_weights(&self) -> bool {
+        !matches!(self, Self::Cpu | Self::Reference)
+    }
 }
 
 /// Does some work with the kernels of a [`ChosenDevice`], whatever their type: `with_kernels!(device, |kernels| work)`.
 ///
 /// The work is compiled once for each implementation of [`Kernels`](crate::kernels::Kernels); its value has one type.
+#[cfg(feature = "tensors")]
 #[macro_export]
 macro_rules! with_kernels {
     ($device:expr, |$kernels:ident| $work:expr) => {
@@ -58,6 +78,30 @@ macro_rules! with_kernels {
     };
 }
 
+/// Does some work with the kernels of a [`ChosenDevice`], whatever their type: `with_kernels!(device, |kernels| work)`.
+///
+/// The work is compiled once for each implementation of [`Kernels`](crate::kernels::Kernels); its value has one type.
+// Written a second time, since a `cfg` inside would be asked of the crate that calls it.
+#[cfg(not(feature = "tensors"))]
+#[macro_export]
+macro_rules! with_kernels {
+    ($device:expr, |$kernels:ident| $work:expr) => {
+        match $device {
+            $crate::device::ChosenDevice::Cpu => {
+                let $kernels = $crate::kernels::cpu::CpuKernels;
+                $work
+            }
+            $crate::device::ChosenDevice::Reference => {
+                let $kernels = $crate::kernels::reference::ReferenceKernels;
+                $work
+            }
+        }
+    };
+}
+
+/// The kinds of device on burn's tensors, each with the feature that builds it in.
+const TENSOR_DEVICES: [(&str, &str); 4] = [("cuda", "cuda"), ("vulkan", "vulkan"), ("wgpu", "wgpu"), ("flex", "tensors")];
+
 /// Everything that could be computed on, in the order of preference among accelerators.
 pub fn list() -> Vec<DeviceEntry> {
     let mut entries = vec![DeviceEntry {
@@ -65,12 +109,7 @@ pub fn list() -> Vec<DeviceEntry> {
         description: format!("this machine's processors, {} threads, float32", rayon::current_num_threads()),
         missing: None,
     }];
-    entries.extend(accelerators().into_iter().flat_map(|(kind, found)| entries_of(kind, found)));
-    entries.push(DeviceEntry {
-        name: "flex".into(),
-        description: "burn's own CPU backend, float32; slower than cpu, to check the tensor kernels".into(),
-        missing: None,
-    });
+    entries.extend(TENSOR_DEVICES.iter().flat_map(|(kind, feature)| entries_of(kind, feature)));
     entries.push(DeviceEntry {
         name: "reference".into(),
         description: "plain float64 loops, for tiny models only".into(),
@@ -82,119 +121,89 @@ pub fn list() -> Vec<DeviceEntry> {
 /// Finds a device by name, such as `cpu`, `vulkan` or `cuda:1`; `cuda:1@bfloat16` takes the modules' products in bfloat16.
 ///
 /// # Errors
-/// When there is no such device here; the error says why.
+/// When there is no such device here; the error says why, and which feature builds it in where the program was built without.
 pub fn find(name: &str) -> Result<ChosenDevice, ModelError> {
     let refuse = |why: String| ModelError::Device { asked: name.into(), why };
     let (place, precision) = match name.split_once('@') {
         None => (name, Precision::Float32),
         Some((place, "float32")) => (place, Precision::Float32),
-        Some((place, "bfloat16")) => (place, Precision::BrainFloat16),
-        Some((_, other)) => return Err(refuse(format!("\"{other}\" is no precision; known are float32 and bfloat16"))),
+        Some((place, "bfloat16")) => (place, Precision::BFloat16),
+        Some((_, other)) => return Err(refuse(format!("unknown precision \"{other}\"; known are float32 and bfloat16"))),
     };
     let (kind, index) = match place.split_once(':') {
-        Some((kind, index)) => (
-            kind,
-            index.parse::<usize>().map_err(|_| refuse(format!("\"{index}\" is no number of a device")))?,
-        ),
+        Some((kind, index)) => (kind, index.parse::<usize>().map_err(|_| refuse(format!("invalid device index \"{index}\"")))?),
         None => (place, 0),
     };
-    let tensors = |device: Device, place: &str| {
-        let kernels = TensorKernels::new(device, place).with_precision(precision);
-        kernels
-            .map(ChosenDevice::Tensors)
-            .ok_or_else(|| refuse("this device does not know bfloat16".into()))
-    };
     match kind {
-        "cpu" | "reference" if precision != Precision::Float32 => {
-            return Err(refuse("products in bfloat16 are for accelerators; leave \"@bfloat16\" out".into()));
-        }
-        "cpu" => return Ok(ChosenDevice::Cpu),
-        "reference" => return Ok(ChosenDevice::Reference),
-        "flex" => return tensors(Device::flex(), "flex"),
-        _ => {}
-    }
-    match accelerators().into_iter().find(|(known, _)| *known == kind) {
-        None => Err(refuse("no such kind is known; known are cpu, vulkan, wgpu, cuda, flex, reference".into())),
-        Some((_, Err(why))) => Err(refuse(why)),
-        Some((_, Ok(devices))) => {
-            let count = devices.len();
-            let device = devices
-                .into_iter()
-                .nth(index)
-                .ok_or_else(|| refuse(format!("{count} of this kind were found")))?;
-            tensors(device, place)
-        }
+        "cpu" | "reference" if precision != Precision::Float32 => Err(refuse("products in bfloat16 are for accelerators; leave \"@bfloat16\" out".into())),
+        "cpu" | "reference" | "flex" if index > 0 => Err(refuse("there is one device of this kind".into())),
+        "cpu" => Ok(ChosenDevice::Cpu),
+        "reference" => Ok(ChosenDevice::Reference),
+        _ => match TENSOR_DEVICES.iter().find(|(known, _)| *known == kind) {
+            Some((_, feature)) => on_tensors(kind, feature, index, place, precision).map_err(refuse),
+            None => Err(refuse(format!("unknown device; known are cpu, reference and {}", buildable()))),
+        },
     }
 }
 
-type Found = Result<Vec<Device>, String>;
+/// The kinds on burn's tensors, with what to build for each that this program lacks.
+fn buildable() -> String {
+    let kinds = TENSOR_DEVICES.map(|(kind, feature)| match is_built(kind) {
+        true => kind.to_string(),
+        false => format!("{kind} ({})", without(feature)),
+    });
+    kinds.join(", ")
+}
 
-fn entries_of(kind: &'static str, found: Found) -> Vec<DeviceEntry> {
-    match found {
-        Ok(devices) => devices
-            .iter()
-            .enumerate()
-            .map(|(index, device)| DeviceEntry {
-                name: format!("{kind}:{index}"),
-                description: format!("{device:?}"),
-                missing: None,
-            })
-            .collect(),
-        Err(why) => vec![DeviceEntry {
-            name: kind.into(),
-            description: String::new(),
-            missing: Some(why),
-        }],
+/// Whether this program was built for a kind of device.
+fn is_built(kind: &str) -> bool {
+    match kind {
+        "cuda" => cfg!(feature = "cuda"),
+        "vulkan" => cfg!(feature = "vulkan"),
+        "wgpu" => cfg!(feature = "wgpu"),
+        _ => cfg!(feature = "tensors"),
     }
 }
 
-fn accelerators() -> Vec<(&'static str, Found)> {
-    vec![("cuda", cuda()), ("vulkan", vulkan()), ("wgpu", wgpu())]
+/// What to do about a device that the program was built without.
+fn without(feature: &str) -> String {
+    format!("this program was built without it; build with --features {feature}")
 }
 
-#[cfg(feature = "cuda")]
-fn cuda() -> Found {
-    found(burn::tensor::DeviceType::Cuda, "no NVIDIA driver with a card was found")
-}
-
-#[cfg(not(feature = "cuda"))]
-fn cuda() -> Found {
-    Err("this program was built without it; build with --features cuda".into())
-}
-
-#[cfg(feature = "vulkan")]
-fn vulkan() -> Found {
-    let devices = found(burn::tensor::DeviceType::Vulkan, "no Vulkan driver with a device was found")?;
-    // SPIR-V as burn writes it makes software drivers (llvmpipe of Mesa 22) end the process with a segmentation fault.
-    let cards: Vec<Device> = devices.into_iter().filter(|device| !format!("{device:?}").contains("Cpu")).collect();
-    if cards.is_empty() {
-        Err("only a software driver was found, which this path crashes; wgpu runs on it".into())
-    } else {
-        Ok(cards)
+/// A device on burn's tensors, or why there is none.
+#[cfg(feature = "tensors")]
+fn on_tensors(kind: &str, feature: &str, index: usize, place: &str, precision: Precision) -> Result<ChosenDevice, String> {
+    if !is_built(kind) {
+        return Err(without(feature));
     }
+    let devices = accelerators::of_kind(kind)?;
+    let count = devices.len();
+    let device = devices.into_iter().nth(index).ok_or_else(|| format!("{count} of this kind were found"))?;
+    let kernels = TensorKernels::new(device, place).with_precision(precision);
+    kernels.map(ChosenDevice::Tensors).ok_or_else(|| "this device does not know bfloat16".into())
 }
 
-#[cfg(not(feature = "vulkan"))]
-fn vulkan() -> Found {
-    Err("this program was built without it; build with --features vulkan".into())
+#[cfg(not(feature = "tensors"))]
+fn on_tensors(_: &str, feature: &str, _: usize, _: &str, _: Precision) -> Result<ChosenDevice, String> {
+    Err(without(feature))
 }
 
-#[cfg(feature = "wgpu")]
-fn wgpu() -> Found {
-    found(burn::tensor::DeviceType::Wgpu, "no graphics driver with a device was found")
-}
-
-#[cfg(not(feature = "wgpu"))]
-fn wgpu() -> Found {
-    Err("this program was built without it; build with --features wgpu".into())
-}
-
-/// Devices of one kind; the drivers below may panic while they look, which counts as "not there".
-#[cfg(any(feature = "cuda", feature = "vulkan", feature = "wgpu"))]
-fn found(kind: burn::tensor::DeviceType, none: &str) -> Found {
-    let devices: Vec<Device> =
-        std::panic::catch_unwind(|| Device::enumerate(kind).into_iter().collect()).map_err(|_| format!("{none} (the driver failed while it was asked)"))?;
-    if devices.is_empty() { Err(none.into()) } else { Ok(devices) }
+/// The devices of a kind on burn's tensors as they stand in the list.
+fn entries_of(kind: &str, feature: &str) -> Vec<DeviceEntry> {
+    let missing = |why: String| DeviceEntry {
+        name: kind.into(),
+        description: String::new(),
+        missing: Some(why),
+    };
+    if !is_built(kind) {
+        return vec![missing(without(feature))];
+    }
+    #[cfg(feature = "tensors")]
+    {
+        accelerators::entries(kind).unwrap_or_else(|why| vec![missing(why)])
+    }
+    #[cfg(not(feature = "tensors"))]
+    Vec::new()
 }
 
 #[cfg(test)]
@@ -209,10 +218,29 @@ mod tests {
         for (name, said) in [
             ("cpu@bfloat16", "for accelerators"),
             ("flex@int4", "known are float32 and bfloat16"),
-            ("tpu@bfloat16", "no such kind"),
+            ("tpu@bfloat16", "unknown device"),
+            ("cpu:1", "one device of this kind"),
+            ("flex:x", "invalid device index \"x\""),
         ] {
             let error = find(name).err().map(|error| error.to_string()).unwrap_or_default();
             assert!(error.contains(said) && error.contains(name), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_the_program_was_built_without_is_named_with_its_feature() {
+        let entries = list();
+        for (kind, feature) in TENSOR_DEVICES.into_iter().filter(|(kind, _)| !is_built(kind)) {
+            let advice = format!("--features {feature}");
+            let error = find(kind).err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(error.contains(&advice), "{error}");
+            let unknown = find("tpu").err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(unknown.contains(kind) && unknown.contains(&advice), "{unknown}");
+            assert!(
+                entries
+                    .iter()
+                    .any(|entry| entry.name == kind && entry.missing.as_deref().is_some_and(|why| why.contains(&advice)))
+            );
         }
     }
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests, outside their functions
 
 use cruxscope_model::device::{self, ChosenDevice};
+use cruxscope_model::kernels::calibration::CalibrationKernels as _;
 use cruxscope_model::kernels::cpu::CpuKernels;
 use cruxscope_model::kernels::reference::ReferenceKernels;
 use cruxscope_model::kernels::tensors::TensorKernels;
@@ -170,6 +171,21 @@ proptest! {
             let mut all = down(k, &[&gradients[0], &gradients[1]]);
             all.push(losses.iter().map(|loss| *loss as f32).collect());
             all
+        });
+    }
+
+    #[test]
+    fn sums_of_calibration_agree((x, y, other) in (1usize..90, 1usize..9, 1usize..7).prop_flat_map(|(n, a, b)| (host(n, a), host(n, b), host(n, a)))) {
+        agree!(1e-5, |k| {
+            let (x, y, other) = (bring(k, &x), bring(k, &y), bring(k, &other));
+            let products = k.column_products(&x, &y, None);
+            let more = k.column_products(&x, &y, Some(products.clone()));
+            let sums = k.column_sums(&x, None);
+            let more_sums = k.column_sums(&other, Some(sums.clone()));
+            if let Some(values) = k.host_values(&x) {
+                prop_assert_eq!(values.as_ref(), k.download(&x).unwrap().as_slice());
+            }
+            down(k, &[&products, &more, &sums, &more_sums, &k.difference(&x, &other)])
         });
     }
 

@@ -54,7 +54,7 @@ impl Place {
         }
         Ok(Self {
             weight_bytes,
-            copies: matches!(device, None | Some(ChosenDevice::Tensors(_))),
+            copies: device.is_none_or(ChosenDevice::copies_weights),
             machine_memory: available_memory(),
             device_memory: given.or_else(|| free_on_card(name)),
             products: None,

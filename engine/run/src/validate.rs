@@ -18,12 +18,13 @@ use cruxscope_model::block;
 use cruxscope_model::decoder::{Decoder, Layer, Residence};
 use cruxscope_model::device;
 use cruxscope_model::kernels::Kernels;
+use cruxscope_model::kernels::calibration::CalibrationKernels;
 use cruxscope_model::with_kernels;
 use cruxscope_study::{Damage, DigestBuilder, Module, Study, VALIDATION_FILE, Validation, folder};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::compress::{Basis, Calibrates, Streams, of_layer, planned, treat};
+use crate::compress::{Basis, Streams, of_layer, planned, treat};
 use crate::guard::guard;
 use crate::windows::Calibration;
 use crate::{Event, Observer, RunError};
@@ -60,7 +61,7 @@ pub fn validate(settings: &ValidateSettings, observer: &mut dyn Observer) -> Res
     with_kernels!(device, |kernels| validate_with(kernels, settings, observer))
 }
 
-fn validate_with<K: Calibrates>(kernels: K, settings: &ValidateSettings, observer: &mut dyn Observer) -> Result<Validation, RunError> {
+fn validate_with<K: CalibrationKernels>(kernels: K, settings: &ValidateSettings, observer: &mut dyn Observer) -> Result<Validation, RunError> {
     let study = folder::load(&settings.study)?;
     let study_folder = if settings.study.is_file() {
         settings.study.parent().unwrap_or(Path::new("."))
@@ -167,7 +168,7 @@ fn check(study: &Study, checkpoint: &Checkpoint, treatment: &Treatment) -> Resul
 
 /// The text behind a layer in which one component is compressed: for each component in turn, the final hidden states of all
 /// windows.
-fn variants<K: Calibrates>(
+fn variants<K: CalibrationKernels>(
     decoder: &Decoder<K>,
     checkpoint: &Checkpoint,
     layer: usize,

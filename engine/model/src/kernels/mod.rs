@@ -2,13 +2,15 @@
 //!
 //! The algorithm above (a layer's forward pass, the segment-local backward pass) is written once, over [`Kernels`]; what
 //! differs from device to device is only here. [`reference`] is the meaning: float64, loops, nothing clever. [`cpu`] and
-//! [`tensors`] are held against it, operation by operation and as a whole model.
+//! `tensors` are compared with it, operation by operation and as a whole model.
 //!
 //! All matrices are row-major `[rows, columns]`; a row is a token. Heads lie side by side in a row: `[rows, heads * head_dim]`.
 
+pub mod calibration;
 pub mod cpu;
 pub mod generation;
 pub mod reference;
+#[cfg(feature = "tensors")]
 pub mod tensors;
 
 use crate::ModelError;

@@ -2,6 +2,7 @@
 //!
 //! Nothing here is tuned; every loop is the formula in [`Kernels`]. It runs whole tiny models, never a real one.
 
+mod calibration;
 mod generation;
 
 use super::{Heads, Kernels, Run, Turn};

@@ -3,33 +3,24 @@
 //! Attention goes in tiles of queries, so nothing of size tokens x tokens is ever held; the tile shrinks as the keys grow.
 //! Activations and sums are float32. Weights that bfloat16 holds exactly are kept in it where the device knows it, which halves
 //! the memory they take, and become float32 one matrix at a time for the product that needs them: the numbers are the same.
-//! Under [`Precision::BrainFloat16`] the products of modules are taken in bfloat16 themselves, as matrix units of cards do them
+//! Under [`Precision::BFloat16`] the products of modules are taken in bfloat16 themselves, as matrix units of cards do them
 //! fastest; the stream between the modules, norms, attention, losses and sums stay float32.
 
+mod calibration;
 mod generation;
-mod sums;
 
-use burn::tensor::activation::{sigmoid, softmax};
-use burn::tensor::{Bool, DType, Device, IndexingUpdateOp, Int, Tensor, TensorData};
+use burn_tensor::activation::{sigmoid, softmax};
+use burn_tensor::{Bool, DType, Device, IndexingUpdateOp, Int, Tensor, TensorData};
 use half::bf16;
 
 use super::{Heads, Kernels, Run, Turn};
 use crate::ModelError;
+use crate::device::Precision;
 
 /// Scores held at once in one tile of attention; 4 bytes each, and a handful of arrays of this size live at a time.
 const SCORES: usize = 8 << 20;
 /// Rows that are summed in float32 before float64 takes over.
 const SUMMED_ROWS: usize = 512;
-
-/// What the operands of the modules' products are rounded to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Precision {
-    /// Not at all.
-    #[default]
-    Float32,
-    /// To bfloat16, weights that need more included; what a product gives is rounded to it too.
-    BrainFloat16,
-}
 
 /// Kernels over burn tensors on one device.
 #[derive(Clone, Debug)]
@@ -153,7 +144,7 @@ impl TensorKernels {
     fn product(&self, x: &Tensor<2>, weight: &Tensor<2>, orient: fn(Tensor<2>) -> Tensor<2>) -> Tensor<2> {
         match self.precision {
             Precision::Float32 => x.clone().matmul(orient(Self::whole(weight))),
-            Precision::BrainFloat16 => {
+            Precision::BFloat16 => {
                 let weight = match weight.dtype() {
                     DType::BF16 => weight.clone(),
                     _ => weight.clone().cast(DType::BF16),
@@ -182,7 +173,7 @@ impl Kernels for TensorKernels {
     fn describe(&self) -> String {
         match self.precision {
             Precision::Float32 => format!("{}, float32", self.name),
-            Precision::BrainFloat16 => format!("{}, products in bfloat16, else float32", self.name),
+            Precision::BFloat16 => format!("{}, products in bfloat16, else float32", self.name),
         }
     }
 
@@ -199,7 +190,7 @@ impl Kernels for TensorKernels {
     }
 
     fn weight_bytes(&self, exact: bool) -> u64 {
-        let short = exact || self.precision == Precision::BrainFloat16;
+        let short = exact || self.precision == Precision::BFloat16;
         if short && self.device.supports_dtype(DType::BF16) { 2 } else { 4 }
     }
 
@@ -410,7 +401,7 @@ mod tests {
     #[test]
     fn bfloat16_products_are_as_near_as_their_rounding() {
         let exact = TensorKernels::new(Device::flex(), "flex");
-        let short = exact.clone().with_precision(Precision::BrainFloat16).unwrap();
+        let short = exact.clone().with_precision(Precision::BFloat16).unwrap();
         assert_ne!(exact.describe(), short.describe());
         let (rows, inputs, outputs) = (5, 96, 64);
         let values = |count: usize, step: f32| (0..count).map(|place| (place as f32 * step).sin()).collect::<Vec<f32>>();

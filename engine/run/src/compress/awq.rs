@@ -8,12 +8,13 @@ use cruxscope_compress::quantize::{Clipping, GridSettings, round_to_nearest};
 use cruxscope_compress::treatment::{Treated, Treatment};
 use cruxscope_model::block::Site;
 use cruxscope_model::decoder::Decoder;
+use cruxscope_model::kernels::calibration::CalibrationKernels;
 
 use super::Basis;
 use super::layer::Outcome;
 use super::plan::Planned;
 use super::report::{ComponentReport, ScaleReport};
-use super::statistics::{Calibrates, statistics};
+use super::statistics::statistics;
 use crate::RunError;
 
 /// The settings of AWQ in a layer, if it is treated so; components without a treatment are scaled along and kept.
@@ -40,7 +41,7 @@ pub fn settings_of(planned: &[Planned]) -> Result<Option<AwqSettings>, RunError>
 }
 
 /// Treats a layer.
-pub fn layer<K: Calibrates>(
+pub fn layer<K: CalibrationKernels>(
     decoder: &Decoder<K>,
     original: &LayerWeights,
     settings: &AwqSettings,
@@ -116,7 +117,7 @@ impl Known {
     }
 }
 
-fn inputs<K: Calibrates>(
+fn inputs<K: CalibrationKernels>(
     kernels: &K,
     original: &LayerWeights,
     shape: &BlockShape,

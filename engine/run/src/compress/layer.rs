@@ -8,10 +8,11 @@ use cruxscope_compress::quantize::Quantized;
 use cruxscope_compress::treatment::{Inputs, Treated};
 use cruxscope_model::block::{Site, place};
 use cruxscope_model::decoder::Decoder;
+use cruxscope_model::kernels::calibration::CalibrationKernels;
 
 use super::plan::Planned;
 use super::report::ComponentReport;
-use super::statistics::{Calibrates, Streams, statistics};
+use super::statistics::{Streams, statistics};
 use super::{Basis, awq};
 use crate::RunError;
 
@@ -34,7 +35,7 @@ const ORDER: [&[usize]; 4] = [
 ];
 
 /// Treats a layer, from the calibration text's hidden states at its input.
-pub fn treat<K: Calibrates>(
+pub fn treat<K: CalibrationKernels>(
     decoder: &Decoder<K>,
     original: LayerWeights,
     planned: &[Planned],
@@ -73,7 +74,7 @@ pub struct Outcome {
 }
 
 /// Every matrix by its own treatment. Where a method asks for it, later matrices see what was done to earlier ones.
-fn one_by_one<K: Calibrates>(
+fn one_by_one<K: CalibrationKernels>(
     decoder: &Decoder<K>,
     original: LayerWeights,
     planned: &[Planned],

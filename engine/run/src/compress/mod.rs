@@ -25,6 +25,7 @@ use cruxscope_compress::treatment::Treatment;
 use cruxscope_interpret::InterpretError;
 use cruxscope_model::decoder::{Decoder, Residence};
 use cruxscope_model::device::{self, ChosenDevice};
+use cruxscope_model::kernels::calibration::CalibrationKernels;
 use cruxscope_model::with_kernels;
 use cruxscope_study::{DigestBuilder, FileDigest, folder};
 use serde::{Deserialize, Serialize};
@@ -35,7 +36,7 @@ pub use self::plan::CompressPlan;
 use self::plan::{Needs, Rates};
 pub(crate) use self::plan::{Planned, of_layer, planned};
 pub use self::report::{CalibrationReport, ComponentReport, CompressionReport, REPORT_FILE, ScaleReport, report_of};
-pub(crate) use self::statistics::{Calibrates, Streams};
+pub(crate) use self::statistics::Streams;
 use crate::guard::guard;
 use crate::machine::{available_memory, bytes_in_words};
 use crate::place::{Place, measure_products};
@@ -189,7 +190,7 @@ impl<'a> Compression<'a> {
         with_kernels!(self.device.clone(), |kernels| self.run_on(kernels, observer))
     }
 
-    fn run_on<K: Calibrates>(mut self, kernels: K, observer: &mut dyn Observer) -> Result<CompressionReport, RunError> {
+    fn run_on<K: CalibrationKernels>(mut self, kernels: K, observer: &mut dyn Observer) -> Result<CompressionReport, RunError> {
         let (settings, checkpoint) = (self.settings, &self.checkpoint);
         let layers = checkpoint.config().layers;
         let mut source_files = Vec::new();

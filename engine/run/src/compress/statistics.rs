@@ -7,8 +7,9 @@ use cruxscope_compress::evidence::Statistics;
 use cruxscope_model::block::{self, Site};
 use cruxscope_model::decoder::{Decoder, Layer};
 use cruxscope_model::kernels::Kernels;
+use cruxscope_model::kernels::calibration::CalibrationKernels;
 
-pub use self::tally::Calibrates;
+use self::tally::Tally;
 use super::plan::Needs;
 use crate::RunError;
 
@@ -56,7 +57,7 @@ fn run<K: Kernels>(
 
 /// Statistics of some of a layer's inputs over the calibration text, in the order of `sites`. With `original`, a layer and the
 /// hidden states of the same text at its input, also of how far those inputs are from the layer's own.
-pub fn statistics<K: Calibrates>(
+pub fn statistics<K: CalibrationKernels>(
     decoder: &Decoder<K>,
     weights: &LayerWeights,
     hidden: &[K::Matrix],
@@ -66,7 +67,7 @@ pub fn statistics<K: Calibrates>(
     let kernels = decoder.kernels();
     let layer = decoder.bring(weights.clone());
     let other = original.map(|(weights, hidden)| (decoder.bring(weights.clone()), hidden));
-    let mut tallies: Vec<K::Tally> = sites.iter().map(|site| kernels.tally(decoder.width(*site), other.is_some())).collect();
+    let mut tallies: Vec<Tally<K>> = sites.iter().map(|site| Tally::new(decoder.width(*site), other.is_some())).collect();
     let place = |site: Site| sites.iter().position(|wanted| *wanted == site);
     for (window, hidden) in hidden.iter().enumerate() {
         // Tiles of each input, in the order in which they come by again.
@@ -83,11 +84,11 @@ pub fn statistics<K: Calibrates>(
         run(decoder, &layer, hidden, |site, x| match place(site) {
             Some(place) => {
                 seen[place] += 1;
-                kernels.take_in(&mut tallies[place], x, before[place].get(seen[place] - 1))
+                tallies[place].add(kernels, x, before[place].get(seen[place] - 1))
             }
             None => Ok(()),
         })?;
     }
-    let finished = tallies.into_iter().map(|tally| Ok(kernels.sums(tally)?.finish(hidden.len())));
+    let finished = tallies.into_iter().map(|tally| Ok(tally.sums(kernels)?.finish(hidden.len())));
     finished.collect()
 }

@@ -5,133 +5,72 @@ use cruxscope_compress::evidence::Statistics;
 use cruxscope_compress::linear_algebra::{accumulate_cross_gram, accumulate_gram_lower, mirror_lower};
 use cruxscope_model::ModelError;
 use cruxscope_model::kernels::Kernels;
-use cruxscope_model::kernels::cpu::CpuKernels;
-use cruxscope_model::kernels::reference::ReferenceKernels;
-use cruxscope_model::kernels::tensors::TensorKernels;
+use cruxscope_model::kernels::calibration::CalibrationKernels;
 use rayon::prelude::*;
 
 /// Tokens that a device sums in float32 before the sums go on in float64: bringing them over costs as much as some hundred tokens.
 const DEVICE_TOKENS: usize = 16_384;
 
-/// Kernels by which a layer's inputs can be summed up.
-pub trait Calibrates: Kernels {
-    /// Running sums over the tokens of one input.
-    type Tally;
-
-    /// Nothing yet, of an input of so many features; `with_cross` where a method asks how far it is from the uncompressed model's.
-    fn tally(&self, width: usize, with_cross: bool) -> Self::Tally;
-
-    /// Adds a tile of tokens, `[tokens, width]`; `before` holds the inputs of the same tokens in the model as it was.
-    ///
-    /// # Errors
-    /// When the device failed.
-    fn take_in(&self, tally: &mut Self::Tally, x: &Self::Matrix, before: Option<&Self::Matrix>) -> Result<(), ModelError>;
-
-    /// What has come together.
-    ///
-    /// # Errors
-    /// When the device failed.
-    fn sums(&self, tally: Self::Tally) -> Result<Sums, ModelError>;
-}
-
-impl Calibrates for CpuKernels {
-    type Tally = Sums;
-
-    fn tally(&self, width: usize, with_cross: bool) -> Sums {
-        Sums::new(width, with_cross)
-    }
-
-    fn take_in(&self, tally: &mut Sums, x: &Self::Matrix, before: Option<&Self::Matrix>) -> Result<(), ModelError> {
-        tally.add(x.values(), before.map(|before| before.values()));
-        Ok(())
-    }
-
-    fn sums(&self, tally: Sums) -> Result<Sums, ModelError> {
-        Ok(tally)
-    }
-}
-
-impl Calibrates for ReferenceKernels {
-    type Tally = Sums;
-
-    fn tally(&self, width: usize, with_cross: bool) -> Sums {
-        Sums::new(width, with_cross)
-    }
-
-    fn take_in(&self, tally: &mut Sums, x: &Self::Matrix, before: Option<&Self::Matrix>) -> Result<(), ModelError> {
-        let before = before.map(|before| self.download(before)).transpose()?;
-        tally.add(&self.download(x)?, before.as_deref());
-        Ok(())
-    }
-
-    fn sums(&self, tally: Sums) -> Result<Sums, ModelError> {
-        Ok(tally)
-    }
-}
-
-/// Sums on a device, and those that went on in float64.
-pub struct DeviceTally {
-    pending: Option<Pending>,
+/// Running sums over the tokens of one input: in float64 where the values lie in the machine's memory, otherwise on the device.
+pub struct Tally<K: Kernels> {
+    pending: Option<Pending<K::Matrix>>,
     sums: Sums,
 }
 
 /// Sums of the last tokens, on the device.
-struct Pending {
+struct Pending<M> {
     tokens: usize,
-    gram: <TensorKernels as Kernels>::Matrix,
-    cross: Option<<TensorKernels as Kernels>::Matrix>,
-    columns: <TensorKernels as Kernels>::Matrix,
+    gram: M,
+    cross: Option<M>,
+    columns: M,
 }
 
-impl Calibrates for TensorKernels {
-    type Tally = DeviceTally;
-
-    fn tally(&self, width: usize, with_cross: bool) -> DeviceTally {
-        DeviceTally {
+impl<K: CalibrationKernels> Tally<K> {
+    /// Nothing yet, of an input of so many features; `with_cross` where a method asks how far it is from the uncompressed model's.
+    pub fn new(width: usize, with_cross: bool) -> Self {
+        Self {
             pending: None,
             sums: Sums::new(width, with_cross),
         }
     }
 
-    fn take_in(&self, tally: &mut DeviceTally, x: &Self::Matrix, before: Option<&Self::Matrix>) -> Result<(), ModelError> {
-        let (tokens, gram, cross, columns) = match tally.pending.take() {
+    /// Adds a tile of tokens, `[tokens, width]`; `before` holds the inputs of the same tokens in the model as it was.
+    ///
+    /// # Errors
+    /// When the device failed.
+    pub fn add(&mut self, kernels: &K, x: &K::Matrix, before: Option<&K::Matrix>) -> Result<(), ModelError> {
+        if let Some(values) = kernels.host_values(x) {
+            self.sums.add(&values, before.and_then(|before| kernels.host_values(before)).as_deref());
+            return Ok(());
+        }
+        let (tokens, gram, cross, columns) = match self.pending.take() {
             Some(Pending { tokens, gram, cross, columns }) => (tokens, Some(gram), cross, Some(columns)),
             None => (0, None, None, None),
         };
         let pending = Pending {
-            tokens: tokens + self.rows(x),
-            gram: self.column_products(x, x, gram),
-            cross: before.map(|before| self.column_products(&self.difference(before, x), x, cross)),
-            columns: self.column_sums(x, columns),
+            tokens: tokens + kernels.rows(x),
+            gram: kernels.column_products(x, x, gram),
+            cross: before.map(|before| kernels.column_products(&kernels.difference(before, x), x, cross)),
+            columns: kernels.column_sums(x, columns),
         };
         if pending.tokens >= DEVICE_TOKENS {
-            bring_over(self, &mut tally.sums, &pending)?;
+            self.sums.add_pending(kernels, &pending)?;
         } else {
-            tally.pending = Some(pending);
+            self.pending = Some(pending);
         }
         Ok(())
     }
 
-    fn sums(&self, tally: DeviceTally) -> Result<Sums, ModelError> {
-        let mut sums = tally.sums;
-        if let Some(pending) = &tally.pending {
-            bring_over(self, &mut sums, pending)?;
+    /// The sums over all tokens.
+    ///
+    /// # Errors
+    /// When the device failed.
+    pub fn sums(mut self, kernels: &K) -> Result<Sums, ModelError> {
+        if let Some(pending) = &self.pending {
+            self.sums.add_pending(kernels, pending)?;
         }
-        Ok(sums)
+        Ok(self.sums)
     }
-}
-
-fn bring_over(kernels: &TensorKernels, sums: &mut Sums, pending: &Pending) -> Result<(), ModelError> {
-    sum_up(&mut sums.gram, &kernels.download(&pending.gram)?);
-    if let (Some(cross), Some(pending)) = (&mut sums.cross, &pending.cross) {
-        sum_up(cross, &kernels.download(pending)?);
-    }
-    let columns = kernels.download(&pending.columns)?;
-    let (sum, magnitude) = columns.split_at(sums.width);
-    sum_up(&mut sums.sum, sum);
-    sum_up(&mut sums.magnitude, magnitude);
-    sums.tokens += pending.tokens;
-    Ok(())
 }
 
 fn sum_up(sums: &mut [f64], more: &[f32]) {
@@ -181,6 +120,20 @@ impl Sums {
         }
     }
 
+    /// Adds sums that were taken on a device.
+    fn add_pending<K: Kernels>(&mut self, kernels: &K, pending: &Pending<K::Matrix>) -> Result<(), ModelError> {
+        sum_up(&mut self.gram, &kernels.download(&pending.gram)?);
+        if let (Some(cross), Some(pending)) = (&mut self.cross, &pending.cross) {
+            sum_up(cross, &kernels.download(pending)?);
+        }
+        let columns = kernels.download(&pending.columns)?;
+        let (sum, magnitude) = columns.split_at(self.width);
+        sum_up(&mut self.sum, sum);
+        sum_up(&mut self.magnitude, magnitude);
+        self.tokens += pending.tokens;
+        Ok(())
+    }
+
     /// What methods draw on.
     pub fn finish(mut self, sequences: usize) -> Statistics {
         mirror_lower(&mut self.gram, self.width);
@@ -204,6 +157,8 @@ mod tests {
     #![allow(clippy::panic)] // flex is always there
 
     use cruxscope_model::device::{self, ChosenDevice};
+    use cruxscope_model::kernels::cpu::CpuKernels;
+    use cruxscope_model::kernels::reference::ReferenceKernels;
 
     use super::*;
 
@@ -211,8 +166,8 @@ mod tests {
     const TILE: usize = 1000;
 
     /// More tiles than a device sums in float32 at a time.
-    fn sums<K: Calibrates>(kernels: &K, with_cross: bool) -> Sums {
-        let mut tally = kernels.tally(WIDTH, with_cross);
+    fn sums<K: CalibrationKernels>(kernels: &K, with_cross: bool) -> Sums {
+        let mut tally = Tally::new(WIDTH, with_cross);
         let mut state = 7u64;
         let mut tile = || {
             let mut value = || {
@@ -223,9 +178,9 @@ mod tests {
         };
         for _ in 0..DEVICE_TOKENS / TILE + 3 {
             let (x, before) = (tile(), tile());
-            kernels.take_in(&mut tally, &x, with_cross.then_some(&before)).unwrap();
+            tally.add(kernels, &x, with_cross.then_some(&before)).unwrap();
         }
-        kernels.sums(tally).unwrap()
+        tally.sums(kernels).unwrap()
     }
 
     #[test]

@@ -1,0 +1,56 @@
+//! Devices of burn's tensors. Constructing one that is not there panics in its first operation, so everything is enumerated first.
+
+use burn_tensor::Device;
+
+use super::DeviceEntry;
+
+/// The devices of a kind that this program was built for, in the order of their numbers.
+///
+/// # Errors
+/// When there is none, with the reason.
+pub fn of_kind(kind: &str) -> Result<Vec<Device>, String> {
+    match kind {
+        #[cfg(feature = "cuda")]
+        "cuda" => found(burn_tensor::DeviceType::Cuda, "no NVIDIA driver with a card was found"),
+        #[cfg(feature = "vulkan")]
+        "vulkan" => {
+            let devices = found(burn_tensor::DeviceType::Vulkan, "no Vulkan driver with a device was found")?;
+            // SPIR-V as burn writes it makes software drivers (llvmpipe of Mesa 22) end the process with a segmentation fault.
+            let cards: Vec<Device> = devices.into_iter().filter(|device| !format!("{device:?}").contains("Cpu")).collect();
+            if cards.is_empty() {
+                Err("only a software driver was found, which this path crashes; wgpu runs on it".into())
+            } else {
+                Ok(cards)
+            }
+        }
+        #[cfg(feature = "wgpu")]
+        "wgpu" => found(burn_tensor::DeviceType::Wgpu, "no graphics driver with a device was found"),
+        _ => Ok(vec![Device::flex()]),
+    }
+}
+
+/// The same as entries of the list.
+///
+/// # Errors
+/// As [`of_kind`].
+pub fn entries(kind: &str) -> Result<Vec<DeviceEntry>, String> {
+    let entry = |name: String, description: String| DeviceEntry {
+        name,
+        description,
+        missing: None,
+    };
+    if kind == "flex" {
+        let description = "burn's own CPU backend, float32; slower than cpu, to check the tensor kernels";
+        return Ok(vec![entry(kind.into(), description.into())]);
+    }
+    let devices = of_kind(kind)?.into_iter().enumerate();
+    Ok(devices.map(|(index, device)| entry(format!("{kind}:{index}"), format!("{device:?}"))).collect())
+}
+
+/// Devices of one kind; the drivers below may panic while they look, which counts as "not there".
+#[cfg(any(feature = "cuda", feature = "vulkan", feature = "wgpu"))]
+fn found(kind: burn_tensor::DeviceType, none: &str) -> Result<Vec<Device>, String> {
+    let devices: Vec<Device> =
+        std::panic::catch_unwind(|| Device::enumerate(kind).into_iter().collect()).map_err(|_| format!("{none} (the driver failed while it was asked)"))?;
+    if devices.is_empty() { Err(none.into()) } else { Ok(devices) }
+}
