@@ -63,10 +63,10 @@ impl Progress {
 pub fn interrupted(said: &'static str) -> Arc<AtomicBool> {
     let stopped = Arc::new(AtomicBool::new(false));
     let flag = stopped.clone();
-    let bound = ctrlc::set_handler(move || {
+    let bound = on_interrupt(move || {
         if flag.swap(true, Ordering::SeqCst) {
-            // Now; what was finished is safe on disk.
-            std::process::exit(1);
+            // Now; what was finished is safe on disk. 128 and the signal's number, as shells count.
+            std::process::exit(130);
         }
         eprintln!("\n{said} (ctrl-C again to stop at once)");
     });
@@ -74,6 +74,20 @@ pub fn interrupted(said: &'static str) -> Arc<AtomicBool> {
         eprintln!("note: ctrl-C cannot be caught ({error}); it ends the run at once");
     }
     stopped
+}
+
+/// Calls `heard` whenever ctrl-C is pressed, on a thread of its own.
+#[cfg(unix)]
+fn on_interrupt(mut heard: impl FnMut() + Send + 'static) -> std::io::Result<()> {
+    let mut signals = signal_hook::iterator::Signals::new([signal_hook::consts::SIGINT])?;
+    let thread = std::thread::Builder::new().name("interrupt".into());
+    thread.spawn(move || signals.forever().for_each(|_| heard())).map(drop)
+}
+
+/// Calls `heard` whenever ctrl-C is pressed, on a thread of its own.
+#[cfg(windows)]
+fn on_interrupt(heard: impl FnMut() + Send + 'static) -> Result<(), ctrlc::Error> {
+    ctrlc::set_handler(heard)
 }
 
 impl Observer for Progress {

@@ -1,11 +1,10 @@
-//! Files of records: JSON, JSON lines or Parquet, told apart by their bytes.
+//! Files of records: JSON, JSON lines or Parquet, told apart by their bytes. Parquet is read where the feature `parquet` is built in.
 
 use std::fs;
 use std::io::Read;
 use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
-use parquet::file::reader::{FileReader, SerializedFileReader};
 use serde_json::{Map, Value};
 
 use crate::error::BenchmarkError;
@@ -33,8 +32,7 @@ pub(super) fn records(path: &Path) -> Result<Vec<Record>, BenchmarkError> {
         return Err(wrong(format!("it is larger than {LARGEST} bytes")));
     }
     let values = if bytes.starts_with(b"PAR1") {
-        let file = fs::File::open(path).map_err(|error| wrong(error.to_string()))?;
-        parquet_rows(file).map_err(wrong)?
+        parquet_rows(path).map_err(wrong)?
     } else {
         json_values(&bytes).map_err(wrong)?
     };
@@ -76,12 +74,54 @@ fn json_values(bytes: &[u8]) -> Result<Vec<Value>, String> {
 }
 
 /// The rows of a Parquet file.
-fn parquet_rows(file: fs::File) -> Result<Vec<Value>, String> {
+#[cfg(feature = "parquet")]
+fn parquet_rows(path: &Path) -> Result<Vec<Value>, String> {
+    use parquet::file::reader::{FileReader, SerializedFileReader};
     let words = |error: parquet::errors::ParquetError| format!("it is damaged, or Parquet of a kind that is not read: {error}");
+    let file = fs::File::open(path).map_err(|error| error.to_string())?;
     let reader = SerializedFileReader::new(file).map_err(words)?;
     reader
         .get_row_iter(None)
         .map_err(words)?
         .map(|row| row.map(|row| row.to_json_value()).map_err(words))
         .collect()
+}
+
+/// What to do about a Parquet file in a program that was built without its reader.
+#[cfg(not(feature = "parquet"))]
+fn parquet_rows(path: &Path) -> Result<Vec<Value>, String> {
+    Err(without_parquet(path))
+}
+
+/// Why this program does not read a Parquet file, and two ways around it.
+#[cfg(any(test, not(feature = "parquet")))]
+fn without_parquet(path: &Path) -> String {
+    let converted = path.with_extension("jsonl");
+    format!(
+        "it is Parquet, and this program was built without its reader; build with --features parquet, or convert the file once with python3 -c \
+         \"import pandas; pandas.read_parquet('{}').to_json('{}', orient='records', lines=True)\" and give {}",
+        path.display(),
+        converted.display(),
+        converted.display()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_without_parquet_says_how_to_convert() {
+        let said = without_parquet(Path::new("kept/aime.parquet"));
+        assert!(
+            said.contains("--features parquet") && said.contains("read_parquet('kept/aime.parquet')") && said.ends_with("give kept/aime.jsonl"),
+            "{said}"
+        );
+        // Whatever was built in, what begins as Parquet does is never taken for JSON.
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("broken.parquet");
+        fs::write(&path, b"PAR1 and nothing else").unwrap();
+        let error = records(&path).unwrap_err().to_string();
+        assert!(error.contains("Parquet") && !error.contains("JSON lines nor"), "{error}");
+    }
 }

@@ -1,18 +1,13 @@
 //! Singular values, through the eigenvalues of the smaller Gram matrix.
 
-use faer::diag::Diag;
-use faer::dyn_stack::{MemBuffer, MemStack};
-use faer::linalg::evd::{ComputeEigenvectors, self_adjoint_evd, self_adjoint_evd_scratch};
-use faer::{MatRef, Par};
-
+use super::eigenvalues::symmetric_eigenvalues;
 use super::product_transposed;
 
 /// Singular values of a matrix, descending; `min(rows, columns)` of them, none if the matrix holds values that are not finite.
 ///
 /// `σ = √λ(W Wᵀ)` or `√λ(Wᵀ W)`, whichever is smaller, in float64: cheaper than a decomposition of `W` itself, and exact to about
 /// `1e-16 · σ₁²` in `σ²`, which is all that a spectrum of float16 weights can mean. Rounding below zero is cut off at zero. The
-/// eigenvalues run on one thread, because faer's order of sums hangs on the number of threads; matrices are best taken side by
-/// side.
+/// eigenvalues take one thread; matrices are best taken side by side.
 ///
 /// # Shapes
 /// `matrix` `[rows, columns]`.
@@ -28,22 +23,12 @@ pub fn singular_values(matrix: &[f32], rows: usize, columns: usize) -> Vec<f64> 
             wide[place] = f64::from(matrix[row * columns + column]);
         }
     }
-    let gram = product_transposed(&wide, &wide, n, rows.max(columns), n);
+    let mut gram = product_transposed(&wide, &wide, n, rows.max(columns), n);
     drop(wide);
-    let mut eigenvalues = Diag::<f64>::zeros(n);
-    let mut memory = MemBuffer::new(self_adjoint_evd_scratch::<f64>(n, ComputeEigenvectors::No, Par::Seq, Default::default()));
-    let found = self_adjoint_evd(
-        MatRef::from_row_major_slice(&gram, n, n),
-        eigenvalues.as_mut(),
-        None,
-        Par::Seq,
-        MemStack::new(&mut memory),
-        Default::default(),
-    );
-    if found.is_err() {
+    let Some(eigenvalues) = symmetric_eigenvalues(&mut gram, n) else {
         return Vec::new();
-    }
-    let mut values: Vec<f64> = eigenvalues.column_vector().iter().map(|value| value.max(0.0).sqrt()).collect();
+    };
+    let mut values: Vec<f64> = eigenvalues.into_iter().map(|value| value.max(0.0).sqrt()).collect();
     values.sort_by(|a, b| b.total_cmp(a));
     values
 }
