@@ -68,7 +68,7 @@ fn gptq() -> GptqSettings {
 
 fn settings(out: PathBuf, treatment: &Treatment, tokens: &Path, stored_as: StoredAs) -> CompressSettings {
     CompressSettings {
-        model: cruxscope_tests::root().join("tests/fixtures/tiny/model"),
+        model: cruxscope_needs::root().join("tests/fixtures/tiny/model"),
         out,
         recipe: Recipe::of(treatment.clone(), None, Some("1_down")),
         calibration: Some(Calibration {
@@ -130,7 +130,7 @@ fn a_stopped_compression_goes_on_to_the_same_bytes() {
 /// that was stopped there goes on on the processors.
 fn calibrated_on(name: &str) {
     if let Err(why) = device::find(name) {
-        return println!("skipped: {why}");
+        return cruxscope_needs::skip(Need::Device, why);
     }
     let folder = tempfile::tempdir().unwrap();
     let tokens = windows(folder.path());

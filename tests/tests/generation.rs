@@ -8,7 +8,7 @@ use std::sync::Arc;
 use cruxscope_checkpoint::Checkpoint;
 use cruxscope_model::generation::{Finish, Generator, Request, Sampling, TextStream, Unwatched, generate};
 use cruxscope_model::kernels::cpu::CpuKernels;
-use cruxscope_tests::{root, smollm2};
+use cruxscope_needs::{root, smollm2};
 use serde_json::Value;
 
 /// `tests/scripts/greedy_tokens.py` made the tokens: five prompts, 200 tokens each, past the ends of texts.

@@ -19,8 +19,9 @@ use cruxscope_model::device::{self, ChosenDevice};
 use cruxscope_model::kernels::Kernels;
 use cruxscope_model::kernels::cpu::CpuKernels;
 use cruxscope_model::kernels::reference::ReferenceKernels;
+use cruxscope_needs::{Need, fixtures, skip, smollm2};
 use cruxscope_study::{Behaviour, Component, Contributions, Definition, Module, Ranks};
-use cruxscope_tests::{fixtures, relative_difference, smollm2};
+use cruxscope_tests::relative_difference;
 use safetensors::SafeTensors;
 use serde_json::Value;
 
@@ -434,7 +435,7 @@ fn real_top_ten_on(name: &str) {
     let kernels = match device::find(name) {
         Ok(ChosenDevice::Tensors(kernels)) => kernels,
         Ok(_) => panic!("{name} is an accelerator"),
-        Err(why) => return println!("skipped: {why}"),
+        Err(why) => return skip(Need::Device, why),
     };
     let Some(model) = smollm2() else { return };
     let checkpoint = Arc::new(Checkpoint::open(&model).unwrap());
@@ -483,7 +484,7 @@ fn tiny_fixtures_on(name: &str) {
             }
         }
         Ok(_) => panic!("{name} is an accelerator"),
-        Err(why) => println!("skipped: {why}"),
+        Err(why) => skip(Need::Device, why),
     }
 }
 

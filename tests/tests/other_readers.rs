@@ -16,6 +16,7 @@ use cruxscope_compress::treatment::Treatment;
 use cruxscope_model::block;
 use cruxscope_model::decoder::{Decoder, Residence};
 use cruxscope_model::kernels::cpu::CpuKernels;
+use cruxscope_needs::{Need, skip};
 use cruxscope_run::Silent;
 use cruxscope_run::compress::{Basis, CompressSettings, compress};
 use cruxscope_run::windows::{Calibration, WindowSource};
@@ -27,16 +28,19 @@ const IDS: [u32; 24] = [1, 17, 300, 511, 4, 4, 90, 222, 3, 8, 150, 77, 401, 12, 
 /// Runs the script; `None`, with a word, where Python or one of its libraries is missing.
 fn python(words: &[String]) -> Option<()> {
     let program = std::env::var("CRUXSCOPE_PYTHON").unwrap_or_else(|_| "python3".into());
-    let script = cruxscope_tests::root().join("tests/scripts/other_readers.py");
+    let script = cruxscope_needs::root().join("tests/scripts/other_readers.py");
     let Ok(output) = Command::new(&program).arg(script).args(words).output() else {
-        println!("skipped: {program} cannot be started (CRUXSCOPE_PYTHON names another Python)");
+        skip(
+            Need::Python,
+            format_args!("{program} cannot be started (CRUXSCOPE_PYTHON names another Python)"),
+        );
         return None;
     };
     let said = String::from_utf8_lossy(&output.stdout);
     if output.status.code() == Some(3) {
-        println!(
-            "skipped: {program} has not all that is needed ({}); CRUXSCOPE_PYTHON names another Python",
-            said.trim()
+        skip(
+            Need::Python,
+            format_args!("{program} has not all that is needed ({}); CRUXSCOPE_PYTHON names another Python", said.trim()),
         );
         return None;
     }
@@ -59,7 +63,7 @@ fn settings(folder: &Path, name: &str, treatment: Treatment, protect: Option<&st
     let view = TensorView::new(Dtype::I32, vec![4, 48], &ids).unwrap();
     std::fs::write(&tokens, safetensors::serialize([("ids", view)], None).unwrap()).unwrap();
     CompressSettings {
-        model: cruxscope_tests::root().join("tests/fixtures/tiny/model"),
+        model: cruxscope_needs::root().join("tests/fixtures/tiny/model"),
         out: folder.join(name),
         recipe: Recipe::of(treatment, None, protect),
         calibration: Some(Calibration {

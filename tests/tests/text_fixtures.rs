@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use cruxscope_checkpoint::Checkpoint;
-use cruxscope_tests::{fixtures, smollm2};
+use cruxscope_needs::{data, fixtures, smollm2};
 use cruxscope_trace::{Alignment, Annotation, AnnotationContent, ParsedAnnotation, Reading, align};
 use serde_json::Value;
 
@@ -28,12 +28,9 @@ fn records(path: &Path) -> BTreeMap<String, Value> {
 
 #[test]
 fn token_spans_of_the_text_fixtures() {
-    let (Some(fixtures), Some(model)) = (fixtures(), smollm2()) else { return };
-    let data = fixtures.join("../data");
-    if !data.is_dir() {
-        println!("skipped: no data at {}", data.display());
+    let (Some(fixtures), Some(data), Some(model)) = (fixtures(), data(), smollm2()) else {
         return;
-    }
+    };
     let tokenizer = Checkpoint::open(&model).unwrap().tokenizer().unwrap();
     let mut prompts = BTreeMap::new();
     for name in ["aime_2024", "folio_validation", "temporal_sequences", "musique_100"] {

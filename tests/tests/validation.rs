@@ -40,7 +40,7 @@ impl Observer for Watch {
 }
 
 fn settings(study: PathBuf) -> ValidateSettings {
-    let tiny = cruxscope_tests::root().join("tests/fixtures/tiny");
+    let tiny = cruxscope_needs::root().join("tests/fixtures/tiny");
     ValidateSettings {
         study,
         model: tiny.join("model"),
@@ -65,7 +65,7 @@ fn settings(study: PathBuf) -> ValidateSettings {
 
 /// A study of the tiny model.
 fn study(folder: &Path) -> PathBuf {
-    let tiny = cruxscope_tests::root().join("tests/fixtures/tiny");
+    let tiny = cruxscope_needs::root().join("tests/fixtures/tiny");
     let settings = InterpretSettings {
         model: tiny.join("model"),
         traces: TraceSettings {

@@ -36,13 +36,13 @@ impl WebHandle {
         let carried = canvas.dataset();
         let address = Address::new(pairs()?, carried.get("defaultStudy").as_deref());
         let fallback = carried.get("renderer").and_then(|name| Renderer::from_name(&name)).unwrap_or_default();
-        let (startup, unknown) = cruxscope::StartupOptions::from_pairs(address.pairs.iter().map(|(key, value)| (key.as_str(), value.as_str())));
+        let (startup, unknown) = cruxscope_window::StartupOptions::from_pairs(address.pairs.iter().map(|(key, value)| (key.as_str(), value.as_str())));
         for complaint in address.complaints.iter().chain(&unknown) {
             log::warn!("{complaint}");
         }
         let options = web_options(address.renderer.unwrap_or(fallback));
         let make = Box::new(move |cc: &eframe::CreationContext<'_>| {
-            let app = cruxscope::CruxscopeApp::new(cc, startup)
+            let app = cruxscope_window::CruxscopeApp::new(cc, startup)
                 .telling_its_link(|pairs| {
                     if let Err(error) = replace_fragment(pairs) {
                         log::warn!("the page's address could not be changed: {error:?}");
@@ -64,11 +64,11 @@ impl WebHandle {
     /// When the page has no address.
     pub fn follow_address(&self) -> Result<(), JsValue> {
         let address = Address::new(pairs()?, None);
-        let (options, unknown) = cruxscope::StartupOptions::from_pairs(address.pairs.iter().map(|(key, value)| (key.as_str(), value.as_str())));
+        let (options, unknown) = cruxscope_window::StartupOptions::from_pairs(address.pairs.iter().map(|(key, value)| (key.as_str(), value.as_str())));
         for complaint in &unknown {
             log::warn!("{complaint}");
         }
-        if let Some(mut app) = self.runner.app_mut::<cruxscope::CruxscopeApp>() {
+        if let Some(mut app) = self.runner.app_mut::<cruxscope_window::CruxscopeApp>() {
             app.show(&options);
         }
         Ok(())
@@ -91,17 +91,17 @@ impl WebHandle {
 }
 
 /// Passes on to the page what a canvas cannot say: problems as words for readers of the screen, and when a figure is seen.
-fn pass_on(told: &cruxscope::Told) -> Result<(), JsValue> {
+fn pass_on(told: &cruxscope_window::Notification) -> Result<(), JsValue> {
     let window = web_sys::window().ok_or_else(|| JsValue::from_str("there is no browser window"))?;
     let document = window.document().ok_or_else(|| JsValue::from_str("there is no document"))?;
     match told {
-        cruxscope::Told::Problems(problems) => {
+        cruxscope_window::Notification::Problems(problems) => {
             if let Some(said) = document.get_element_by_id("said") {
                 // Text, whatever it holds: a study's words never become tags.
                 said.set_text_content(Some(&problems.join("\n")));
             }
         }
-        cruxscope::Told::FigureSeen => {
+        cruxscope_window::Notification::FigureSeen => {
             let root: Option<web_sys::HtmlElement> = document.document_element().and_then(|root| root.dyn_into().ok());
             if let (Some(root), Some(performance)) = (root, window.performance()) {
                 root.dataset().set("figureAfter", &format!("{:.0}", performance.now()))?;
@@ -114,15 +114,15 @@ fn pass_on(told: &cruxscope::Told) -> Result<(), JsValue> {
 /// The pairs after the question mark of the page's address, decoded.
 fn query_pairs() -> Result<Vec<(String, String)>, JsValue> {
     let window = web_sys::window().ok_or_else(|| JsValue::from_str("there is no browser window"))?;
-    Ok(cruxscope::link::read(&window.location().search()?))
+    Ok(cruxscope_window::link::read(&window.location().search()?))
 }
 
 /// The pairs of the page's address: those after the hash, which is what the window writes, and those after the question mark.
 fn pairs() -> Result<Vec<(String, String)>, JsValue> {
     let window = web_sys::window().ok_or_else(|| JsValue::from_str("there is no browser window"))?;
-    let fragment = cruxscope::link::read(&window.location().hash()?);
+    let fragment = cruxscope_window::link::read(&window.location().hash()?);
     // Another page's anchor is no state.
-    let known = |(key, _): &(String, String)| cruxscope::StartupOptions::KEYS.contains(&key.as_str());
+    let known = |(key, _): &(String, String)| cruxscope_window::StartupOptions::KEYS.contains(&key.as_str());
     Ok(address::merged(query_pairs()?, fragment.into_iter().filter(known).collect()))
 }
 
@@ -130,7 +130,7 @@ fn pairs() -> Result<Vec<(String, String)>, JsValue> {
 fn replace_fragment(pairs: &[(&'static str, String)]) -> Result<(), JsValue> {
     let window = web_sys::window().ok_or_else(|| JsValue::from_str("there is no browser window"))?;
     let query = web_sys::UrlSearchParams::new()?;
-    for (key, value) in address::kept(query_pairs()?, &cruxscope::StartupOptions::KEYS) {
+    for (key, value) in address::kept(query_pairs()?, &cruxscope_window::StartupOptions::KEYS) {
         query.append(&key, &value);
     }
     let query = query
@@ -138,7 +138,7 @@ fn replace_fragment(pairs: &[(&'static str, String)]) -> Result<(), JsValue> {
         .as_string()
         .filter(|query| !query.is_empty())
         .map_or_else(String::new, |query| format!("?{query}"));
-    let address = format!("{}{query}{}", window.location().pathname()?, cruxscope::link::text(pairs));
+    let address = format!("{}{query}{}", window.location().pathname()?, cruxscope_window::link::text(pairs));
     window.history()?.replace_state_with_url(&JsValue::NULL, "", Some(&address))
 }
 

@@ -12,19 +12,10 @@ use cruxscope_benchmark::datasets::{Benchmark, Dataset};
 use cruxscope_benchmark::prompts::{Prompt, PromptStyle};
 use cruxscope_benchmark::samples::Outputs;
 use cruxscope_benchmark::scoring::{Rule, ScoreSettings, score};
+use cruxscope_needs::data;
 use cruxscope_study::{Behaviour, Bootstrap, Label};
 use cruxscope_trace::{Alignment, Annotation, AnnotationContent, Reading};
 use serde_json::Value;
-
-/// The folder of published data, or nothing with a word on why.
-fn data() -> Option<PathBuf> {
-    let folder = std::env::var_os("CRUXSCOPE_DATA").map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"), PathBuf::from);
-    if folder.join("released_outputs.jsonl.gz").is_file() {
-        return Some(folder);
-    }
-    println!("skipped: no published outputs at {}; CRUXSCOPE_DATA names their folder", folder.display());
-    None
-}
 
 fn dataset(data: &Path, benchmark: Benchmark) -> Dataset {
     let file = match benchmark {

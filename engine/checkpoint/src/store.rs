@@ -448,12 +448,9 @@ mod tests {
     /// Against bytes and values that llama.cpp itself gave, where those fixtures are at hand.
     #[test]
     fn gguf_fixtures_are_bit_exact() {
-        let root = std::env::var_os("CRUXSCOPE_FIXTURES").map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/fixtures"), PathBuf::from);
-        let folder = root.join("compress/gguf");
-        if !folder.is_dir() {
-            println!("skipped: there is no {}; set CRUXSCOPE_FIXTURES to the folder of fixtures", folder.display());
+        let Some(folder) = cruxscope_needs::fixtures_of("compress/gguf") else {
             return;
-        }
+        };
         let (mut checked, mut kinds) = (0, std::collections::BTreeSet::new());
         for entry in std::fs::read_dir(&folder).unwrap() {
             let path = entry.unwrap().path();

@@ -1,5 +1,5 @@
 //! The real SmolLM2-135M, as GGUF, against tokens and weights that other programs found. Runs where the environment has
-//! `CRUXSCOPE_SMOLLM2` (the `.gguf`) and the shared data (`CRUXSCOPE_SHARED`, else `../shared` beside the workspace).
+//! `CRUXSCOPE_SMOLLM2` (the `.gguf`) and the shared data (`CRUXSCOPE_FIXTURES`, `CRUXSCOPE_DATA`).
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests may stop the test")]
 
@@ -11,20 +11,7 @@ use cruxscope_checkpoint::{Architecture, Checkpoint};
 use serde_json::Value;
 
 fn model() -> Option<Checkpoint> {
-    let Some(path) = std::env::var_os("CRUXSCOPE_SMOLLM2") else {
-        println!("skipped: CRUXSCOPE_SMOLLM2 does not name SmolLM2's GGUF file");
-        return None;
-    };
-    Some(Checkpoint::open(Path::new(&path)).unwrap())
-}
-
-fn shared() -> Option<PathBuf> {
-    let path = std::env::var_os("CRUXSCOPE_SHARED").map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"), PathBuf::from);
-    if !path.join("fixtures/interpret/real_smollm2/expected.json").is_file() {
-        println!("skipped: no fixtures in {}; set CRUXSCOPE_SHARED", path.display());
-        return None;
-    }
-    Some(path)
+    Some(Checkpoint::open(&cruxscope_needs::smollm2()?).unwrap())
 }
 
 /// The text `field` by `id`, out of JSON lines.
@@ -45,8 +32,9 @@ fn lines(path: &Path, field: &str) -> HashMap<String, String> {
 
 #[test]
 fn tokens_of_real_traces() {
-    let (Some(checkpoint), Some(shared)) = (model(), shared()) else { return };
-    let data = shared.join("data");
+    let (Some(checkpoint), Some(data), Some(fixtures)) = (model(), cruxscope_needs::data(), cruxscope_needs::fixtures()) else {
+        return;
+    };
     let mut texts = HashMap::new();
     for name in ["aime_2024", "folio_validation", "temporal_sequences", "musique_100"] {
         texts.extend(lines(&data.join(format!("{name}.jsonl")), "prompt"));
@@ -54,7 +42,7 @@ fn tokens_of_real_traces() {
     let outputs = lines(&data.join("released_outputs.jsonl.gz"), "output");
     let tokenizer = checkpoint.tokenizer().unwrap();
     assert_eq!((tokenizer.vocabulary(), tokenizer.beginning_of_sequence()), (49152, None));
-    let expected: Value = serde_json::from_slice(&std::fs::read(shared.join("fixtures/interpret/real_smollm2/expected.json")).unwrap()).unwrap();
+    let expected: Value = serde_json::from_slice(&std::fs::read(fixtures.join("interpret/real_smollm2/expected.json")).unwrap()).unwrap();
     let mut count = 0;
     for instance in expected["instances"].as_array().unwrap() {
         let id = instance["id"].as_str().unwrap();

@@ -35,16 +35,8 @@ const PROJECTIONS: [&str; 7] = [
 
 /// The folder of compression fixtures, or nothing with a word on why.
 fn fixtures() -> Option<PathBuf> {
-    let folder = std::env::var_os("CRUXSCOPE_FIXTURES").map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/fixtures"), PathBuf::from);
-    let folder = folder.join("compress");
-    if folder.join("awq_layers").exists() {
-        return Some(folder);
-    }
-    println!(
-        "skipped: {} has no AWQ fixtures; CRUXSCOPE_FIXTURES names the folder of fixtures",
-        folder.display()
-    );
-    None
+    cruxscope_needs::fixtures_of("compress/awq_layers")?;
+    cruxscope_needs::fixtures_of("compress")
 }
 
 /// The cases of a method whose names begin so, in order.

@@ -31,6 +31,8 @@ mod rank;
 mod results;
 mod shift;
 mod study;
+#[cfg(feature = "test-data")]
+pub mod test_data;
 mod test_time;
 mod text;
 mod trace;

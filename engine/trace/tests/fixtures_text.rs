@@ -7,6 +7,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use cruxscope_needs::Need;
 use cruxscope_trace::{
     Alignment, Annotation, AnnotationContent, Block, CharacterAlignment, DropCause, ParsedAnnotation, Reading, align_characters, longest_block,
 };
@@ -14,12 +15,14 @@ use serde::Deserialize;
 
 /// A file of the fixtures, or nothing with a word on why.
 fn fixture(path: &str) -> Option<PathBuf> {
-    let folder = std::env::var_os("CRUXSCOPE_FIXTURES").map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/fixtures"), PathBuf::from);
-    let path = folder.join(path);
+    let path = cruxscope_needs::fixtures()?.join(path);
     if path.exists() {
         return Some(path);
     }
-    println!("skipped: {} is not there; CRUXSCOPE_FIXTURES names the folder of fixtures", path.display());
+    cruxscope_needs::skip(
+        Need::Fixtures,
+        format_args!("{} is not there; CRUXSCOPE_FIXTURES names the folder of fixtures", path.display()),
+    );
     None
 }
 

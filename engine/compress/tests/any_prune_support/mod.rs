@@ -9,13 +9,7 @@ use serde_json::Value;
 
 /// The folder of one method's fixtures. None, and a word why, where it is missing.
 pub fn folder(method: &str) -> Option<PathBuf> {
-    let root = std::env::var_os("CRUXSCOPE_FIXTURES").map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/fixtures"), PathBuf::from);
-    let folder = root.join("compress").join(method);
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    println!("skipped: there is no {}; set CRUXSCOPE_FIXTURES to the folder of fixtures", folder.display());
-    None
+    cruxscope_needs::fixtures_of(&format!("compress/{method}"))
 }
 
 /// Names of all cases, sorted.

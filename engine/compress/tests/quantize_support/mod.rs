@@ -30,13 +30,7 @@ impl Tensor {
 
 /// The folder of compression fixtures. Says why when there is none.
 pub fn fixtures() -> Option<PathBuf> {
-    let folder = std::env::var_os("CRUXSCOPE_FIXTURES").map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/fixtures"), PathBuf::from);
-    let folder = folder.join("compress");
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    println!("skipped: no fixtures at {} (CRUXSCOPE_FIXTURES names another folder)", folder.display());
-    None
+    cruxscope_needs::fixtures_of("compress")
 }
 
 /// The cases of a folder by name, with their descriptions.

@@ -1,6 +1,6 @@
 //! Devices of burn's tensors. Constructing one that is not there panics in its first operation, so everything is enumerated first.
 
-use burn_tensor::Device;
+use burn::tensor::Device;
 
 use super::DeviceEntry;
 
@@ -11,10 +11,10 @@ use super::DeviceEntry;
 pub fn of_kind(kind: &str) -> Result<Vec<Device>, String> {
     match kind {
         #[cfg(feature = "cuda")]
-        "cuda" => found(burn_tensor::DeviceType::Cuda, "no NVIDIA driver with a card was found"),
+        "cuda" => found(burn::tensor::DeviceType::Cuda, "no NVIDIA driver with a card was found"),
         #[cfg(feature = "vulkan")]
         "vulkan" => {
-            let devices = found(burn_tensor::DeviceType::Vulkan, "no Vulkan driver with a device was found")?;
+            let devices = found(burn::tensor::DeviceType::Vulkan, "no Vulkan driver with a device was found")?;
             // SPIR-V as burn writes it makes software drivers (llvmpipe of Mesa 22) end the process with a segmentation fault.
             let cards: Vec<Device> = devices.into_iter().filter(|device| !format!("{device:?}").contains("Cpu")).collect();
             if cards.is_empty() {
@@ -24,7 +24,7 @@ pub fn of_kind(kind: &str) -> Result<Vec<Device>, String> {
             }
         }
         #[cfg(feature = "wgpu")]
-        "wgpu" => found(burn_tensor::DeviceType::Wgpu, "no graphics driver with a device was found"),
+        "wgpu" => found(burn::tensor::DeviceType::Wgpu, "no graphics driver with a device was found"),
         _ => Ok(vec![Device::flex()]),
     }
 }
@@ -49,7 +49,7 @@ pub fn entries(kind: &str) -> Result<Vec<DeviceEntry>, String> {
 
 /// Devices of one kind; the drivers below may panic while they look, which counts as "not there".
 #[cfg(any(feature = "cuda", feature = "vulkan", feature = "wgpu"))]
-fn found(kind: burn_tensor::DeviceType, none: &str) -> Result<Vec<Device>, String> {
+fn found(kind: burn::tensor::DeviceType, none: &str) -> Result<Vec<Device>, String> {
     let devices: Vec<Device> =
         std::panic::catch_unwind(|| Device::enumerate(kind).into_iter().collect()).map_err(|_| format!("{none} (the driver failed while it was asked)"))?;
     if devices.is_empty() { Err(none.into()) } else { Ok(devices) }

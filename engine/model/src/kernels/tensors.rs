@@ -9,8 +9,8 @@
 mod calibration;
 mod generation;
 
-use burn_tensor::activation::{sigmoid, softmax};
-use burn_tensor::{Bool, DType, Device, IndexingUpdateOp, Int, Tensor, TensorData};
+use burn::tensor::activation::{sigmoid, softmax};
+use burn::tensor::{Bool, DType, Device, IndexingUpdateOp, Int, Tensor, TensorData};
 use half::bf16;
 
 use super::{Heads, Kernels, Run, Turn};

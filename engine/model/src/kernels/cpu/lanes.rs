@@ -260,6 +260,8 @@ mod x86 {
 
 #[cfg(test)]
 mod tests {
+    use cruxscope_needs::{Need, skip};
+
     use super::*;
 
     /// Everything an instruction set does, over every byte, every finite half and many numbers; as bits.
@@ -295,11 +297,11 @@ mod tests {
         {
             match pulp::x86::V3::try_new() {
                 Some(simd) => assert!(all(simd) == plain, "AVX2"),
-                None => println!("skipped: this processor has no AVX2"),
+                None => skip(Need::Device, "this processor has no AVX2"),
             }
             match pulp::x86::V4::try_new() {
                 Some(simd) => assert!(all(simd) == plain, "AVX-512"),
-                None => println!("skipped: this processor has no AVX-512"),
+                None => skip(Need::Device, "this processor has no AVX-512"),
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use burn_tensor::Tensor;
+use burn::tensor::Tensor;
 
 use super::TensorKernels;
 use crate::kernels::calibration::CalibrationKernels;

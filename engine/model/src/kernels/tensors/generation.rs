@@ -1,6 +1,6 @@
 //! Generation in burn tensors.
 
-use burn_tensor::Tensor;
+use burn::tensor::Tensor;
 
 use super::TensorKernels;
 use crate::kernels::generation::{GenerationKernels, Projection};

@@ -1,0 +1,299 @@
+//! `cruxscope bench compress`: every method on one model: seconds, peak memory, and the perplexity of what comes out.
+//!
+//! Every row is a command line of `cruxscope compress`, so that any of them can be run alone. Each is measured in a process of its
+//! own.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Instant;
+
+use clap::{Args, FromArgMatches as _};
+use cruxscope_checkpoint::Checkpoint;
+use cruxscope_checkpoint::writer::StoredAs;
+use cruxscope_compress::recipe::Recipe;
+use cruxscope_model::decoder::{Decoder, Residence};
+use cruxscope_model::kernels::cpu::CpuKernels;
+use cruxscope_run::compress::{Basis, CompressSettings, compress};
+use cruxscope_run::machine::{bytes_in_words, peak_memory, processor_time};
+use cruxscope_run::perplexity::perplexity;
+use cruxscope_run::windows::{Calibration, WindowSource};
+use cruxscope_run::{RunError, Silent};
+use serde::{Deserialize, Serialize};
+
+use super::process::output_of;
+use crate::compress::method::{Method, MethodArguments};
+use crate::failure::Failure;
+use crate::output::{print_json, print_text};
+
+/// The rows: a name, and what stands after `cruxscope compress`. AWQ reads two calibration windows, the others all.
+const JOBS: &[(&str, &str)] = &[
+    ("original", ""),
+    ("rtn5_g64_asym", "--method rtn --bits 5 --group-size 64"),
+    ("rtn4_g32_asym", "--method rtn --bits 4 --group-size 32"),
+    ("rtn4_g64_asym", "--method rtn --bits 4 --group-size 64"),
+    ("rtn4_g128ragged_asym", "--method rtn --bits 4 --group-size 128 --grid gptq-asym"),
+    ("rtn4_row_asym", "--method rtn --bits 4 --group-size -1"),
+    ("rtn3_g64_asym", "--method rtn --bits 3 --group-size 64"),
+    ("rtn3_g128ragged_asym", "--method rtn --bits 3 --group-size 128 --grid gptq-asym"),
+    ("rtn3_row_asym", "--method rtn --bits 3 --group-size -1"),
+    ("sel_29up_rtn3_g64", "--method rtn --bits 3 --group-size 64 --only 30_up"),
+    ("sel_0up_rtn3_g64", "--method rtn --bits 3 --group-size 64 --only 1_up"),
+    ("sel_29up_rtn3_row", "--method rtn --bits 3 --group-size -1 --only 30_up"),
+    ("sel_0up_rtn3_row", "--method rtn --bits 3 --group-size -1 --only 1_up"),
+    (
+        "gptq4_g64_asym",
+        "--method gptq --bits 4 --group-size 64 --order stored --compatibility original",
+    ),
+    (
+        "gptq3_g64_asym",
+        "--method gptq --bits 3 --group-size 64 --order stored --compatibility original",
+    ),
+    (
+        "gptq3_g64_asym_act_static",
+        "--method gptq --bits 3 --group-size 64 --order activation --static-groups --compatibility original",
+    ),
+    (
+        "gptaq3_g64_asym",
+        "--method gptaq --bits 3 --group-size 64 --order stored --compatibility original",
+    ),
+    ("awq4_g64", "--method awq --bits 4 --group-size 64"),
+    ("awq3_g64", "--method awq --bits 3 --group-size 64"),
+    ("awq3_g64_protect_last_mlp", "--method awq --bits 3 --group-size 64 --protect final-mlp"),
+    ("sparsegpt30", "--method sparsegpt --sparsity 0.3"),
+    ("sparsegpt50", "--method sparsegpt --sparsity 0.5"),
+    ("wanda50", "--method wanda --sparsity 0.5"),
+    ("alphapruning50_eps0.2", "--method alphapruning --sparsity 0.5 --epsilon 0.2"),
+    ("awq3_g64_grams", "--method awq --bits 3 --group-size 64 --search grams"),
+    ("gptq3_g64_group_aware", "--method gptq --bits 3 --group-size 64"),
+    ("any3_g64", "--method any --bits 3 --group-size 64"),
+    ("any4_g64", "--method any --bits 4 --group-size 64"),
+    ("magnitude50", "--method magnitude --sparsity 0.5"),
+];
+
+/// Windows that AWQ calibrates on.
+const AWQ_WINDOWS: usize = 2;
+/// Windows of each set that perplexity is measured on.
+const WINDOWS: usize = 4;
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The model: a Hugging Face folder, or a GGUF file
+    #[arg(long, value_name = "DIR|FILE.gguf")]
+    model: PathBuf,
+    /// Token ids: a safetensors file with arrays [windows, length]; one calibrates, and perplexity is measured on the others
+    #[arg(long, value_name = "FILE.safetensors")]
+    tokens: PathBuf,
+    /// The array that calibrates
+    #[arg(long, default_value = "calib")]
+    calibration_array: String,
+    /// Only these rows, separated by commas
+    #[arg(long, value_delimiter = ',')]
+    rows: Vec<String>,
+    /// Other programs' results to hold against these: JSON, a list of {"job", "ppl_<set>", "seconds_compress"}
+    #[arg(long, value_name = "FILE.json")]
+    reference: Option<PathBuf>,
+    /// Number of threads
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
+    /// Runs of every row that factors a Hessian, with a damping that differs in its last places: a layer's rounding decides what
+    /// the next one sees, so results that ought to be the same are not, and their range is printed
+    #[arg(long, default_value_t = 1)]
+    draws: usize,
+    /// Print as JSON
+    #[arg(long)]
+    json: bool,
+    /// One row, in this process
+    #[arg(long, hide = true)]
+    alone: Option<String>,
+}
+
+/// A row, measured.
+#[derive(Debug, Serialize, Deserialize)]
+struct Row {
+    job: String,
+    command: String,
+    seconds: f64,
+    processor_seconds: Option<f64>,
+    peak_memory: Option<u64>,
+    zeros: f64,
+    perplexity: BTreeMap<String, f64>,
+    /// The lowest and the highest of all draws.
+    range: BTreeMap<String, [f64; 2]>,
+}
+
+/// What a draw adds to the damping, as a share of it.
+const NUDGE: f64 = 1e-6;
+
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    if let Some(job) = &arguments.alone {
+        crate::settings::set_threads(Some(arguments.threads))?;
+        return print_json(&measure(arguments, job)?);
+    }
+    if let Some(unknown) = arguments.rows.iter().find(|row| !JOBS.iter().any(|(job, _)| job == row)) {
+        let known: Vec<&str> = JOBS.iter().map(|(job, _)| *job).collect();
+        return Err(Failure::mistake(format!("there is no row {unknown}; there are {}", known.join(", "))));
+    }
+    let references = references(arguments)?;
+    let wanted: Vec<&str> = JOBS
+        .iter()
+        .map(|(job, _)| *job)
+        .filter(|job| arguments.rows.is_empty() || arguments.rows.iter().any(|row| row == job))
+        .collect();
+    let mut rows = Vec::new();
+    for (done, job) in wanted.iter().enumerate() {
+        eprintln!("{} of {}: {job}", done + 1, wanted.len());
+        let program = std::env::current_exe().map_err(Failure::failed)?;
+        let mut command = Command::new(program);
+        command.args(std::env::args_os().skip(1)).args(["--alone", job]);
+        let row: Row = serde_json::from_value(output_of(command, "")?).map_err(Failure::failed)?;
+        if !arguments.json {
+            if rows.is_empty() {
+                print_text(&head(&row))?;
+            }
+            print_text(&line(&row, references.get(*job)))?;
+        }
+        rows.push(row);
+    }
+    if arguments.json {
+        return print_json(&rows);
+    }
+    Ok(())
+}
+
+/// Measures a row: compresses into a folder that is removed after, and reads the sets with what came out.
+fn measure(arguments: &Arguments, job: &str) -> Result<Row, Failure> {
+    let Some((_, words)) = JOBS.iter().find(|(known, _)| *known == job) else {
+        return Err(Failure::mistake(format!("there is no row {job}")));
+    };
+    let folder = tempfile::tempdir().map_err(Failure::failed)?;
+    let (began, processor) = (Instant::now(), processor_time());
+    let (model, zeros) = compressed(arguments, words, 0, folder.path())?;
+    let seconds = began.elapsed().as_secs_f64();
+    let processor_seconds = processor
+        .zip(processor_time())
+        .map(|(before, after)| after.saturating_sub(before).as_secs_f64());
+    let peak_memory = peak_memory();
+    let found = perplexities(arguments, &model)?;
+    let mut range: BTreeMap<String, [f64; 2]> = found.iter().map(|(name, value)| (name.clone(), [*value; 2])).collect();
+    let damped = ["gptq ", "gptaq ", "sparsegpt ", "alphapruning "]
+        .iter()
+        .any(|method| words.contains(&format!("--method {method}")));
+    for draw in 1..if damped { arguments.draws } else { 1 } {
+        let folder = tempfile::tempdir().map_err(Failure::failed)?;
+        let (model, _) = compressed(arguments, words, draw, folder.path())?;
+        for (name, value) in perplexities(arguments, &model)? {
+            if let Some([low, high]) = range.get_mut(&name) {
+                (*low, *high) = (low.min(value), high.max(value));
+            }
+        }
+    }
+    Ok(Row {
+        job: job.into(),
+        command: format!("cruxscope compress {words}"),
+        seconds,
+        processor_seconds,
+        peak_memory,
+        zeros,
+        perplexity: found,
+        range,
+    })
+}
+
+/// What comes out of a row, and the share of its weights that are zero; the model itself where nothing is done to it.
+fn compressed(arguments: &Arguments, words: &str, draw: usize, folder: &Path) -> Result<(PathBuf, f64), Failure> {
+    if words.is_empty() {
+        return Ok((arguments.model.clone(), 0.0));
+    }
+    let RowArguments { mut method, only, protect, .. } = parse(words)?;
+    method.damping *= 1.0 + draw as f64 * NUDGE;
+    let awq = matches!(method.method, Some(Method::Awq));
+    let settings = CompressSettings {
+        model: arguments.model.clone(),
+        out: folder.join("model"),
+        recipe: Recipe::of(method.treatment()?, only.as_deref(), protect.as_deref()),
+        calibration: Some(Calibration {
+            source: WindowSource::Tokens {
+                path: arguments.tokens.clone(),
+                array: Some(arguments.calibration_array.clone()),
+            },
+            windows: awq.then_some(AWQ_WINDOWS),
+            seed: None,
+        }),
+        stored_as: StoredAs::Float32,
+        packed: None,
+        basis: Basis::Original,
+    };
+    let report = compress(&settings, &mut Silent)?;
+    let count = report.components.len().max(1) as f64;
+    Ok((settings.out, report.components.iter().map(|component| component.sparsity).sum::<f64>() / count))
+}
+
+/// Perplexity on every array but the one that calibrates.
+fn perplexities(arguments: &Arguments, model: &Path) -> Result<BTreeMap<String, f64>, Failure> {
+    let checkpoint = Arc::new(Checkpoint::open(model).map_err(RunError::from)?);
+    let all = WindowSource::Tokens {
+        path: arguments.tokens.clone(),
+        array: None,
+    };
+    let mut sets = all.read(&checkpoint, Some(WINDOWS))?;
+    sets.remove(&arguments.calibration_array);
+    let decoder = Decoder::new(checkpoint, CpuKernels, Residence::Resident).map_err(RunError::from)?;
+    let mut found = BTreeMap::new();
+    for (name, windows) in sets {
+        found.insert(name, perplexity(&decoder, &windows, &mut Silent)?.perplexity);
+    }
+    Ok(found)
+}
+
+/// The flags of `cruxscope compress` that rows use.
+#[derive(Debug, Args)]
+struct RowArguments {
+    #[command(flatten)]
+    method: MethodArguments,
+    #[arg(long)]
+    only: Option<String>,
+    #[arg(long)]
+    protect: Option<String>,
+    /// What `--method` may stand in for elsewhere.
+    #[arg(long)]
+    recipe: Option<PathBuf>,
+}
+
+fn parse(words: &str) -> Result<RowArguments, Failure> {
+    let command = RowArguments::augment_args(clap::Command::new("compress").no_binary_name(true));
+    let matches = command.try_get_matches_from(words.split_whitespace()).map_err(Failure::failed)?;
+    RowArguments::from_arg_matches(&matches).map_err(Failure::failed)
+}
+
+/// What another program measured, by row.
+fn references(arguments: &Arguments) -> Result<BTreeMap<String, serde_json::Value>, Failure> {
+    let Some(path) = &arguments.reference else { return Ok(BTreeMap::new()) };
+    let unusable = |why: String| Failure::mistake(format!("{} cannot be used: {why}", path.display()));
+    let text = std::fs::read(path).map_err(|error| unusable(error.to_string()))?;
+    let rows: Vec<serde_json::Value> = serde_json::from_slice(&text).map_err(|error| unusable(error.to_string()))?;
+    Ok(rows.into_iter().filter_map(|row| Some((row.get("job")?.as_str()?.to_owned(), row))).collect())
+}
+
+fn head(row: &Row) -> String {
+    let sets: String = row.perplexity.keys().map(|name| format!(" {:>21}", name.trim_start_matches("eval_"))).collect();
+    format!("{:<27}{sets}  seconds             peak memory  zeros", "row")
+}
+
+fn line(row: &Row, reference: Option<&serde_json::Value>) -> String {
+    let number = |name: &str| reference.and_then(|reference| reference.get(name)?.as_f64());
+    let mut text = format!("{:<27}", row.job);
+    for (name, found) in &row.perplexity {
+        let other = number(&format!("ppl_{}", name.trim_start_matches("eval_")));
+        let compared = other.map_or_else(String::new, |other| format!("({:+.2} %)", 100.0 * (found / other - 1.0)));
+        text += &format!(" {found:>10.4} {compared:>10}");
+        if let Some([low, high]) = row.range.get(name).filter(|[low, high]| low < high) {
+            text += &format!(" [{low:.2}, {high:.2}]");
+        }
+    }
+    let seconds = row.processor_seconds.unwrap_or(row.seconds);
+    let faster = number("seconds_compress").map_or_else(String::new, |other| format!("({:.1}x)", other / seconds.max(0.01)));
+    let memory = row.peak_memory.map_or_else(String::new, bytes_in_words);
+    text + &format!(" {seconds:>8.1} {faster:>9} {memory:>14}  {:.4}", row.zeros)
+}

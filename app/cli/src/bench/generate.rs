@@ -1,0 +1,184 @@
+//! `cruxscope bench generate`: new tokens a second, beside transformers and llama.cpp in the same run where they are there.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+
+use clap::Args;
+use cruxscope_checkpoint::Checkpoint;
+use cruxscope_model::{device, with_kernels};
+use cruxscope_run::RunError;
+use cruxscope_run::machine::bytes_in_words;
+use cruxscope_run::speed::generation;
+use serde_json::Value;
+
+use super::process::{output_of, this_command_alone, thread_counts};
+use crate::failure::Failure;
+use crate::output::{print_json, print_text};
+use crate::settings::set_threads;
+
+/// The race against other programs, given to Python on standard input.
+const RACE: &str = include_str!("generate_race.py");
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The model: a Hugging Face folder, or a GGUF file
+    #[arg(long, value_name = "DIR|FILE.gguf")]
+    model: PathBuf,
+    /// The text to continue
+    #[arg(long, default_value = "Let me think about this step by step. The first thing to notice is that")]
+    prompt: String,
+    /// New tokens of each sequence
+    #[arg(long, default_value_t = 64)]
+    new_tokens: usize,
+    /// Sequences side by side; several numbers are measured one after the other
+    #[arg(long, value_delimiter = ',', default_value = "1,4")]
+    sequences: Vec<usize>,
+    /// Runs of each configuration; the fastest counts
+    #[arg(long, default_value_t = 3)]
+    runs: usize,
+    /// Where to compute; `cruxscope devices` lists what there is
+    #[arg(long, default_value = "cpu")]
+    device: String,
+    /// Threads on the CPU [default: one, then all]
+    #[arg(long, value_name = "NUMBER")]
+    threads: Option<usize>,
+    /// Race against transformers and llama.cpp, by this Python
+    #[arg(long, value_name = "PYTHON")]
+    race: Option<String>,
+    /// The same model as a Hugging Face folder, for transformers [default: --model, where it is one]
+    #[arg(long, value_name = "DIR")]
+    reference_model: Option<PathBuf>,
+    /// The same model as a GGUF file, for llama.cpp [default: --model, where it is one]
+    #[arg(long, value_name = "FILE.gguf")]
+    reference_gguf: Option<PathBuf>,
+    /// Print as JSON
+    #[arg(long)]
+    json: bool,
+    /// One configuration, in this process, with so many threads
+    #[arg(long, hide = true)]
+    alone: Option<usize>,
+}
+
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    if arguments.new_tokens < 2 || arguments.sequences.contains(&0) {
+        return Err(Failure::mistake("--new-tokens must be at least 2, and --sequences at least 1"));
+    }
+    if let Some(threads) = arguments.alone {
+        return measure(arguments, threads);
+    }
+    let mut rows = Vec::new();
+    let mut missing = Vec::new();
+    for threads in thread_counts(arguments.threads) {
+        eprintln!("measuring with {threads} thread{}", if threads == 1 { "" } else { "s" });
+        let Value::Array(measured) = this_command_alone(threads)? else {
+            return Err(Failure::failed(anyhow::Error::msg("a measurement printed no rows")));
+        };
+        let own: Vec<Value> = measured.into_iter().map(named).collect();
+        if let Some(python) = &arguments.race {
+            race(arguments, python, threads, &own, &mut rows, &mut missing)?;
+        }
+        rows.extend(own);
+    }
+    missing.dedup();
+    missing.iter().for_each(|why| eprintln!("left out: {why}"));
+    if arguments.json { print_json(&rows) } else { print_text(&table(&rows)) }
+}
+
+/// Measures in this process and prints rows.
+fn measure(arguments: &Arguments, threads: usize) -> Result<(), Failure> {
+    set_threads(Some(threads))?;
+    let device = device::find(&arguments.device).map_err(RunError::from)?;
+    let checkpoint = Arc::new(Checkpoint::open(&arguments.model).map_err(RunError::from)?);
+    let prompt = checkpoint
+        .tokenizer()
+        .and_then(|tokenizer| tokenizer.encode(&arguments.prompt))
+        .map_err(RunError::from)?
+        .ids;
+    let (new_tokens, counts, runs) = (arguments.new_tokens, &arguments.sequences, arguments.runs);
+    let measured = with_kernels!(device, |kernels| generation::generation(checkpoint, kernels, &prompt, new_tokens, counts, runs))?;
+    let mut rows = serde_json::to_value(measured).map_err(Failure::failed)?;
+    for row in rows.as_array_mut().into_iter().flatten() {
+        row["prompt"] = prompt.clone().into();
+    }
+    print_json(&rows)
+}
+
+fn named(mut row: Value) -> Value {
+    row["what"] = "cruxscope".into();
+    row
+}
+
+/// Other programs on the prompt and the numbers of sequences of our own rows.
+fn race(arguments: &Arguments, python: &str, threads: usize, own: &[Value], rows: &mut Vec<Value>, missing: &mut Vec<String>) -> Result<(), Failure> {
+    let is_folder = arguments.model.is_dir();
+    let folder = arguments.reference_model.clone().or_else(|| is_folder.then(|| arguments.model.clone()));
+    let gguf = arguments.reference_gguf.clone().or_else(|| (!is_folder).then(|| arguments.model.clone()));
+    for (which, model, flag) in [("transformers", folder, "--reference-model"), ("llama.cpp", gguf, "--reference-gguf")] {
+        let Some(model) = model else {
+            missing.push(format!("{which}: it needs the model in another form; name it with {flag}"));
+            continue;
+        };
+        for row in own {
+            eprintln!("measuring {which}, {} side by side, with {threads} threads", row["sequences"]);
+            let mut command = Command::new(python);
+            command.args(["-", which]).arg(&model).args([
+                row["prompt"].to_string(),
+                arguments.new_tokens.to_string(),
+                row["sequences"].to_string(),
+                threads.to_string(),
+                arguments.runs.to_string(),
+            ]);
+            command.env("OMP_NUM_THREADS", threads.to_string());
+            let measured = output_of(command, RACE)?;
+            match measured["missing"].as_str() {
+                Some(why) => missing.push(format!("{which}: {why}")),
+                None => rows.push(measured),
+            }
+        }
+    }
+    Ok(())
+}
+
+fn table(rows: &[Value]) -> String {
+    let mut lines = vec![format!(
+        "{:<14} {:>7} {:>9} {:>10} {:>14} {:>11} {:>12}",
+        "", "threads", "sequences", "tokens/s", "prompt tokens/s", "CPU seconds", "peak memory"
+    )];
+    for row in rows {
+        let number = |name: &str, digits: usize| row[name].as_f64().map_or_else(String::new, |value| format!("{value:.digits$}"));
+        lines.push(format!(
+            "{:<14} {:>7} {:>9} {:>10} {:>15} {:>11} {:>12}",
+            row["what"].as_str().unwrap_or(""),
+            row["threads"],
+            row["sequences"],
+            number("tokens_per_second", 1),
+            number("prompt_rate", 1),
+            number("processor_seconds", 2),
+            row["peak_memory"].as_u64().map_or_else(String::new, bytes_in_words),
+        ));
+    }
+    let own = rows.iter().filter(|row| row["what"] == "cruxscope");
+    for own in own.clone() {
+        let rate = |row: &Value| row["tokens_per_second"].as_f64();
+        let same = |row: &&Value| row["threads"] == own["threads"] && row["sequences"] == own["sequences"] && row["what"] != "cruxscope";
+        for other in rows.iter().filter(same) {
+            let (Some(ours), Some(theirs)) = (rate(own), rate(other)) else { continue };
+            let tokens = |row: &Value| row["tokens"].as_array().cloned().unwrap_or_default();
+            let agreed = tokens(own).iter().zip(&tokens(other)).take_while(|(a, b)| a == b).count();
+            lines.push(format!(
+                "{} threads, {} sequences: {:.2} times the speed of {}; the first {agreed} of {} tokens are the same",
+                own["threads"],
+                own["sequences"],
+                ours / theirs,
+                other["what"].as_str().unwrap_or(""),
+                tokens(own).len(),
+            ));
+        }
+    }
+    if let Some(first) = own.clone().next() {
+        let bytes = first["weight_bytes"].as_u64().map(bytes_in_words).unwrap_or_default();
+        lines.push(format!("weights: {}, {bytes}", first["weights"].as_str().unwrap_or("")));
+    }
+    lines.join("\n")
+}

@@ -1,0 +1,189 @@
+//! `cruxscope bench interpret`: an interpretation, beside PyTorch in the same run where it is there.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+use clap::Args;
+use cruxscope_checkpoint::Checkpoint;
+use cruxscope_model::{device, with_kernels};
+use cruxscope_run::RunError;
+use cruxscope_run::instances::Instances;
+use cruxscope_run::machine::bytes_in_words;
+use cruxscope_run::place::Place;
+use cruxscope_run::plan::Plan;
+use cruxscope_run::speed::{self, Measurement};
+use serde_json::{Value, json};
+
+use super::process::{output_of, this_command_alone, thread_counts};
+use crate::failure::Failure;
+use crate::output::{print_json, print_text};
+use crate::settings::{Machine, Source};
+
+/// The race against PyTorch, given to Python on standard input.
+const RACE: &str = include_str!("interpret_race.py");
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    source: Source,
+    #[command(flatten)]
+    machine: Machine,
+    /// Runs of each configuration; the fastest counts
+    #[arg(long, default_value_t = 3)]
+    runs: usize,
+    /// Folder of PyTorch programs to race against (model.py, fast.py, reference.py)
+    #[arg(long, value_name = "DIR")]
+    reference: Option<PathBuf>,
+    /// The same model as a Hugging Face folder, for them [default: --model]
+    #[arg(long, value_name = "DIR")]
+    reference_model: Option<PathBuf>,
+    /// The Python that has torch
+    #[arg(long, default_value = "python3")]
+    python: String,
+    /// Leave out the published procedure (one full backward pass a segment), which takes minutes
+    #[arg(long)]
+    skip_published: bool,
+    /// Print as JSON
+    #[arg(long)]
+    json: bool,
+    /// One configuration, in this process, with so many threads
+    #[arg(long, hide = true)]
+    alone: Option<usize>,
+}
+
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    if let Some(threads) = arguments.alone {
+        Machine {
+            threads: Some(threads),
+            ..arguments.machine.clone()
+        }
+        .set_threads()?;
+        return print_json(&measure(arguments)?);
+    }
+    let mut rows = Vec::new();
+    for threads in thread_counts(arguments.machine.threads) {
+        eprintln!("measuring with {threads} thread{}", if threads == 1 { "" } else { "s" });
+        rows.push(own_row(&this_command_alone(threads)?));
+    }
+    if let Some(reference) = &arguments.reference {
+        rows.extend(race(arguments, reference)?);
+    }
+    if arguments.json { print_json(&rows) } else { print_text(&table(&rows)) }
+}
+
+/// The model and the instances to interpret, read but not yet computed on.
+fn load(source: &Source) -> Result<(Arc<Checkpoint>, Instances), Failure> {
+    let checkpoint = Arc::new(Checkpoint::open(&source.model).map_err(RunError::from)?);
+    let instances = Instances::read(&checkpoint, &source.settings())?;
+    Ok((checkpoint, instances))
+}
+
+fn measure(arguments: &Arguments) -> Result<Measurement, Failure> {
+    let device = device::find(&arguments.machine.device).map_err(RunError::from)?;
+    let (checkpoint, instances) = load(&arguments.source)?;
+    let definition = arguments.source.settings().definition;
+    let machine = &arguments.machine;
+    let place = Place::of(Some(&device), &machine.device, &checkpoint, None)?;
+    let plan = Plan::new(checkpoint.config(), &instances, definition, machine.weights.into(), &place)?;
+    let works = &instances.works;
+    let measured = with_kernels!(device, |kernels| speed::interpret(
+        checkpoint,
+        kernels,
+        plan.placement.weights,
+        place.weight_bytes,
+        works,
+        definition,
+        plan.operations,
+        arguments.runs
+    ));
+    Ok(measured?)
+}
+
+/// A row of the table out of what another process of this program measured.
+fn own_row(measured: &Value) -> Value {
+    let number = |name: &str| measured.get(name).cloned().unwrap_or(Value::Null);
+    json!({
+        "what": "cruxscope", "threads": number("threads"), "backend": number("backend"), "tokens": number("tokens"), "segments": number("segments"),
+        "seconds": number("seconds"), "processor_seconds": number("processor_seconds"), "tokens_per_second": number("tokens_per_second"),
+        "peak_memory": number("peak_memory"), "device_memory": number("device_memory"), "efficiency": number("efficiency"), "runs": number("runs"),
+    })
+}
+
+/// PyTorch on the same instances: its segment-local form, and the published procedure.
+fn race(arguments: &Arguments, reference: &Path) -> Result<Vec<Value>, Failure> {
+    let (_, instances) = load(&arguments.source)?;
+    let works: Vec<Value> = instances
+        .works
+        .iter()
+        .map(|work| {
+            let segments: Vec<Value> = work
+                .segments
+                .iter()
+                .map(|segment| json!({"label": segment.behaviour.name(), "start": segment.start, "last": segment.last}))
+                .collect();
+            json!({"id": work.id, "ids": work.ids, "segments": segments})
+        })
+        .collect();
+    let file = tempfile::NamedTempFile::new().map_err(Failure::failed)?;
+    serde_json::to_writer(&file, &works).map_err(Failure::failed)?;
+    let model = arguments.reference_model.as_ref().unwrap_or(&arguments.source.model);
+    let definition = arguments.source.settings().definition.name();
+    // A card that PyTorch knows too is raced on; everything else on one thread.
+    let (place, precision) = arguments.machine.device.split_once('@').unwrap_or((&arguments.machine.device, "float32"));
+    let (place, precision) = if place.starts_with("cuda") { (place, precision) } else { ("cpu", "float32") };
+    let mut rows = Vec::new();
+    for form in ["segment-local", "published"] {
+        if form == "published" && arguments.skip_published {
+            continue;
+        }
+        eprintln!("measuring PyTorch, {form}, with 1 thread, on {place}");
+        let mut command = Command::new(&arguments.python);
+        command
+            .arg("-")
+            .arg(reference)
+            .arg(model)
+            .arg(file.path())
+            .args([form, definition, place, precision])
+            .env("OMP_NUM_THREADS", "1");
+        rows.push(output_of(command, RACE)?);
+    }
+    Ok(rows)
+}
+
+fn table(rows: &[Value]) -> String {
+    let mut lines = vec![format!(
+        "{:<24} {:>7} {:>9} {:>11} {:>9} {:>12} {:>10}",
+        "", "threads", "seconds", "CPU seconds", "tokens/s", "peak memory", "efficiency"
+    )];
+    let first = rows.iter().find(|row| row["threads"] == 1).and_then(|row| row["processor_seconds"].as_f64());
+    for row in rows {
+        let number = |name: &str| row[name].as_f64();
+        let text = |value: Option<f64>, digits: usize| value.map_or_else(String::new, |value| format!("{value:.digits$}"));
+        // On a device with memory of its own that is what counts, as in PyTorch's rows.
+        let memory = row["device_memory"]
+            .as_u64()
+            .or_else(|| row["peak_memory"].as_u64())
+            .map_or_else(String::new, bytes_in_words);
+        let share = number("efficiency").map_or_else(String::new, |value| format!("{:.0} %", 100.0 * value));
+        lines.push(format!(
+            "{:<24} {:>7} {:>9} {:>11} {:>9} {memory:>12} {share:>10}",
+            row["what"].as_str().unwrap_or(""),
+            row["threads"],
+            text(number("seconds"), 2),
+            text(number("processor_seconds"), 2),
+            text(number("tokens_per_second"), 0),
+        ));
+    }
+    for row in rows {
+        let what = row["what"].as_str().unwrap_or("");
+        if let (Some(own), Some(theirs), true) = (first, row["processor_seconds"].as_f64(), what != "cruxscope") {
+            lines.push(format!(
+                "cruxscope on one thread takes {:.2} of the CPU time of {what}: {:.1} times less",
+                own / theirs,
+                theirs / own
+            ));
+        }
+    }
+    lines.join("\n")
+}

@@ -1,0 +1,32 @@
+//! `cruxscope bench`: speed and memory, beside other programs in the same run where they are there.
+
+mod compress;
+mod generate;
+mod interpret;
+mod process;
+mod synthetic;
+
+use clap::Subcommand;
+
+use crate::failure::Failure;
+
+#[derive(Debug, Subcommand)]
+pub enum Bench {
+    /// Tokens a second, seconds and peak memory of an interpretation
+    Interpret(Box<interpret::Arguments>),
+    /// Seconds, peak memory and perplexity of every compression method on one model
+    Compress(Box<compress::Arguments>),
+    /// New tokens a second, one sequence and several side by side
+    Generate(Box<generate::Arguments>),
+    /// Write a checkpoint of a real model's shape with random weights, to measure on
+    Checkpoint(synthetic::Arguments),
+}
+
+pub fn run(bench: Bench) -> Result<(), Failure> {
+    match bench {
+        Bench::Interpret(arguments) => interpret::run(&arguments),
+        Bench::Compress(arguments) => compress::run(&arguments),
+        Bench::Generate(arguments) => generate::run(&arguments),
+        Bench::Checkpoint(arguments) => synthetic::run(&arguments),
+    }
+}

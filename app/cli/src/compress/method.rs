@@ -1,0 +1,256 @@
+//! The flags of a method and its settings.
+
+use clap::{Args, ValueEnum};
+use cruxscope_compress::CompressError;
+use cruxscope_compress::any::{AnySettings, Fitting, Initialisation};
+use cruxscope_compress::awq::{AwqSettings, Dialect, Search};
+use cruxscope_compress::prune::alpha::TailStart;
+use cruxscope_compress::prune::{AlphaPruningSettings, Pattern, SparseGptSettings, Sparsity, Window};
+use cruxscope_compress::quantize::{Bits, Clipping, ColumnOrder, Compatibility, Damping, GptaqSettings, GptqSettings, Grid, GridSettings, GroupSize};
+use cruxscope_compress::treatment::Treatment;
+
+use crate::failure::Failure;
+
+#[derive(Clone, Debug, Args)]
+pub struct MethodArguments {
+    /// The method
+    #[arg(long, value_enum, required_unless_present = "recipe")]
+    pub method: Option<Method>,
+    /// Bits of a code, 2 to 8
+    #[arg(long, default_value_t = 4)]
+    pub bits: u8,
+    /// Columns that share a scale; -1 for the whole row
+    #[arg(long, default_value_t = 128, allow_negative_numbers = true)]
+    pub group_size: i64,
+    /// The grid of codes [default: awq-asym; for GPTQ and GPTAQ gptq-asym and gptaq-asym]
+    #[arg(long, value_enum)]
+    pub grid: Option<GridFlag>,
+    /// RTN, GPTQ, GPTAQ: make each group's range narrower where that rounds better
+    #[arg(long)]
+    pub narrow: bool,
+    /// GPTQ, GPTAQ: the order in which columns are taken
+    #[arg(long, value_enum, default_value_t)]
+    pub order: OrderFlag,
+    /// GPTQ, GPTAQ: fit the grids of all groups before the first column is taken
+    #[arg(long)]
+    pub static_groups: bool,
+    /// GPTQ: let a layer's later matrices see what was done to its earlier ones, as GPTAQ always does
+    #[arg(long)]
+    pub true_sequential: bool,
+    /// GPTQ, GPTAQ, SparseGPT: what is added to the Hessian's diagonal, as a share of its mean
+    #[arg(long, default_value_t = 0.01)]
+    pub damping: f64,
+    /// GPTAQ: how far the inputs' difference is followed, 0 to 1
+    #[arg(long, default_value_t = 0.25)]
+    pub alpha: f64,
+    /// AWQ: whose scales
+    #[arg(long, value_enum, default_value_t)]
+    pub dialect: DialectFlag,
+    /// AWQ: what scales are judged by
+    #[arg(long, value_enum, default_value_t)]
+    pub search: SearchFlag,
+    /// AWQ: do not cut the largest weights
+    #[arg(long)]
+    pub no_clip: bool,
+    /// Pruning: the share of weights that goes
+    #[arg(long, default_value_t = 0.5)]
+    pub sparsity: f64,
+    /// Pruning: so many of every few neighbours instead, such as 2:4
+    #[arg(long, value_name = "N:M")]
+    pub window: Option<String>,
+    /// AlphaPruning: how far blocks may differ in their sparsity, 0 to 1
+    #[arg(long, default_value_t = 0.2)]
+    pub epsilon: f64,
+    /// AlphaPruning: where the tail of a spectrum begins
+    #[arg(long, value_enum, default_value_t)]
+    pub tail: TailFlag,
+    /// GPTQ, GPTAQ, ANY: what the original programs do where that surprises, or the better choice
+    #[arg(long, value_enum, default_value_t)]
+    pub compatibility: CompatibilityFlag,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Method {
+    /// Each weight to the nearest point of its group's grid
+    Rtn,
+    /// Rounding in which later columns make up for earlier ones
+    Gptq,
+    /// GPTQ that also makes up for what earlier layers' compression did to the inputs
+    Gptaq,
+    /// Activation-aware scales and clipping
+    Awq,
+    /// A codebook for every row (ANY4, ANY3)
+    Any,
+    /// The smallest weights become zero
+    Magnitude,
+    /// The weights of smallest size times input norm become zero
+    Wanda,
+    /// Pruning in which the weights that stay make up for those that go
+    Sparsegpt,
+    /// SparseGPT with a sparsity for each block, from the tails of its spectra
+    Alphapruning,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum GridFlag {
+    AwqAsym,
+    AwqSym,
+    GptqAsym,
+    GptqSym,
+    GptaqAsym,
+    GptaqSym,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub enum OrderFlag {
+    /// Groups by their largest input, and columns by their inputs inside each: engines need no index of groups
+    #[default]
+    GroupAware,
+    /// By their inputs, largest first (act_order, desc_act)
+    Activation,
+    /// As they are stored
+    Stored,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub enum DialectFlag {
+    /// llm-awq: powers of the mean activation
+    #[default]
+    LlmAwq,
+    /// AutoAWQ: activations over weights
+    AutoAwq,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub enum SearchFlag {
+    /// The outputs of attention and feed-forward block, as in the original programs
+    #[default]
+    Outputs,
+    /// The outputs of the matrices themselves: work and memory do not grow with the text
+    Grams,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub enum TailFlag {
+    /// Near the peak of the histogram of eigenvalues, where the fit is best, as in the original program
+    #[default]
+    Peak,
+    /// At the median eigenvalue, as in the paper's text
+    Middle,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub enum CompatibilityFlag {
+    /// Groups fitted to the weights as they stand; exact codebooks
+    #[default]
+    Improved,
+    /// Groups fitted to weights without the errors of their block; GPTAQ's damping in place; codebooks by Lloyd's iterations
+    Original,
+}
+
+impl MethodArguments {
+    /// What the flags say.
+    ///
+    /// # Errors
+    /// When a setting is outside its range.
+    pub fn treatment(&self) -> Result<Treatment, Failure> {
+        let refuse = |error: CompressError| Failure::Mistake(error.into());
+        let Some(method) = self.method else {
+            return Err(Failure::mistake("give --method or --recipe"));
+        };
+        let bits = Bits::new(self.bits).map_err(refuse)?;
+        let group_size = GroupSize::new(self.group_size).map_err(refuse)?;
+        let compatibility = match self.compatibility {
+            CompatibilityFlag::Improved => Compatibility::Improved,
+            CompatibilityFlag::Original => Compatibility::Original,
+        };
+        let grid = |default| GridSettings {
+            grid: self.grid.map_or(default, GridFlag::grid),
+            bits,
+            group_size,
+            clipping: if self.narrow { Clipping::ORIGINAL } else { Clipping::None },
+        };
+        let gptq = |default| GptqSettings {
+            grid: grid(default),
+            order: match self.order {
+                OrderFlag::GroupAware => ColumnOrder::GroupAware,
+                OrderFlag::Activation => ColumnOrder::Activation,
+                OrderFlag::Stored => ColumnOrder::Stored,
+            },
+            static_groups: self.static_groups,
+            damping: Damping {
+                share: self.damping,
+                ..Damping::ORIGINAL
+            },
+            compatibility,
+            true_sequential: self.true_sequential,
+        };
+        let sparsity = || Sparsity::new(self.sparsity).map_err(refuse);
+        Ok(match method {
+            Method::Rtn => Treatment::Rtn(grid(Grid::AwqAsym)),
+            Method::Gptq => Treatment::Gptq(gptq(Grid::GptqAsym)),
+            Method::Gptaq => Treatment::Gptaq(GptaqSettings {
+                gptq: gptq(Grid::GptaqAsym),
+                alpha: self.alpha,
+            }),
+            Method::Awq => Treatment::Awq(AwqSettings {
+                dialect: match self.dialect {
+                    DialectFlag::LlmAwq => Dialect::LlmAwq,
+                    DialectFlag::AutoAwq => Dialect::AutoAwq,
+                },
+                grid: self.grid.map_or(Grid::AwqAsym, GridFlag::grid),
+                clip: !self.no_clip,
+                search: match self.search {
+                    SearchFlag::Outputs => Search::Outputs,
+                    SearchFlag::Grams => Search::Grams,
+                },
+                ..AwqSettings::new(bits, group_size)
+            }),
+            Method::Any => Treatment::Any(AnySettings {
+                fitting: match compatibility {
+                    Compatibility::Improved => Fitting::Exact,
+                    Compatibility::Original => Fitting::Lloyd(Initialisation::PlusPlus { seed: 0 }),
+                },
+                ..AnySettings::new(bits, group_size)
+            }),
+            Method::Magnitude => Treatment::Magnitude { pattern: self.pattern()? },
+            Method::Wanda => Treatment::Wanda { pattern: self.pattern()? },
+            Method::Sparsegpt => Treatment::SparseGpt(SparseGptSettings {
+                damping: self.damping,
+                ..SparseGptSettings::new(self.pattern()?)
+            }),
+            Method::Alphapruning => Treatment::AlphaPruning(AlphaPruningSettings {
+                epsilon: self.epsilon,
+                tail: match self.tail {
+                    TailFlag::Peak => TailStart::Peak,
+                    TailFlag::Middle => TailStart::Middle,
+                },
+                damping: self.damping,
+                ..AlphaPruningSettings::new(sparsity()?)
+            }),
+        })
+    }
+
+    fn pattern(&self) -> Result<Pattern, Failure> {
+        let refuse = |error: CompressError| Failure::Mistake(error.into());
+        let Some(window) = &self.window else {
+            return Ok(Pattern::Unstructured(Sparsity::new(self.sparsity).map_err(refuse)?));
+        };
+        let numbers = window.split_once(':').and_then(|(pruned, of)| Some((pruned.parse().ok()?, of.parse().ok()?)));
+        let (pruned, of) = numbers.ok_or_else(|| Failure::mistake(format!("--window is {window}, but it is written as 2:4")))?;
+        Ok(Pattern::Windows(Window::new(pruned, of).map_err(refuse)?))
+    }
+}
+
+impl GridFlag {
+    fn grid(self) -> Grid {
+        match self {
+            Self::AwqAsym => Grid::AwqAsym,
+            Self::AwqSym => Grid::AwqSym,
+            Self::GptqAsym => Grid::GptqAsym,
+            Self::GptqSym => Grid::GptqSym,
+            Self::GptaqAsym => Grid::GptaqAsym,
+            Self::GptaqSym => Grid::GptaqSym,
+        }
+    }
+}

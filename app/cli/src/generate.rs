@@ -1,0 +1,196 @@
+//! `cruxscope generate`: texts out of a model, as they come.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use cruxscope_checkpoint::Checkpoint;
+use cruxscope_model::generation::Sampling;
+use cruxscope_model::kernels::generation::GenerationKernels;
+use cruxscope_model::{device, with_kernels};
+use cruxscope_run::RunError;
+use cruxscope_run::generate::{GenerateSettings, Listener, Output, PlannedGeneration, Speed, load};
+use cruxscope_run::machine::bytes_in_words;
+use serde_json::json;
+
+use crate::failure::Failure;
+use crate::output::{print_json, print_text};
+use crate::progress::interrupted;
+use crate::settings::set_threads;
+
+/// Time between lines on stderr while nothing is to be seen on stdout.
+const QUIET: Duration = Duration::from_secs(5);
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The model: a Hugging Face folder, or a GGUF file
+    #[arg(long, value_name = "DIR|FILE.gguf")]
+    model: PathBuf,
+    /// The text to continue, word for word; may be given several times
+    #[arg(long, value_name = "TEXT", required_unless_present = "prompt_file")]
+    prompt: Vec<String>,
+    /// A file that holds the text to continue; may be given several times
+    #[arg(long, value_name = "FILE")]
+    prompt_file: Vec<PathBuf>,
+    /// By what logits are divided before a token is drawn; 0 is greedy
+    #[arg(long, default_value_t = 0.6)]
+    temperature: f64,
+    /// Tokens are drawn from the most probable ones that reach this probability together
+    #[arg(long, default_value_t = 0.95)]
+    top_p: f64,
+    /// From which every draw follows: the same seed gives the same text
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Texts for each prompt; further ones are drawn from the seeds that follow
+    #[arg(long, default_value_t = 1, value_name = "NUMBER")]
+    samples: usize,
+    /// New tokens at most
+    #[arg(long, default_value_t = 32_768, value_name = "TOKENS")]
+    max_new_tokens: usize,
+    /// A token that ends a text besides the model's own: a special token such as <|im_end|>, or a number
+    #[arg(long, value_name = "TOKEN")]
+    stop: Vec<String>,
+    /// Go on past the tokens by which the model ends a text
+    #[arg(long)]
+    past_the_end: bool,
+    /// Texts that are generated side by side
+    #[arg(long, default_value_t = 8, value_name = "NUMBER")]
+    at_once: usize,
+    /// Where to compute: cpu, vulkan, wgpu, cuda, or one of several such as cuda:1; `cruxscope devices` lists them
+    #[arg(long, default_value = "cpu")]
+    device: String,
+    /// Threads on the CPU [default: all processors]
+    #[arg(long, value_name = "NUMBER")]
+    threads: Option<usize>,
+    /// Print as JSON, once everything is there
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let settings = settings(arguments)?;
+    set_threads(arguments.threads)?;
+    let device = device::find(&arguments.device).map_err(RunError::from)?;
+    let checkpoint = Arc::new(Checkpoint::open(&arguments.model).map_err(RunError::from)?);
+    let planned = PlannedGeneration::new(&checkpoint, &settings)?;
+    let backend = device.describe();
+    let streamed = !arguments.json && planned.requests().len() == 1;
+    let mut talk = Talk {
+        stopped: interrupted("stopping; what is there is printed"),
+        streamed,
+        broken: false,
+        last_line: Instant::now(),
+    };
+    let (outputs, speed) = with_kernels!(device, |kernels| generate(&checkpoint, kernels, &planned, &mut talk))?;
+    say_speed(speed);
+    if arguments.json {
+        let rates = json!({"prompt_tokens_per_second": speed.prompt_rate(), "new_tokens_per_second": speed.new_rate()});
+        print_json(&json!({
+            "model": checkpoint.name(), "backend": backend, "temperature": settings.sampling.temperature(), "top_p": settings.sampling.top_p(),
+            "prompts": settings.prompts, "outputs": outputs, "speed": speed, "rates": rates,
+        }))?;
+    } else if streamed {
+        print_text("")?;
+    } else {
+        let texts: Vec<String> = outputs.iter().map(|output| titled(output, settings.samples)).collect();
+        print_text(&texts.join("\n\n"))?;
+    }
+    if talk.stopped.load(Ordering::SeqCst) {
+        return Err(Failure::failed(anyhow::Error::msg("stopped before the end")));
+    }
+    Ok(())
+}
+
+fn settings(arguments: &Arguments) -> Result<GenerateSettings, Failure> {
+    let mut prompts = arguments.prompt.clone();
+    for path in &arguments.prompt_file {
+        let text = std::fs::read_to_string(path).map_err(|error| Failure::mistake(format!("could not read the prompt {}: {error}", path.display())))?;
+        prompts.push(text);
+    }
+    if arguments.samples == 0 || arguments.at_once == 0 {
+        return Err(Failure::mistake("--samples and --at-once must be at least 1"));
+    }
+    Ok(GenerateSettings {
+        prompts,
+        samples: arguments.samples,
+        sampling: Sampling::new(arguments.temperature, arguments.top_p).map_err(RunError::from)?,
+        seed: arguments.seed,
+        most_tokens: arguments.max_new_tokens,
+        stop: arguments.stop.clone(),
+        past_the_end: arguments.past_the_end,
+        at_once: arguments.at_once,
+    })
+}
+
+fn generate<K: GenerationKernels>(
+    checkpoint: &Arc<Checkpoint>,
+    kernels: K,
+    planned: &PlannedGeneration,
+    talk: &mut Talk,
+) -> Result<(Vec<Output>, Speed), Failure> {
+    let generator = load(checkpoint.clone(), kernels)?;
+    let held = generator.held();
+    let forms: Vec<&str> = held.matrices.keys().copied().collect();
+    eprintln!(
+        "{}: weights held as {}, {}",
+        checkpoint.name(),
+        forms.join(" and "),
+        bytes_in_words(held.bytes as u64)
+    );
+    Ok(planned.run(&generator, talk)?)
+}
+
+/// A text under a line that says whose it is.
+fn titled(output: &Output, samples: usize) -> String {
+    let sample = if samples > 1 {
+        format!(", sample {}", output.sample + 1)
+    } else {
+        String::new()
+    };
+    format!("=== prompt {}{sample} ({})\n{}", output.prompt + 1, output.finish, output.text)
+}
+
+fn say_speed(speed: Speed) {
+    let rate = |rate: Option<f64>| rate.map_or_else(String::new, |rate| format!(" ({rate:.1} tokens/s)"));
+    eprintln!(
+        "prompt {} tokens in {:.2} s{}; new {} tokens in {:.2} s{}",
+        speed.prompt_tokens,
+        speed.prompt_seconds,
+        rate(speed.prompt_rate()),
+        speed.new_tokens,
+        speed.new_seconds,
+        rate(speed.new_rate())
+    );
+}
+
+/// What a person sees meanwhile.
+struct Talk {
+    stopped: Arc<AtomicBool>,
+    streamed: bool,
+    broken: bool,
+    last_line: Instant,
+}
+
+impl Listener for Talk {
+    fn text(&mut self, _: usize, piece: &str) {
+        if self.streamed {
+            let mut stdout = std::io::stdout();
+            // Whoever has closed the pipe has seen enough.
+            self.broken |= stdout.write_all(piece.as_bytes()).and_then(|()| stdout.flush()).is_err();
+        }
+    }
+
+    fn advanced(&mut self, speed: Speed) {
+        if !self.streamed && self.last_line.elapsed() > QUIET {
+            eprintln!("{} new tokens, {:.1} tokens/s", speed.new_tokens, speed.new_rate().unwrap_or(0.0));
+            self.last_line = Instant::now();
+        }
+    }
+
+    fn stop(&mut self) -> bool {
+        self.broken || self.stopped.load(Ordering::SeqCst)
+    }
+}

@@ -1,0 +1,206 @@
+//! Flags that several commands share.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use cruxscope_run::instances::TraceSettings;
+use cruxscope_run::interpret::InterpretSettings;
+use cruxscope_run::placement::WeightsChoice;
+use cruxscope_study::Definition;
+use cruxscope_trace::{Alignment, Reading};
+
+/// A model and its annotated traces.
+#[derive(Clone, Debug, Args)]
+pub struct Source {
+    /// The model: a Hugging Face folder, or a GGUF file
+    #[arg(long, value_name = "DIR|FILE.gguf")]
+    pub model: PathBuf,
+    /// Traces, one JSON object a line (plain or gzip): {"id","prompt","output"} or {"id","input_ids":[…]}
+    #[arg(long, value_name = "FILE.jsonl")]
+    pub traces: PathBuf,
+    /// Annotations, one JSON object a line: {"id","annotated"} or {"id","segments":[{"label","start","last"}]} (token positions, last inclusive)
+    #[arg(long, value_name = "FILE.jsonl")]
+    pub annotations: PathBuf,
+    /// Which reading of the method: the paper's formulas, or what its released code computes
+    #[arg(long, value_enum, default_value_t)]
+    pub definition: DefinitionChoice,
+    /// Which instances: ids separated by commas, or a number for the first so many; all if not given
+    #[arg(long, value_name = "IDS|NUMBER", value_delimiter = ',')]
+    pub instances: Vec<String>,
+    /// Read at most so many tokens of an instance [default: the model's context]
+    #[arg(long, value_name = "TOKENS")]
+    pub max_tokens: Option<usize>,
+    /// How annotations are parsed [default: tolerant under paper, strict under released]
+    #[arg(long, value_enum)]
+    pub reading: Option<ReadingChoice>,
+    /// How sections are found in the text [default: forward-search under paper, published under released]
+    #[arg(long, value_enum)]
+    pub alignment: Option<AlignmentChoice>,
+}
+
+impl Source {
+    /// The settings of the engine.
+    pub fn settings(&self) -> TraceSettings {
+        // One bare number means "the first so many"; ids that are numbers are reached by naming two, or one with a comma.
+        let first = match self.instances.as_slice() {
+            [only] => only.parse().ok(),
+            _ => None,
+        };
+        let only = if first.is_some() {
+            Vec::new()
+        } else {
+            self.instances.iter().filter(|id| !id.is_empty()).cloned().collect()
+        };
+        TraceSettings {
+            traces: self.traces.clone(),
+            annotations: self.annotations.clone(),
+            definition: match self.definition {
+                DefinitionChoice::Paper => Definition::Paper,
+                DefinitionChoice::Released => Definition::Released,
+            },
+            reading: self.reading.map(|reading| match reading {
+                ReadingChoice::Tolerant => Reading::Tolerant,
+                ReadingChoice::Strict => Reading::Strict,
+            }),
+            alignment: self.alignment.map(|alignment| match alignment {
+                AlignmentChoice::ForwardSearch => Alignment::ForwardSearch,
+                AlignmentChoice::Published => Alignment::Published,
+            }),
+            only,
+            first,
+            max_tokens: self.max_tokens,
+        }
+    }
+}
+
+/// See [`Definition`].
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub enum DefinitionChoice {
+    /// The paper's formulas
+    #[default]
+    Paper,
+    /// What the released code computes, its quirks included
+    Released,
+}
+
+/// See [`Reading`].
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum ReadingChoice {
+    /// Numbered and capitalised labels too; a nested opening tag closes the section around it
+    Tolerant,
+    /// As the published parser
+    Strict,
+}
+
+/// See [`Alignment`].
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum AlignmentChoice {
+    /// Forward from the last match, output before prompt
+    ForwardSearch,
+    /// The longest common block anywhere, as the published code finds it
+    Published,
+}
+
+/// Where a model runs.
+#[derive(Clone, Debug, Args)]
+pub struct Machine {
+    /// Where to compute: cpu, vulkan, wgpu, cuda, or one of several such as cuda:1; `cruxscope devices` lists them; cuda@bfloat16 takes products in bfloat16
+    #[arg(long, default_value = "cpu")]
+    pub device: String,
+    /// Where weights live: in memory if they fit, or read layer by layer
+    #[arg(long, value_enum, default_value_t)]
+    pub weights: WeightsFlag,
+    /// Threads on the CPU [default: all processors]
+    #[arg(long, value_name = "NUMBER")]
+    pub threads: Option<usize>,
+}
+
+/// A number of GiB.
+fn gibibytes(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if number > 0.0 && number < 1e6 => Ok(number),
+        _ => Err(format!("\"{text}\" is no number of GiB")),
+    }
+}
+
+impl Machine {
+    /// Fixes the number of threads, once, before anything runs.
+    pub fn set_threads(&self) -> Result<(), crate::failure::Failure> {
+        set_threads(self.threads)
+    }
+}
+
+/// Fixes the number of threads, once, before anything runs.
+pub fn set_threads(threads: Option<usize>) -> Result<(), crate::failure::Failure> {
+    match threads {
+        None => Ok(()),
+        Some(0) => Err(crate::failure::Failure::mistake("--threads is 0, but at least one is needed")),
+        Some(threads) => rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build_global()
+            .map_err(crate::failure::Failure::failed),
+    }
+}
+
+/// An interpretation: of what, where, into which folder.
+#[derive(Clone, Debug, Args)]
+pub struct Interpretation {
+    #[command(flatten)]
+    pub source: Source,
+    /// The folder of the study; a run that was stopped goes on there
+    #[arg(long, value_name = "STUDY")]
+    pub out: PathBuf,
+    #[command(flatten)]
+    pub machine: Machine,
+    /// Free memory of the device, where it does not tell or is not here to be planned for [default: what NVIDIA's driver says of a card]
+    #[arg(long, value_name = "GIB", value_parser = gibibytes)]
+    pub device_memory: Option<f64>,
+    /// Keep the per-channel maps as well (4 bytes a channel and behaviour)
+    #[arg(long)]
+    pub channels: bool,
+    /// Leave the texts of the traces out of the study
+    #[arg(long)]
+    pub no_texts: bool,
+    /// A title for people [default: the model's name]
+    #[arg(long)]
+    pub title: Option<String>,
+}
+
+impl Interpretation {
+    /// The settings of the engine.
+    pub fn settings(&self) -> InterpretSettings {
+        InterpretSettings {
+            model: self.source.model.clone(),
+            traces: self.source.settings(),
+            out: self.out.clone(),
+            device: self.machine.device.clone(),
+            weights: self.machine.weights.into(),
+            device_memory: self.device_memory.map(|gibibytes| (gibibytes * f64::from(1 << 30)) as u64),
+            channels: self.channels,
+            texts: !self.no_texts,
+            title: self.title.clone(),
+        }
+    }
+}
+
+/// See [`WeightsChoice`].
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub enum WeightsFlag {
+    /// In memory if they fit
+    #[default]
+    Auto,
+    /// In memory, or not at all
+    Resident,
+    /// Read layer by layer, twice a batch of instances
+    Streamed,
+}
+
+impl From<WeightsFlag> for WeightsChoice {
+    fn from(flag: WeightsFlag) -> Self {
+        match flag {
+            WeightsFlag::Auto => Self::Automatic,
+            WeightsFlag::Resident => Self::Resident,
+            WeightsFlag::Streamed => Self::Streamed,
+        }
+    }
+}

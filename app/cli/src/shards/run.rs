@@ -1,0 +1,65 @@
+//! `cruxscope run`: a shard of a plan, or all of them.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use cruxscope_run::machine::{bytes_in_words, peak_memory};
+use cruxscope_run::shards::{Shard, ShardPlan};
+
+use super::{for_scheduler, local, signals};
+use crate::failure::Failure;
+use crate::progress::Progress;
+use crate::settings::set_threads;
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The file that `cruxscope plan` wrote
+    #[arg(value_name = "PLAN.json")]
+    plan: PathBuf,
+    /// Which shard, such as 2/4; without it all are run here, one after the other
+    #[arg(long, value_name = "NUMBER/COUNT")]
+    shard: Option<Shard>,
+    /// Where to compute [default: the plan's device]
+    #[arg(long, conflicts_with = "devices")]
+    device: Option<String>,
+    /// Run all shards with a process for every device, such as cuda:0,cuda:1
+    #[arg(long, value_name = "DEVICES", value_delimiter = ',', conflicts_with = "shard")]
+    devices: Vec<String>,
+    /// Threads on the CPU, of each process [default: all processors]
+    #[arg(long, value_name = "NUMBER")]
+    threads: Option<usize>,
+}
+
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let stop = signals::stop_flag();
+    let plan = ShardPlan::read(&arguments.plan).map_err(for_scheduler)?;
+    if !arguments.devices.is_empty() {
+        return local::run(&plan, &arguments.plan, &arguments.devices, arguments.threads, &stop);
+    }
+    set_threads(arguments.threads)?;
+    let of = plan.shards.len();
+    let shards = match arguments.shard {
+        Some(shard) => vec![shard],
+        None => (1..=of).map(|number| Shard { number, of }).collect(),
+    };
+    let is_all = shards.len() == of;
+    for shard in shards {
+        eprintln!(
+            "shard {}/{}: {} instances",
+            shard.number,
+            shard.of,
+            plan.shards.get(shard.number - 1).map_or(0, Vec::len)
+        );
+        let mut progress = Progress::stopped_by(stop.clone());
+        let result = plan.run(shard, arguments.device.as_deref(), &mut progress);
+        progress.finish();
+        result.map_err(for_scheduler)?;
+    }
+    if let Some(peak) = peak_memory() {
+        eprintln!("done; peak memory {}, planned {}", bytes_in_words(peak), bytes_in_words(plan.memory));
+    }
+    if is_all {
+        eprintln!("`cruxscope merge {}` puts the shards together", arguments.plan.display());
+    }
+    Ok(())
+}

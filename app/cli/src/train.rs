@@ -1,0 +1,98 @@
+//! `cruxscope train`: the miniature once more from scratch, as the models that `demo` carries were trained.
+
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use clap::{Args, ValueEnum};
+use cruxscope_miniature::{Corpus, Report, Training};
+use cruxscope_run::machine::duration_in_words;
+
+use crate::failure::Failure;
+use crate::output::print_text;
+use crate::progress;
+use crate::settings;
+
+/// Time between lines on the way.
+const BETWEEN: Duration = Duration::from_secs(5);
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Stage {
+    /// Answers without reasoning, and sentences that state facts
+    Base,
+    /// Answers with reasoning, begun at the weights of base
+    Distilled,
+}
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// What is learned
+    stage: Stage,
+    /// The folder of the model; a training that was stopped goes on there
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// The folder of a model that was trained here, whose weights are begun at
+    #[arg(long, value_name = "DIR", required_if_eq("stage", "distilled"))]
+    from: Option<PathBuf>,
+    /// Steps of 3,072 tokens [default: 1000 for base, 3000 for distilled]
+    #[arg(long)]
+    steps: Option<usize>,
+    /// The seed of the texts, and of the first weights [default: 11 for base, 12 for distilled]
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Number of threads [default: all]
+    #[arg(long)]
+    threads: Option<usize>,
+}
+
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    settings::set_threads(arguments.threads)?;
+    let (corpus, steps, seed) = match arguments.stage {
+        Stage::Base => (Corpus::Base, 1000, 11),
+        Stage::Distilled => (Corpus::Distilled, 3000, 12),
+    };
+    let training = Training {
+        corpus,
+        steps: arguments.steps.unwrap_or(steps),
+        seed: arguments.seed.unwrap_or(seed),
+        out: arguments.out.clone(),
+        from: arguments.from.as_ref().map(|folder| folder.join(cruxscope_miniature::STATE_FILE)),
+        puzzles: 200,
+    };
+    let stopped = progress::interrupted("stopping; the training goes on from here with the same command");
+    let (began, mut first, mut last) = (Instant::now(), None, Instant::now());
+    let mut told = |report: Report| {
+        match report {
+            Report::Step(step) => {
+                let first = *first.get_or_insert(step.step);
+                if last.elapsed() > BETWEEN && step.step > first {
+                    last = Instant::now();
+                    let each = began.elapsed().as_secs_f64() / (step.step - first) as f64;
+                    let left = Duration::from_secs_f64(each * (training.steps - step.step) as f64);
+                    let rate = cruxscope_miniature::Trainer::TOKENS as f64 / each;
+                    eprintln!(
+                        "step {} of {}, loss {:.3}, {rate:.0} tokens/s, {} left",
+                        step.step,
+                        training.steps,
+                        step.loss,
+                        duration_in_words(left)
+                    );
+                }
+            }
+            Report::Evaluation(shares) => {
+                print_text(&shares.to_string()).ok();
+            }
+        }
+        !stopped.load(Ordering::SeqCst)
+    };
+    let finished = training.run(&mut told).map_err(Failure::failed)?;
+    if !finished {
+        return Err(Failure::failed(anyhow::anyhow!("stopped; run the same command to go on")));
+    }
+    eprintln!(
+        "the model is in {}, its log in {}",
+        training.out.display(),
+        training.out.join(cruxscope_miniature::LOG_FILE).display()
+    );
+    Ok(())
+}

@@ -1,0 +1,116 @@
+//! `cruxscope view`: the window.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+use cruxscope_window::{StartupOptions, open_window};
+use include_dir::{Dir, include_dir};
+
+use crate::failure::Failure;
+use crate::runs::EngineRunner;
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Studies, results and collections to open: folders, or study.json, results.json and collection.json files [default: the
+    /// miniature's studies, which the program carries]
+    #[arg(value_name = "STUDY")]
+    studies: Vec<PathBuf>,
+    #[command(flatten)]
+    look: Look,
+}
+
+/// How the window starts; the same keys stand in a link to the web page.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Look {
+    /// dark, light or system
+    #[arg(long)]
+    theme: Option<String>,
+    /// linear, square-root, log or rank
+    #[arg(long)]
+    scale: Option<String>,
+    /// The behaviour in focus, such as backtracking
+    #[arg(long)]
+    behaviour: Option<String>,
+    /// The selected component, such as 30_gate
+    #[arg(long)]
+    component: Option<String>,
+    /// The view to start with, such as benchmarks
+    #[arg(long)]
+    view: Option<String>,
+    /// What a link says that was copied in a window or on a page: everything that is seen there
+    #[arg(long, value_name = "LINK")]
+    link: Option<String>,
+}
+
+impl Look {
+    /// The options of the window.
+    pub fn options(&self) -> Result<StartupOptions, Failure> {
+        let pairs = [
+            ("theme", &self.theme),
+            ("scale", &self.scale),
+            ("behaviour", &self.behaviour),
+            ("component", &self.component),
+            ("view", &self.view),
+        ];
+        let linked = self.link.as_deref().map(cruxscope_window::link::read).unwrap_or_default();
+        let linked = linked.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        let flags = pairs.into_iter().filter_map(|(key, value)| value.as_deref().map(|value| (key, value)));
+        let (options, complaints) = StartupOptions::from_pairs(linked.chain(flags));
+        if complaints.is_empty() {
+            Ok(options)
+        } else {
+            Err(Failure::mistake(complaints.join("; ")))
+        }
+    }
+}
+
+/// What `cruxscope demo` computed, for those who have nothing of their own yet.
+static MINIATURE: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../studies/miniature");
+
+pub fn run(arguments: Arguments) -> Result<(), Failure> {
+    let mut options = arguments.look.options()?;
+    for path in &arguments.studies {
+        // Said here, before a window opens, for a person at a terminal.
+        cruxscope_window::check(path)?;
+        options.studies.push(path.to_string_lossy().into_owned());
+    }
+    let unpacked;
+    if options.studies.is_empty() {
+        unpacked = unpack()?;
+        options.studies.push(unpacked.path().to_string_lossy().into_owned());
+    }
+    open_window(options, Vec::new(), Some(Arc::new(EngineRunner))).map_err(Failure::failed)
+}
+
+/// The miniature's studies in a folder that is removed with what is returned.
+fn unpack() -> Result<tempfile::TempDir, Failure> {
+    let unpack = || -> std::io::Result<tempfile::TempDir> {
+        let folder = tempfile::tempdir()?;
+        MINIATURE.extract(folder.path())?;
+        Ok(folder)
+    };
+    unpack().map_err(|error| Failure::failed(anyhow::Error::new(error).context("could not unpack the studies that the program carries")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_program_carries_a_whole_collection() {
+        let folder = unpack().unwrap();
+        cruxscope_window::check(folder.path()).unwrap();
+        let collection = std::fs::read(folder.path().join(cruxscope_study::COLLECTION_FILE)).unwrap();
+        let collection = cruxscope_study::Collection::from_json(&collection).unwrap();
+        for place in &collection.studies {
+            cruxscope_study::folder::load(&folder.path().join(place)).unwrap();
+        }
+        for stop in &collection.tour {
+            for key in ["study", "from", "to"] {
+                let place = stop.seen.get(key);
+                assert!(place.is_none_or(|place| collection.studies.contains(place)), "{stop:?}");
+            }
+        }
+    }
+}

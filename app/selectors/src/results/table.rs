@@ -1,0 +1,302 @@
+//! The scores of an experiment in rows and columns: a group a model, a row a compression, a column a benchmark's metric.
+
+use std::collections::BTreeSet;
+
+use cruxscope_study::{Results, Score};
+
+use super::methods::{Method, MethodKind, is_none};
+use crate::format;
+
+/// A column: one metric of one benchmark.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Column {
+    /// The benchmark.
+    pub benchmark: String,
+    /// The metric.
+    pub metric: String,
+    /// `%` or nothing.
+    pub unit: String,
+    /// `AIME 2024, n = 30`, the metric named where the benchmark has several.
+    pub title: String,
+    /// The values at both ends of the axis.
+    pub range: [f64; 2],
+    /// What pure chance gives.
+    pub chance: Option<f64>,
+}
+
+/// A score in the table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cell {
+    /// The score, by its place in its results.
+    pub score: usize,
+    /// Its value.
+    pub value: f64,
+    /// Its interval.
+    pub interval: Option<[f64; 2]>,
+}
+
+/// A row: one compression of one model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    /// What sets it apart in its group.
+    pub label: String,
+    /// What else is said of it.
+    pub setting: String,
+    /// How it is drawn.
+    pub method: Method,
+    /// Which of the given results it comes from.
+    pub source: usize,
+    /// Its scores, column by column.
+    pub cells: Vec<Option<Cell>>,
+}
+
+/// The rows of one model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Group {
+    /// The model.
+    pub model: String,
+    /// The title of its results, where several are laid beside each other.
+    pub origin: String,
+    /// Its rows.
+    pub rows: Vec<Row>,
+    /// The values of the model as it is, column by column.
+    pub reference: Vec<Option<f64>>,
+}
+
+/// An experiment.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ResultsTable {
+    /// The columns.
+    pub columns: Vec<Column>,
+    /// The groups.
+    pub groups: Vec<Group>,
+}
+
+impl ResultsTable {
+    /// The experiment of the first of the results, with what the others say of the same columns beneath it.
+    pub fn of(results: &[&Results], experiment: &str, model: Option<&str>) -> Self {
+        let Some(first) = results.first() else { return Self::default() };
+        let of_first: Vec<(usize, &Score)> = numbered(first)
+            .filter(|(_, score)| score.experiment == experiment && model.is_none_or(|model| score.model == model))
+            .collect();
+        let mut columns = columns(of_first.iter().map(|(_, score)| *score));
+        let mut groups = groups(&columns, &of_first, 0, "");
+        for (source, other) in results.iter().enumerate().skip(1) {
+            let fits = |score: &Score| columns.iter().any(|column| column.holds(score));
+            let scores: Vec<(usize, &Score)> = numbered(other).filter(|(_, score)| fits(score)).collect();
+            groups.extend(self::groups(&columns, &scores, source, &other.title));
+        }
+        let all = |column: usize| groups.iter().flat_map(|group| &group.rows).filter_map(move |row| row.cells[column].as_ref());
+        for index in 0..columns.len() {
+            let least = all(index).map(|cell| cell.interval.map_or(cell.value, |[low, _]| low)).fold(0.0, f64::min);
+            let most = all(index).map(|cell| cell.interval.map_or(cell.value, |[_, high]| high)).fold(0.0, f64::max);
+            columns[index].range = axis(&columns[index].unit, least, most);
+        }
+        Self { columns, groups }
+    }
+
+    /// Every row with its group, in the order in which they are shown.
+    pub fn rows(&self) -> impl Iterator<Item = (&Group, &Row)> {
+        self.groups.iter().flat_map(|group| group.rows.iter().map(move |row| (group, row)))
+    }
+
+    /// The kinds of methods that occur, in the order of the legend.
+    pub fn kinds(&self) -> Vec<MethodKind> {
+        let found: BTreeSet<MethodKind> = self.rows().map(|(_, row)| row.method.kind).collect();
+        found.into_iter().collect()
+    }
+
+    /// Whether any mark is hollow.
+    pub fn has_hollow(&self) -> bool {
+        self.rows().any(|(_, row)| row.method.hollow)
+    }
+}
+
+fn numbered(results: &Results) -> impl Iterator<Item = (usize, &Score)> {
+    results.scores.iter().enumerate()
+}
+
+impl Column {
+    fn holds(&self, score: &Score) -> bool {
+        self.benchmark == score.benchmark && self.metric == score.metric && self.unit == score.unit
+    }
+
+    /// A value with its unit.
+    pub fn text(&self, value: f64) -> String {
+        if self.unit == "%" { format!("{value:.1}") } else { format!("{value:.2}") }
+    }
+}
+
+/// The columns of some scores, in the order of their first places.
+fn columns<'a>(scores: impl Iterator<Item = &'a Score> + Clone) -> Vec<Column> {
+    let mut columns: Vec<Column> = Vec::new();
+    for score in scores.clone() {
+        if !columns.iter().any(|column| column.holds(score)) {
+            columns.push(Column {
+                benchmark: score.benchmark.clone(),
+                metric: score.metric.clone(),
+                unit: score.unit.clone(),
+                title: String::new(),
+                range: [0.0, 1.0],
+                chance: score.chance,
+            });
+        }
+    }
+    // A mean of benchmarks follows what it is a mean of.
+    columns.sort_by_key(|column| column.benchmark.starts_with("Average"));
+    for index in 0..columns.len() {
+        let column = &columns[index];
+        let questions: BTreeSet<Option<usize>> = scores.clone().filter(|score| column.holds(score)).map(|score| score.questions).collect();
+        let several = columns.iter().filter(|other| other.benchmark == column.benchmark).count() > 1;
+        let name = match column.metric.as_str() {
+            "accuracy" if !several => column.benchmark.clone(),
+            metric => format!("{} {metric}", column.benchmark),
+        };
+        let n = match questions.iter().collect::<Vec<_>>()[..] {
+            [Some(n)] => format!(", n = {}", format::count(*n)),
+            _ => String::new(),
+        };
+        columns[index].title = format!("{name}{n}");
+    }
+    columns
+}
+
+fn groups(columns: &[Column], scores: &[(usize, &Score)], source: usize, origin: &str) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    for (number, score) in scores {
+        let Some(column) = columns.iter().position(|column| column.holds(score)) else {
+            continue;
+        };
+        let place = groups.iter().position(|group| group.model == score.model).unwrap_or_else(|| {
+            groups.push(Group {
+                model: score.model.clone(),
+                origin: origin.to_owned(),
+                rows: Vec::new(),
+                reference: vec![None; columns.len()],
+            });
+            groups.len() - 1
+        });
+        let group = &mut groups[place];
+        let label = label(&score.compression);
+        let known = |row: &Row| row.label == label && row.setting == score.setting && row.cells[column].is_none();
+        let at = group.rows.iter().position(known).unwrap_or_else(|| {
+            group.rows.push(Row {
+                label: label.clone(),
+                setting: score.setting.clone(),
+                method: Method::of(&score.compression),
+                source,
+                cells: vec![None; columns.len()],
+            });
+            group.rows.len() - 1
+        });
+        group.rows[at].cells[column] = Some(Cell {
+            score: *number,
+            value: score.value,
+            interval: score.interval,
+        });
+    }
+    for group in &mut groups {
+        let plain = group.rows.iter().find(|row| row.method.kind == MethodKind::None);
+        if let Some(plain) = plain {
+            group.reference = plain.cells.iter().map(|cell| cell.as_ref().map(|cell| cell.value)).collect();
+        }
+    }
+    groups
+}
+
+/// The name of a compression in its row.
+pub(super) fn label(compression: &str) -> String {
+    if is_none(compression) {
+        return "not compressed".to_owned();
+    }
+    compression.strip_prefix("Distillation & ").unwrap_or(compression).to_owned()
+}
+
+/// The ends of an axis: shares run from 0 to 100 %, but for small ones, which run to the next round number.
+fn axis(unit: &str, least: f64, most: f64) -> [f64; 2] {
+    let ceiling = |value: f64| {
+        let magnitude = 10f64.powf(value.max(1e-9).log10().floor());
+        [1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0]
+            .into_iter()
+            .map(|step| step * magnitude)
+            .find(|step| *step >= value * (1.0 - 1e-9))
+            .unwrap_or(value)
+    };
+    let low = if least < 0.0 { -ceiling(-least) } else { 0.0 };
+    if unit == "%" && most > 40.0 {
+        return [low, 100.0];
+    }
+    [low, if most > 0.0 { ceiling(most) } else { 1.0 }]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn score(experiment: &str, model: &str, compression: &str, benchmark: &str, value: f64) -> Score {
+        Score {
+            experiment: experiment.into(),
+            model: model.into(),
+            compression: compression.into(),
+            benchmark: benchmark.into(),
+            metric: "accuracy".into(),
+            unit: "%".into(),
+            value,
+            interval: Some([value - 5.0, value + 5.0]),
+            questions: Some(30),
+            ..Score::default()
+        }
+    }
+
+    fn results(title: &str, scores: Vec<Score>) -> Results {
+        Results {
+            schema: 1,
+            title: title.into(),
+            scores,
+            ..Results::default()
+        }
+    }
+
+    #[test]
+    fn scores_stand_in_rows_and_columns() {
+        let own = results(
+            "own",
+            vec![
+                score("one", "m", "", "A", 60.0),
+                score("one", "m", "", "B", 12.0),
+                score("one", "m", "3-bit RTN", "A", 40.0),
+                score("one", "n", "", "A", 50.0),
+                score("two", "m", "", "A", 1.0),
+            ],
+        );
+        let table = ResultsTable::of(&[&own], "one", None);
+        let titles: Vec<&str> = table.columns.iter().map(|column| column.title.as_str()).collect();
+        assert_eq!(titles, ["A, n = 30", "B, n = 30"]);
+        assert_eq!([table.columns[0].range, table.columns[1].range], [[0.0, 100.0], [0.0, 20.0]]);
+        assert_eq!(table.groups.len(), 2);
+        assert_eq!(table.groups[0].reference, [Some(60.0), Some(12.0)]);
+        assert_eq!(table.groups[0].rows[1].label, "3-bit RTN");
+        assert_eq!(table.groups[0].rows[1].cells[1], None);
+        assert_eq!(table.kinds(), [MethodKind::None, MethodKind::Nearest]);
+        assert_eq!(ResultsTable::of(&[&own], "one", Some("n")).groups.len(), 1);
+    }
+
+    #[test]
+    fn other_results_are_laid_beneath() {
+        let own = results("own", vec![score("one", "m", "", "A", 60.0)]);
+        let other = results("other", vec![score("x", "m", "4-bit AWQ", "A", 55.0), score("x", "m", "4-bit AWQ", "C", 55.0)]);
+        let table = ResultsTable::of(&[&own, &other], "one", None);
+        assert_eq!(table.groups.len(), 2);
+        assert_eq!((table.groups[1].origin.as_str(), table.groups[1].rows[0].source), ("other", 1));
+        assert_eq!(table.groups[1].rows[0].label, "4-bit AWQ");
+    }
+
+    #[test]
+    fn axes_begin_at_zero_and_end_at_round_numbers() {
+        assert_eq!(axis("%", 0.0, 99.0), [0.0, 100.0]);
+        assert_eq!(axis("%", 0.0, 27.5), [0.0, 30.0]);
+        assert_eq!(axis("", 0.0, 10.9), [0.0, 15.0]);
+        assert_eq!(axis("", -0.4, 0.9), [-0.4, 1.0]);
+        assert_eq!(axis("%", 0.0, 0.0), [0.0, 1.0]);
+    }
+}

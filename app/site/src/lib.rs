@@ -1,0 +1,20 @@
+//! The folder of the page: documents, studies, tables and figures, put together around the program that draws.
+//!
+//! It serves two: the builder of the page, which compiles the program, and the command `publish`, which takes a program that
+//! was built before. It compiles nothing and draws nothing; what is drawn is handed to it.
+
+mod content;
+mod error;
+mod folder;
+pub mod html;
+mod index;
+mod page;
+mod studies;
+mod tables;
+#[cfg(test)]
+mod testing;
+
+pub use content::{Content, Preview};
+pub use error::SiteError;
+pub use folder::{Listing, PROGRAM, build, copy_program, holds_program, wasm_name};
+pub use studies::{FOLDER, PublishedFigure, PublishedResults, PublishedStudy, Studies};
