@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use cruxscope_compress::any::AnySettings;
 use cruxscope_compress::awq::AwqSettings;
 use cruxscope_compress::prune::{Pattern, SparseGptSettings, Sparsity};
-use cruxscope_compress::quantize::{Bits, Clipping, ColumnOrder, Compatibility, Damping, GptaqSettings, GptqSettings, Grid, GridSettings, GroupSize};
+use cruxscope_compress::quantize::{Bits, GptaqSettings, GptqSettings, Grid, GridSettings, GroupSize};
 use cruxscope_compress::recipe::Recipe;
 use cruxscope_compress::treatment::Treatment;
 use cruxscope_model::decoder::Residence;
@@ -161,29 +161,11 @@ fn compression(form: &Form) -> Result<CompressSettings, String> {
     let refuse = |error: cruxscope_compress::CompressError| error.to_string();
     let bits = Bits::new(form.bits).map_err(refuse)?;
     let group_size = GroupSize::new(i64::from(form.group_size)).map_err(refuse)?;
-    let grid = |grid| GridSettings {
-        grid,
-        bits,
-        group_size,
-        clipping: Clipping::None,
-    };
-    let gptq = |kind| GptqSettings {
-        grid: grid(kind),
-        order: ColumnOrder::GroupAware,
-        static_groups: false,
-        damping: Damping::ORIGINAL,
-        compatibility: Compatibility::Improved,
-        true_sequential: false,
-    };
     let pattern = || Ok::<_, String>(Pattern::Unstructured(Sparsity::new(f64::from(form.sparsity) / 100.0).map_err(refuse)?));
     let treatment = match form.method {
-        Method::Rtn => Treatment::Rtn(grid(Grid::AwqAsym)),
-        Method::Gptq => Treatment::Gptq(gptq(Grid::GptqAsym)),
-        Method::Gptaq => Treatment::Gptaq(GptaqSettings {
-            gptq: gptq(Grid::GptaqAsym),
-            // What the command line takes where nothing is said.
-            alpha: 0.25,
-        }),
+        Method::Rtn => Treatment::Rtn(GridSettings::new(Grid::AwqAsym, bits, group_size)),
+        Method::Gptq => Treatment::Gptq(GptqSettings::new(bits, group_size)),
+        Method::Gptaq => Treatment::Gptaq(GptaqSettings::new(bits, group_size)),
         Method::Awq => Treatment::Awq(AwqSettings::new(bits, group_size)),
         Method::Any => Treatment::Any(AnySettings::new(bits, group_size)),
         Method::Magnitude => Treatment::Magnitude { pattern: pattern()? },

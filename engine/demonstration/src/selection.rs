@@ -4,7 +4,8 @@
 use cruxscope_compress::CompressError;
 use cruxscope_compress::recipe::Recipe;
 use cruxscope_run::RunError;
-use cruxscope_study::{Comparison, Component, Ranks, ShiftView, SplitMix, Study};
+use cruxscope_statistics::SplitMix;
+use cruxscope_study::{Comparison, Component, Ranks, ShiftView, Study};
 
 use crate::variants::{Variant, rounding};
 

@@ -4,7 +4,7 @@ use cruxscope_compress::CompressError;
 use cruxscope_compress::any::AnySettings;
 use cruxscope_compress::awq::AwqSettings;
 use cruxscope_compress::prune::{Pattern, SparseGptSettings, Sparsity};
-use cruxscope_compress::quantize::{Bits, Clipping, ColumnOrder, Compatibility, Damping, GptqSettings, Grid, GridSettings, GroupSize};
+use cruxscope_compress::quantize::{Bits, GptqSettings, Grid, GridSettings, GroupSize};
 use cruxscope_compress::recipe::Recipe;
 use cruxscope_compress::treatment::Treatment;
 
@@ -79,23 +79,11 @@ pub fn rounding(bits: u8) -> Result<Treatment, CompressError> {
 }
 
 fn grid(grid: Grid, bits: u8) -> Result<GridSettings, CompressError> {
-    Ok(GridSettings {
-        grid,
-        bits: Bits::new(bits)?,
-        group_size: GroupSize::new(GROUP)?,
-        clipping: Clipping::None,
-    })
+    Ok(GridSettings::new(grid, Bits::new(bits)?, GroupSize::new(GROUP)?))
 }
 
 fn gptq(bits: u8) -> Result<Treatment, CompressError> {
-    Ok(Treatment::Gptq(GptqSettings {
-        grid: grid(Grid::GptqAsym, bits)?,
-        order: ColumnOrder::GroupAware,
-        static_groups: false,
-        damping: Damping::ORIGINAL,
-        compatibility: Compatibility::Improved,
-        true_sequential: false,
-    }))
+    Ok(Treatment::Gptq(GptqSettings::new(Bits::new(bits)?, GroupSize::new(GROUP)?)))
 }
 
 fn awq(bits: u8) -> Result<Treatment, CompressError> {

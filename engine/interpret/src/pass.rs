@@ -96,8 +96,8 @@ pub fn interpret_keeping<K: Kernels>(
             if !instance.packed.positions.is_empty() {
                 instance.shelf.put(kernels, kernels.gather(hidden, &instance.packed.positions))?;
             }
-            let (next, KeysValues { keys, values }) = block::forward(decoder, &*layer, hidden, rotation, |site, first, x| {
-                capture.see(kernels, site, first, decoder.width(site), x)
+            let (next, KeysValues { keys, values }) = block::forward(decoder.kernels(), &decoder.shape(), &layer, hidden, rotation, |input, first, x| {
+                capture.see(kernels, input, first, decoder.width(input), x)
             })?;
             *hidden = next;
             capture.finish_layer(decoder, &*layer, index, &layout, &mut instance.means)?;

@@ -183,7 +183,7 @@ proptest! {
             let sums = k.column_sums(&x, None);
             let more_sums = k.column_sums(&other, Some(sums.clone()));
             if let Some(values) = k.host_values(&x) {
-                prop_assert_eq!(values.as_ref(), k.download(&x).unwrap().as_slice());
+                prop_assert_eq!(values.to_vec(), k.download(&x).unwrap());
             }
             down(k, &[&products, &more, &sums, &more_sums, &k.difference(&x, &other)])
         });

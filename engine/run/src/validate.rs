@@ -206,7 +206,7 @@ fn through<K: Kernels>(decoder: &Decoder<K>, layer: &Layer<K>, hidden: &[K::Matr
     let mut next = Vec::with_capacity(hidden.len());
     for hidden in hidden {
         let rotation = decoder.rotation(&(0..decoder.kernels().rows(hidden)).collect::<Vec<_>>());
-        next.push(block::forward(decoder, layer, hidden, &rotation, |_, _, _| Ok(()))?.0);
+        next.push(block::forward(decoder.kernels(), &decoder.shape(), layer, hidden, &rotation, |_, _, _| Ok(()))?.0);
     }
     Ok(next)
 }

@@ -17,24 +17,24 @@ mod comparable;
 mod component;
 mod compression;
 mod contributions;
-mod correlation;
 mod digest;
 mod error;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod folder;
 mod importance;
-mod interval;
 mod manifest;
-mod proportion;
-mod random;
 mod rank;
 mod results;
 mod shift;
+mod stability;
 mod study;
 mod test_time;
 mod text;
 mod trace;
 mod validation;
+
+// What methods of studies take and return.
+pub use cruxscope_statistics::{Bootstrap, RankCorrelation};
 
 pub use behaviour::{Behaviour, Label};
 pub use channels::ChannelMaps;
@@ -43,20 +43,17 @@ pub use comparable::{Comparability, Difference, DifferenceKind};
 pub use component::{Component, LayerIndex, Module};
 pub use compression::{COMPRESSION_FILE, ComponentCompression, CompressionMap};
 pub use contributions::{Contributions, InstanceContribution};
-pub use correlation::RankCorrelation;
 pub use digest::{Digest, DigestBuilder};
 pub use error::StudyError;
 pub use importance::ImportanceMap;
-pub use interval::{Bootstrap, ComponentStability};
 pub use manifest::{
     ArrayEntry, Definition, Drop, DropReason, FileDigest, InstanceEntry, Manifest, ModelEntry, ModuleDimensions, Program, SCHEMA_VERSION, SegmentCounts,
 };
 pub(crate) use manifest::{read_versioned, write_json};
-pub use proportion::{wilson, wilson_share};
-pub use random::SplitMix;
 pub use rank::Ranks;
 pub use results::{RESULTS_FILE, RESULTS_SCHEMA, Results, Score, ScoredOutput};
 pub use shift::{Comparison, ShiftInterval, ShiftView};
+pub use stability::ComponentStability;
 pub use study::{ARRAYS_FILE, CHANNELS_FILE, MANIFEST_FILE, Study};
 pub use test_time::{Response, Split, TestTime, test_time};
 pub use text::grouped;

@@ -38,10 +38,10 @@ pub struct MethodArguments {
     #[arg(long)]
     pub true_sequential: bool,
     /// GPTQ, GPTAQ, SparseGPT: what is added to the Hessian's diagonal, as a share of its mean
-    #[arg(long, default_value_t = 0.01)]
+    #[arg(long, default_value_t = Damping::ORIGINAL.share)]
     pub damping: f64,
     /// GPTAQ: how far the inputs' difference is followed, 0 to 1
-    #[arg(long, default_value_t = 0.25)]
+    #[arg(long, default_value_t = GptaqSettings::ORIGINAL_ALPHA)]
     pub alpha: f64,
     /// AWQ: whose scales
     #[arg(long, value_enum, default_value_t)]

@@ -6,9 +6,11 @@
 //! per projection says little about it.
 
 use cruxscope_checkpoint::{LayerWeights, Matrix};
+use cruxscope_model::module::ModuleInput;
 use rayon::prelude::*;
 
-use super::evidence::{InputEvidence, LayerEvidence, Slot, check_weight, expect, mean_gram};
+use super::check::{check_weight, expect};
+use super::evidence::{InputEvidence, LayerEvidence, mean_gram};
 use super::rounding::Rounding;
 use super::scale::LayerScales;
 use super::{AwqSettings, METHOD};
@@ -45,15 +47,15 @@ pub fn search_clips(folded: &LayerWeights, evidence: LayerEvidence<'_>, scales: 
         if settings.keep[projection] {
             continue;
         }
-        let slot = Slot::of(projection);
-        let scale = match slot {
-            Slot::Attention => Some(&scales.attention),
-            Slot::Output => scales.output.as_ref(),
-            Slot::FeedForward => Some(&scales.feed_forward),
-            Slot::Down => Some(&scales.down),
+        let input = ModuleInput::of(projection);
+        let scale = match input {
+            ModuleInput::Attention => Some(&scales.attention),
+            ModuleInput::Output => scales.output.as_ref(),
+            ModuleInput::FeedForward => Some(&scales.feed_forward),
+            ModuleInput::Down => Some(&scales.down),
         };
         let scale = scale.map(|scale| scale.values.as_slice());
-        *limit = Some(search_clip(&folded.projections[projection].weight, evidence.input(slot), scale, settings)?);
+        *limit = Some(search_clip(&folded.projections[projection].weight, evidence.input(input), scale, settings)?);
     }
     Ok(Clips { limits })
 }

@@ -10,6 +10,7 @@
 //!
 //! Departures from the programs, all of them permissions: a ragged last group, any number of rows, fewer than 512 tokens.
 
+mod check;
 mod clip;
 mod evaluation;
 mod evidence;
@@ -18,6 +19,7 @@ mod fold;
 mod reference;
 mod rounding;
 mod scale;
+mod shape;
 #[cfg(test)]
 mod tests;
 
@@ -25,10 +27,11 @@ use cruxscope_checkpoint::LayerWeights;
 use cruxscope_model::kernels::Kernels;
 
 pub use clip::{Clips, search_clip, search_clips};
-pub use evaluation::{BlockShape, LayerRun, run_layer};
+pub use evaluation::{LayerRun, run_layer};
 pub use evidence::{InputEvidence, InputGram, LayerEvidence, LayerGrams, LayerInputs};
 pub use fold::{clip, clip_weight, fold, fold_back, round};
 pub use scale::{LayerScales, RATIOS, Scale, search_scale, search_scales};
+pub use shape::BlockShape;
 
 use crate::CompressError;
 use crate::quantize::{Bits, Grid, GroupSize};

@@ -61,10 +61,9 @@ pub fn symmetric_eigenvalues_plain(a: &[f64], n: usize) -> Option<Vec<f64>> {
 ///
 /// Source: Golub and Van Loan, Matrix Computations, sections 8.3.1 and 8.3.3.
 pub fn symmetric_eigenvalues(a: &mut [f64], n: usize) -> Option<Vec<f64>> {
-    let largest =
-        (0..n)
-            .flat_map(|row| &a[row * n..=row * n + row])
-            .fold(0f64, |largest, value| if value.is_nan() { f64::INFINITY } else { largest.max(value.abs()) });
+    let largest = (0..n)
+        .flat_map(|row| &a[row * n..=row * n + row])
+        .fold(0f64, |largest, value| if value.is_nan() { f64::INFINITY } else { largest.max(value.abs()) });
     if !largest.is_finite() {
         return None;
     }

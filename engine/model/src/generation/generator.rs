@@ -6,10 +6,10 @@ use cruxscope_checkpoint::{Checkpoint, ModelConfig};
 
 use super::weights::{Held, HeldLayer, Weights};
 use crate::ModelError;
-use crate::block::place;
 use crate::decoder::{Decoder, Residence, Rotation};
 use crate::kernels::generation::GenerationKernels;
 use crate::kernels::{Run, Turn};
+use crate::module::projection_index;
 
 /// Tokens of a prompt that go through the layers at a time.
 const PROMPT_TILE: usize = 512;
@@ -173,7 +173,7 @@ impl<K: GenerationKernels> Generator<K> {
         };
 
         let normed = kernels.norm(&hidden, &layer.attention_norm, width, epsilon);
-        let [queries, keys, values] = self.project(layer, &normed, [place::QUERY, place::KEY, place::VALUE], rows);
+        let [queries, keys, values] = self.project(layer, &normed, [projection_index::QUERY, projection_index::KEY, projection_index::VALUE], rows);
         let (queries, keys) = (placed(queries, &layer.head_norms[0]), placed(keys, &layer.head_norms[1]));
         for (sequence, (first, run)) in sequences.iter_mut().zip(Run::placed(runs)) {
             kernels.extend(&mut sequence.keys[index], &keys, first, run.rows);
@@ -183,11 +183,11 @@ impl<K: GenerationKernels> Generator<K> {
             .map(|(sequence, run)| (*run, &sequence.keys[index], &sequence.values[index]))
             .collect();
         let attended = kernels.attend(heads, &queries, &cached);
-        let [output] = self.project(layer, &attended, [place::OUTPUT], rows);
+        let [output] = self.project(layer, &attended, [projection_index::OUTPUT], rows);
         let hidden = kernels.add(output, &hidden);
         let normed = kernels.norm(&hidden, &layer.feed_forward_norm, width, epsilon);
-        let [gate, up] = self.project(layer, &normed, [place::GATE, place::UP], rows);
-        let [down] = self.project(layer, &kernels.gated(&gate, &up), [place::DOWN], rows);
+        let [gate, up] = self.project(layer, &normed, [projection_index::GATE, projection_index::UP], rows);
+        let [down] = self.project(layer, &kernels.gated(&gate, &up), [projection_index::DOWN], rows);
         kernels.add(down, &hidden)
     }
 

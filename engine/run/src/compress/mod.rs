@@ -8,6 +8,7 @@
 mod alpha;
 mod awq;
 mod layer;
+mod outcome;
 mod packing;
 mod plan;
 mod report;

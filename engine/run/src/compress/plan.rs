@@ -7,7 +7,7 @@ use cruxscope_checkpoint::writer::StoredAs;
 use cruxscope_compress::awq::{RATIOS, Search};
 use cruxscope_compress::recipe::Recipe;
 use cruxscope_compress::treatment::{Inputs, Treatment};
-use cruxscope_model::block::Site;
+use cruxscope_model::module::ModuleInput;
 use cruxscope_study::{Component, Module};
 
 use crate::RunError;
@@ -179,18 +179,18 @@ impl LayerWork {
             memory: 0.0,
             device_memory: 0.0,
         };
-        let treatments = |site: Site| {
-            let of_site = planned.iter().enumerate().filter(move |(index, _)| Site::of(*index) == site);
-            of_site.filter_map(|(index, planned)| planned.treatment.as_ref().map(|treatment| (index, treatment)))
+        let treatments = |input: ModuleInput| {
+            let readers = planned.iter().enumerate().filter(move |(index, _)| ModuleInput::of(*index) == input);
+            readers.filter_map(|(index, planned)| planned.treatment.as_ref().map(|treatment| (index, treatment)))
         };
         let sequential = planned.iter().any(|planned| planned.treatment.as_ref().is_some_and(Treatment::is_sequential));
         let (mut sums, mut factors, mut asking) = (0.0, 0.0f64, 0);
         let mut awq = None;
-        for site in Site::ALL {
-            let width = config.dimensions(site.reader()).1 as f64;
+        for input in ModuleInput::ALL {
+            let width = config.dimensions(input.reader()).1 as f64;
             let square = width * width;
             let (mut needed, mut both, mut hessian) = (false, false, false);
-            for (index, treatment) in treatments(site) {
+            for (index, treatment) in treatments(input) {
                 let rows = config.dimensions(index).0 as f64;
                 needed |= treatment.inputs() != Inputs::None;
                 both |= treatment.inputs() == Inputs::Both;

@@ -7,6 +7,7 @@
 //! Results do not depend on the number of threads: every output is computed by one task, in one order.
 
 mod attention;
+mod cache;
 mod calibration;
 mod elementwise;
 mod exponential;

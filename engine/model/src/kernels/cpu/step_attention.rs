@@ -6,7 +6,7 @@ use pulp::{Arch, NullaryFnOnce};
 use rayon::prelude::*;
 
 use super::attention::softmax;
-use super::generation::CpuCache;
+use super::cache::CpuCache;
 use super::lanes::{LANES, Lanes, Plain};
 use crate::kernels::{Heads, Run};
 
