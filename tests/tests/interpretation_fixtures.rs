@@ -2,8 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests, outside their functions
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+mod interpretation_support;
+
 use std::sync::Arc;
 
 use cruxscope_checkpoint::Checkpoint;
@@ -20,155 +20,8 @@ use cruxscope_model::kernels::Kernels;
 use cruxscope_model::kernels::cpu::CpuKernels;
 use cruxscope_model::kernels::reference::ReferenceKernels;
 use cruxscope_study::{Behaviour, Component, Contributions, Definition, Module, Ranks};
-use cruxscope_tests::{fixtures, relative_difference, smollm2};
-use safetensors::SafeTensors;
-use serde_json::Value;
-
-/// Largest differences allowed (fixtures' README).
-struct Gates {
-    logits: f64,
-    gradient: f64,
-    key_gradient: f64,
-    steering: f64,
-    dots: f64,
-    relative_importance: f64,
-}
-
-const FLOAT32: Gates = Gates {
-    logits: 2e-4,
-    gradient: 5e-5,
-    key_gradient: 1e-4,
-    steering: 1e-5,
-    dots: 1e-3,
-    relative_importance: 5e-5,
-};
-/// What an accelerator's float32 is held to, software drivers included: relative importance within 1e-3.
-const ACCELERATOR: Gates = Gates {
-    logits: 5e-3,
-    gradient: 5e-3,
-    key_gradient: 5e-3,
-    steering: 2e-3,
-    dots: 1e-2,
-    relative_importance: 1e-3,
-};
-/// float64 arithmetic over fixtures stored as float32, its tables and inputs rounded to float32.
-const FLOAT64: Gates = Gates {
-    logits: 2e-5,
-    gradient: 1e-5,
-    key_gradient: 2e-5,
-    steering: 2e-6,
-    dots: 1e-4,
-    relative_importance: 5e-6,
-};
-
-struct Case {
-    folder: PathBuf,
-    name: String,
-    expected: Value,
-    arrays: Vec<u8>,
-    works: Vec<Work>,
-}
-
-impl Case {
-    fn read(folder: &Path) -> Self {
-        let expected: Value = serde_json::from_slice(&std::fs::read(folder.join("expected.json")).unwrap()).unwrap();
-        let arrays = std::fs::read(folder.join("expected.safetensors")).unwrap();
-        let number = |value: &Value| value.as_u64().unwrap() as usize;
-        let mut works = Vec::new();
-        for instance in expected["instances"].as_array().unwrap() {
-            let ids = instance["ids"].as_array().unwrap().iter().map(|id| number(id) as u32).collect();
-            let segments = instance["segments"].as_array().unwrap().iter().filter_map(|segment| {
-                let behaviour: Behaviour = segment["label"].as_str()?.parse().ok()?;
-                Some(Segment {
-                    behaviour,
-                    start: number(&segment["start"]),
-                    last: number(&segment["last"]),
-                })
-            });
-            works.push(Work {
-                id: instance["id"].as_str().unwrap().into(),
-                ids,
-                segments: segments.collect(),
-            });
-        }
-        let name = folder.file_name().unwrap().to_string_lossy().into_owned();
-        Self {
-            folder: folder.into(),
-            name,
-            expected,
-            arrays,
-            works,
-        }
-    }
-
-    fn array(&self, name: &str) -> Option<Vec<f64>> {
-        let arrays = SafeTensors::deserialize(&self.arrays).unwrap();
-        let view = arrays.tensor(name).ok()?;
-        assert_eq!(view.dtype(), safetensors::Dtype::F32, "{name}");
-        Some(
-            view.data()
-                .as_chunks::<4>()
-                .0
-                .iter()
-                .map(|chunk| f64::from(f32::from_le_bytes(*chunk)))
-                .collect(),
-        )
-    }
-
-    fn layers(&self) -> usize {
-        let modules = self.expected["definitions"]["paper"]["I"]
-            .as_object()
-            .unwrap()
-            .values()
-            .next()
-            .unwrap()
-            .as_object()
-            .unwrap()
-            .len();
-        modules / Module::ALL.len()
-    }
-}
-
-fn cases(with_model: bool) -> Vec<Case> {
-    let Some(folder) = fixtures() else { return Vec::new() };
-    let mut folders: Vec<PathBuf> = std::fs::read_dir(folder.join("interpret"))
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
-    folders.sort();
-    folders
-        .into_iter()
-        .filter(|folder| folder.join("expected.json").is_file() && folder.join("config.json").is_file() == with_model)
-        .map(|folder| Case::read(&folder))
-        .collect()
-}
-
-fn module_name(component: Component) -> String {
-    format!("layer_{}_{}", component.layer.0, component.module.projection())
-}
-
-/// Keeps the largest of each kind of difference, for printing, and complains at the end.
-#[derive(Default)]
-struct Differences(BTreeMap<String, (f64, f64, String)>);
-
-impl Differences {
-    fn note(&mut self, kind: &str, gate: f64, found: f64, place: impl FnOnce() -> String) {
-        let worst = self.0.entry(kind.into()).or_insert((0.0, gate, String::new()));
-        // A comparison with NaN is false, so NaN must be caught by name.
-        if found.is_nan() || found > worst.0 {
-            *worst = (if found.is_nan() { f64::INFINITY } else { found }, gate, place());
-        }
-    }
-
-    fn finish(self, title: &str) {
-        for (kind, (found, gate, place)) in &self.0 {
-            println!("{title}: {kind:<28} largest difference {found:.2e} (gate {gate:.0e}) {place}");
-        }
-        for (kind, (found, gate, place)) in &self.0 {
-            assert!(found <= gate, "{title}: {kind} differs by {found:.2e} at {place}, more than {gate:.0e}");
-        }
-    }
-}
+use cruxscope_tests::{relative_difference, smollm2};
+use interpretation_support::{ACCELERATOR, Case, Differences, FLOAT32, FLOAT64, Gates, cases, module_name};
 
 fn check<K: Kernels>(case: &Case, checkpoint: &Arc<Checkpoint>, kernels: K, gates: &Gates, residence: Residence) {
     let title = format!("{} on {}", case.name, kernels.describe());
