@@ -14,7 +14,7 @@ use cruxscope::selectors::ColourScale;
 use cruxscope::theme::colour_map::ColourMap;
 use cruxscope::{CruxscopeApp, Scale, StartupOptions};
 use cruxscope_study::{
-    Behaviour, COMPRESSION_FILE, ChannelMaps, Component, ComponentCompression, CompressionMap, Contributions, Damage, FileDigest, InstanceContribution,
+    Behaviour, COMPRESSION_FILE, ChannelMaps, Component, ComponentCompression, CompressionMap, Contributions, Degradation, FileDigest, InstanceContribution,
     InstanceEntry, Label, Manifest, ModelEntry, Module, ModuleDimensions, SegmentCounts, Study, TraceSection, TraceText, VALIDATION_FILE, Validation, folder,
 };
 use egui::{Event, Key, PointerButton, Pos2, Vec2, pos2, vec2};
@@ -215,7 +215,7 @@ fn everything(place: &std::path::Path) {
         predictions: 1_000,
         perplexity: 4.5,
         components: Component::all(LAYERS)
-            .map(|component| Damage {
+            .map(|component| Degradation {
                 component: component.to_string(),
                 divergence: 0.001 * (1 + (component.index() * 29) % 223) as f64,
                 perplexity: 5.0,

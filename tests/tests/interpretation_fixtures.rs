@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use cruxscope_checkpoint::Checkpoint;
 use cruxscope_interpret::Layout;
+use cruxscope_interpret::activations::ActivationStorage;
 use cruxscope_interpret::attribution::{Steering, contribution};
-use cruxscope_interpret::kept::Keep;
 use cruxscope_interpret::part::InstancePart;
-use cruxscope_interpret::pass::{self, Work};
+use cruxscope_interpret::pass::{self, Instance};
 use cruxscope_interpret::segment::Segment;
 use cruxscope_model::block;
 use cruxscope_model::decoder::{Decoder, Residence};
@@ -29,9 +29,9 @@ fn check<K: Kernels>(case: &Case, checkpoint: &Arc<Checkpoint>, kernels: K, gate
     let layout = Layout::of(decoder.config());
     let mut differences = Differences::default();
 
-    for work in &case.works {
-        if let Some(expected) = case.array(&format!("logits/{}", work.id)) {
-            let hidden = block::run(&decoder, &work.ids).unwrap();
+    for instance in &case.instances {
+        if let Some(expected) = case.array(&format!("logits/{}", instance.id)) {
+            let hidden = block::run(&decoder, &instance.ids).unwrap();
             let parts = block::logits(&decoder, &hidden).unwrap();
             assert_eq!(parts.len(), 1, "a tiny vocabulary is one part");
             let found = decoder.kernels().download(&parts[0]).unwrap();
@@ -41,13 +41,13 @@ fn check<K: Kernels>(case: &Case, checkpoint: &Arc<Checkpoint>, kernels: K, gate
                 .zip(&expected)
                 .map(|(found, expected)| (f64::from(*found) - expected).abs())
                 .fold(0.0, f64::max);
-            differences.note("logits", gates.logits, worst, || work.id.clone());
+            differences.note("logits", gates.logits, worst, || instance.id.clone());
         }
     }
 
     for definition in [Definition::Paper, Definition::Released] {
         let expected = &case.expected["definitions"][definition.name()];
-        let mut parts: Vec<InstancePart> = pass::interpret(&decoder, &case.works, definition, &mut |_| true).unwrap();
+        let mut parts: Vec<InstancePart> = pass::interpret(&decoder, &case.instances, definition, &mut |_| true).unwrap();
         parts.sort_by(|a, b| a.id.cmp(&b.id));
         let mut steering = Steering::new(layout.clone(), definition);
         parts.iter().for_each(|part| steering.add(part).unwrap());
@@ -75,33 +75,34 @@ fn check<K: Kernels>(case: &Case, checkpoint: &Arc<Checkpoint>, kernels: K, gate
 
         // Segments stand in the file by instance, then behaviour, then annotation.
         let mut order = Vec::new();
-        for work in &case.works {
+        for instance in &case.instances {
             for behaviour in Behaviour::ALL {
                 order.extend(
-                    work.segments
+                    instance
+                        .segments
                         .iter()
                         .enumerate()
                         .filter(|(_, segment)| segment.behaviour == behaviour)
-                        .map(|(index, _)| (work, index)),
+                        .map(|(index, _)| (instance, index)),
                 );
             }
         }
         let segments = expected["segments"].as_array().unwrap();
         assert_eq!(segments.len(), order.len());
-        for (k, ((work, index), segment)) in order.iter().zip(segments).enumerate() {
-            let part = parts.iter().find(|part| part.id == work.id).unwrap();
-            let behaviour = work.segments[*index].behaviour;
+        for (k, ((instance, index), segment)) in order.iter().zip(segments).enumerate() {
+            let part = parts.iter().find(|part| part.id == instance.id).unwrap();
+            let behaviour = instance.segments[*index].behaviour;
             assert_eq!(segment["behaviour"].as_str().unwrap(), behaviour.name());
-            let span = work.segments[*index].span(definition).unwrap();
+            let span = instance.segments[*index].span(definition).unwrap();
             let number = |name: &str| segment[name].as_u64().unwrap() as usize;
             assert_eq!(
                 (span.rows, span.targets),
                 (number("r0")..number("r1"), number("t0")..number("t1")),
                 "{} segment {index}",
-                work.id
+                instance.id
             );
             let loss = segment["loss"].as_f64().unwrap();
-            differences.note("loss", 1e-4, (part.losses[*index] - loss).abs(), || format!("{} segment {index}", work.id));
+            differences.note("loss", 1e-4, (part.losses[*index] - loss).abs(), || format!("{} segment {index}", instance.id));
 
             // Gradients of single segments: under `released` they are what a part holds; under `paper` the segment is run alone.
             let alone;
@@ -111,9 +112,9 @@ fn check<K: Kernels>(case: &Case, checkpoint: &Arc<Checkpoint>, kernels: K, gate
                 if case.array(&format!("g/paper/{k}/layer_0_q_proj")).is_none() {
                     continue;
                 }
-                let single = Work {
-                    segments: vec![work.segments[*index]],
-                    ..(*work).clone()
+                let single = Instance {
+                    segments: vec![instance.segments[*index]],
+                    ..(*instance).clone()
                 };
                 alone = pass::interpret(&decoder, &[single], definition, &mut |_| true).unwrap().remove(0);
                 &alone.gradients[0].values
@@ -207,9 +208,9 @@ fn what_is_kept_elsewhere_gives_the_same_parts() {
         let mut first = None;
         for residence in [Residence::Resident, Residence::Streamed] {
             let decoder = Decoder::new(checkpoint.clone(), kernels.clone(), residence).unwrap();
-            for keep in [Keep::Device, Keep::Memory, Keep::Disk(folder.path().into())] {
-                let parts = pass::interpret_keeping(&decoder, &case.works, Definition::Paper, &keep, &mut |_: usize| true).unwrap();
-                assert_eq!(parts, *first.get_or_insert(parts.clone()), "{} with {keep:?}, {residence:?}", case.name);
+            for storage in [ActivationStorage::Device, ActivationStorage::Memory, ActivationStorage::Disk] {
+                let parts = pass::interpret_keeping(&decoder, &case.instances, Definition::Paper, storage, folder.path(), &mut |_: usize| true).unwrap();
+                assert_eq!(parts, *first.get_or_insert(parts.clone()), "{} with {storage:?}, {residence:?}", case.name);
             }
         }
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
@@ -233,13 +234,13 @@ fn real_fixtures_on_the_cpu() {
 }
 
 /// Relative importance of some works under the paper's definition.
-fn relative_importance<K: Kernels>(checkpoint: &Arc<Checkpoint>, kernels: K, works: &[Work]) -> [Vec<f64>; 4] {
+fn relative_importance<K: Kernels>(checkpoint: &Arc<Checkpoint>, kernels: K, instances: &[Instance]) -> [Vec<f64>; 4] {
     let decoder = Decoder::new(checkpoint.clone(), kernels, Residence::Resident).unwrap();
     let layout = Layout::of(decoder.config());
     let mut steering = Steering::new(layout.clone(), Definition::Paper);
-    let parts: Vec<InstancePart> = works
+    let parts: Vec<InstancePart> = instances
         .iter()
-        .flat_map(|work| pass::interpret(&decoder, std::slice::from_ref(work), Definition::Paper, &mut |_: usize| true).unwrap())
+        .flat_map(|instance| pass::interpret(&decoder, std::slice::from_ref(instance), Definition::Paper, &mut |_: usize| true).unwrap())
         .collect();
     parts.iter().for_each(|part| steering.add(part).unwrap());
     let steering = steering.finish();
@@ -251,24 +252,26 @@ fn relative_importance<K: Kernels>(checkpoint: &Arc<Checkpoint>, kernels: K, wor
 }
 
 /// Short windows of real traces that together hold every behaviour: the shortest segment of each, with the tokens just before it.
-fn short_windows(works: &[Work]) -> Vec<Work> {
+fn short_windows(instances: &[Instance]) -> Vec<Instance> {
     const BEFORE: usize = 24;
-    let mut windows: Vec<Work> = Vec::new();
+    let mut windows: Vec<Instance> = Vec::new();
     for behaviour in Behaviour::ALL {
-        let holds = |window: &Work| window.segments.iter().any(|segment| segment.behaviour == behaviour);
+        let holds = |window: &Instance| window.segments.iter().any(|segment| segment.behaviour == behaviour);
         if windows.iter().any(holds) {
             continue;
         }
-        let all = works.iter().flat_map(|work| work.segments.iter().map(move |segment| (work, segment)));
-        let (work, shortest) = all
+        let all = instances
+            .iter()
+            .flat_map(|instance| instance.segments.iter().map(move |segment| (instance, segment)));
+        let (instance, shortest) = all
             .filter(|(_, segment)| segment.behaviour == behaviour)
             .min_by_key(|(_, segment)| segment.last - segment.start)
             .unwrap();
         let (first, end) = (shortest.start.saturating_sub(BEFORE), shortest.last + 1);
-        let inside = work.segments.iter().filter(|segment| segment.start >= first && segment.last < end);
-        windows.push(Work {
-            id: format!("{} {behaviour}", work.id),
-            ids: work.ids[first..end].to_vec(),
+        let inside = instance.segments.iter().filter(|segment| segment.start >= first && segment.last < end);
+        windows.push(Instance {
+            id: format!("{} {behaviour}", instance.id),
+            ids: instance.ids[first..end].to_vec(),
             segments: inside
                 .map(|segment| Segment {
                     start: segment.start - first,
@@ -292,9 +295,9 @@ fn real_top_ten_on(name: &str) {
     let Some(model) = smollm2() else { return };
     let checkpoint = Arc::new(Checkpoint::open(&model).unwrap());
     for case in cases(false) {
-        let works = short_windows(&case.works);
-        let expected = relative_importance(&checkpoint, CpuKernels, &works);
-        let found = relative_importance(&checkpoint, kernels.clone(), &works);
+        let instances = short_windows(&case.instances);
+        let expected = relative_importance(&checkpoint, CpuKernels, &instances);
+        let found = relative_importance(&checkpoint, kernels.clone(), &instances);
         let mut differences = Differences::default();
         for behaviour in Behaviour::ALL {
             let (expected, found) = (&expected[behaviour.index()], &found[behaviour.index()]);
@@ -306,8 +309,8 @@ fn real_top_ten_on(name: &str) {
             let top = |values: &[f64]| Ranks::of(values).order()[..10].to_vec();
             assert_eq!(top(found), top(expected), "{} on {name}: top ten of {behaviour}", case.name);
         }
-        let tokens: usize = works.iter().map(|work| work.ids.len()).sum();
-        differences.finish(&format!("{} on {name}, {} windows of {tokens} tokens", case.name, works.len()));
+        let tokens: usize = instances.iter().map(|instance| instance.ids.len()).sum();
+        differences.finish(&format!("{} on {name}, {} windows of {tokens} tokens", case.name, instances.len()));
     }
 }
 

@@ -246,7 +246,7 @@ fn table(figures: &Figures, validation: &Validation) -> Table {
 
 #[cfg(test)]
 mod tests {
-    use cruxscope_study::{Damage, FileDigest};
+    use cruxscope_study::{Degradation, FileDigest};
 
     use super::*;
     use crate::figure::importance::assert_tidy;
@@ -261,7 +261,7 @@ mod tests {
             predictions: 1022,
             perplexity: 6.3,
             components: Component::all(layers)
-                .map(|component| Damage {
+                .map(|component| Degradation {
                     component: component.to_string(),
                     divergence: ((component.index() * 7919) % 101) as f64 / 1e4 - 0.000_1,
                     perplexity: 6.4,

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use cruxscope_study::{
-    COMPRESSION_FILE, ChannelMaps, Component, ComponentCompression, CompressionMap, Damage, FileDigest, Module, VALIDATION_FILE, Validation, folder,
+    COMPRESSION_FILE, ChannelMaps, Component, ComponentCompression, CompressionMap, Degradation, FileDigest, Module, VALIDATION_FILE, Validation, folder,
 };
 use egui::{Key, Theme};
 use egui_kittest::Harness;
@@ -25,7 +25,7 @@ fn whole_study(place: &Path) {
         .collect();
     study.channels = Some(ChannelMaps { channels, values });
     folder::save(&study, place).unwrap();
-    let damage = |component: Component| Damage {
+    let damage = |component: Component| Degradation {
         component: component.to_string(),
         divergence: 0.001 * (1 + (component.index() * 29) % 42) as f64,
         perplexity: 5.0,

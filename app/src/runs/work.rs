@@ -4,15 +4,15 @@ use std::path::PathBuf;
 
 use cruxscope_compress::any::AnySettings;
 use cruxscope_compress::awq::AwqSettings;
+use cruxscope_compress::method::MethodConfig;
 use cruxscope_compress::prune::{Pattern, SparseGptSettings, Sparsity};
 use cruxscope_compress::quantize::{Bits, GptaqSettings, GptqSettings, Grid, GridSettings, GroupSize};
 use cruxscope_compress::recipe::Recipe;
-use cruxscope_compress::treatment::Treatment;
 use cruxscope_model::decoder::Residence;
 use cruxscope_run::compress::{Basis, CompressSettings, Compression};
 use cruxscope_run::instances::TraceSettings;
 use cruxscope_run::interpret::{InterpretSettings, PlannedRun};
-use cruxscope_run::machine::{bytes_in_words, duration_in_words};
+use cruxscope_run::machine::{format_bytes, format_duration};
 use cruxscope_run::placement::WeightsChoice;
 use cruxscope_run::windows::{Calibration, WindowSource};
 use cruxscope_run::{Event, Observer, RunError};
@@ -62,7 +62,7 @@ pub fn plan(form: &Form, observer: &mut Teller) -> Result<(Planned, Facts), Stri
                 fact("Device", planned.device()),
                 fact("Instances", format!("{}, {} tokens", plan.instances, plan.tokens)),
                 fact("Segments", format!("{}, {} dropped", plan.segments, plan.dropped)),
-                fact("Memory", format!("about {}", bytes_in_words(plan.memory().machine))),
+                fact("Memory", format!("about {}", format_bytes(plan.memory().machine))),
                 fact("Work", format!("{:.2} TFLOP", plan.operations / 1e12)),
             ];
             let weights = match plan.placement.weights {
@@ -71,10 +71,10 @@ pub fn plan(form: &Form, observer: &mut Teller) -> Result<(Planned, Facts), Stri
             };
             facts.insert(5, fact("Weights", weights.to_owned()));
             if plan.memory().device > 0 {
-                facts.insert(5, fact("Device memory", format!("about {}", bytes_in_words(plan.memory().device))));
+                facts.insert(5, fact("Device memory", format!("about {}", format_bytes(plan.memory().device))));
             }
             if let Some(time) = plan.time {
-                facts.push(fact("Time", format!("about {}", duration_in_words(time))));
+                facts.push(fact("Time", format!("about {}", format_duration(time))));
             }
             Ok((Planned::Interpret(Box::new(planned)), facts))
         }
@@ -85,17 +85,17 @@ pub fn plan(form: &Form, observer: &mut Teller) -> Result<(Planned, Facts), Stri
                 let plan = prepared.plan();
                 let mut facts = vec![
                     fact("Components", format!("{} of {}", plan.treated, plan.components)),
-                    fact("Memory", format!("about {}", bytes_in_words(plan.memory))),
-                    fact("Disk", bytes_in_words(plan.disk)),
+                    fact("Memory", format!("about {}", format_bytes(plan.memory))),
+                    fact("Disk", format_bytes(plan.disk)),
                 ];
                 if plan.device_memory > 0 {
-                    facts.push(fact("Device memory", format!("about {}", bytes_in_words(plan.device_memory))));
+                    facts.push(fact("Device memory", format!("about {}", format_bytes(plan.device_memory))));
                 }
                 if plan.windows > 0 {
                     facts.push(fact("Calibration", format!("{} windows, {} tokens", plan.windows, plan.tokens)));
                 }
                 if let Some(time) = plan.time {
-                    facts.push(fact("Time", format!("about {}", duration_in_words(time))));
+                    facts.push(fact("Time", format!("about {}", format_duration(time))));
                 }
                 facts
             };
@@ -163,14 +163,14 @@ fn compression(form: &Form) -> Result<CompressSettings, String> {
     let group_size = GroupSize::new(i64::from(form.group_size)).map_err(refuse)?;
     let pattern = || Ok::<_, String>(Pattern::Unstructured(Sparsity::new(f64::from(form.sparsity) / 100.0).map_err(refuse)?));
     let treatment = match form.method {
-        Method::Rtn => Treatment::Rtn(GridSettings::new(Grid::AwqAsym, bits, group_size)),
-        Method::Gptq => Treatment::Gptq(GptqSettings::new(bits, group_size)),
-        Method::Gptaq => Treatment::Gptaq(GptaqSettings::new(bits, group_size)),
-        Method::Awq => Treatment::Awq(AwqSettings::new(bits, group_size)),
-        Method::Any => Treatment::Any(AnySettings::new(bits, group_size)),
-        Method::Magnitude => Treatment::Magnitude { pattern: pattern()? },
-        Method::Wanda => Treatment::Wanda { pattern: pattern()? },
-        Method::SparseGpt => Treatment::SparseGpt(SparseGptSettings::new(pattern()?)),
+        Method::Rtn => MethodConfig::Rtn(GridSettings::new(Grid::AwqAsym, bits, group_size)),
+        Method::Gptq => MethodConfig::Gptq(GptqSettings::new(bits, group_size)),
+        Method::Gptaq => MethodConfig::Gptaq(GptaqSettings::new(bits, group_size)),
+        Method::Awq => MethodConfig::Awq(AwqSettings::new(bits, group_size)),
+        Method::Any => MethodConfig::Any(AnySettings::new(bits, group_size)),
+        Method::Magnitude => MethodConfig::Magnitude { pattern: pattern()? },
+        Method::Wanda => MethodConfig::Wanda { pattern: pattern()? },
+        Method::SparseGpt => MethodConfig::SparseGpt(SparseGptSettings::new(pattern()?)),
     };
     let calibration = form.method.calibrates().then(|| Calibration {
         source: WindowSource::Traces {
@@ -210,12 +210,12 @@ impl Observer for Teller {
                 tokens_per_second,
                 left,
             } => {
-                let left = left.map_or_else(String::new, |left| format!(", {} left", duration_in_words(left)));
+                let left = left.map_or_else(String::new, |left| format!(", {} left", format_duration(left)));
                 say(self, share, format!("{tokens_per_second:.0} tokens/s{left}, {}", self.name));
             }
             Event::Note { text } => say(self, 0.0, text),
             Event::Finished { .. } => {}
-            Event::Combining => say(self, 1.0, "putting the study together".to_owned()),
+            Event::Merging => say(self, 1.0, "putting the study together".to_owned()),
         }
     }
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use cruxscope_miniature::{Corpus, embedded};
 use cruxscope_model::device;
-use cruxscope_run::machine::duration_in_words;
+use cruxscope_run::machine::format_duration;
 use cruxscope_run::{Event, Observer, RunError};
 use cruxscope_study::Validation;
 
@@ -163,7 +163,7 @@ impl Course<'_> {
             }
             let share = (*done / all).min(1.0);
             let left = (share > 0.05).then(|| Duration::from_secs_f64(began.elapsed().as_secs_f64() * (1.0 - share) / share));
-            let left = left.map_or_else(String::new, |left| format!(", about {} left", duration_in_words(left)));
+            let left = left.map_or_else(String::new, |left| format!(", about {} left", format_duration(left)));
             observer.event(Event::Preparing {
                 what: format!("{words}{left}"),
                 share,

@@ -8,7 +8,7 @@
 use cruxscope_model::ModelError;
 use cruxscope_model::block::{self, KeysValues};
 use cruxscope_model::decoder::{Decoder, Layer, Rotation};
-use cruxscope_model::kernels::{Kernels, Run, Turn};
+use cruxscope_model::kernels::{Kernels, RopeDirection, SequenceSpan};
 use cruxscope_model::module::projection_index;
 use cruxscope_study::{Component, Module};
 
@@ -23,16 +23,16 @@ pub struct Packed {
     /// Position in the sequence of each packed row.
     pub positions: Vec<usize>,
     /// One run a segment.
-    pub runs: Vec<Run>,
+    pub runs: Vec<SequenceSpan>,
 }
 
 impl Packed {
     /// Packs the live rows of some spans.
     pub fn new(spans: &[Span]) -> Self {
-        let runs: Vec<Run> = spans
+        let runs: Vec<SequenceSpan> = spans
             .iter()
             .map(|span| span.live_rows())
-            .map(|rows| Run {
+            .map(|rows| SequenceSpan {
                 position: rows.start,
                 rows: rows.len(),
             })
@@ -149,7 +149,7 @@ pub fn layer<K: Kernels>(
     let (kernels, config, heads) = (decoder.kernels(), decoder.config(), decoder.heads());
     let (epsilon, width) = (config.norm_epsilon, heads.width);
     let back = |weight: usize, gradient: &K::Matrix, onto: Option<K::Matrix>| kernels.linear_backward(gradient, &layer.weights[weight], onto);
-    let turned = |x: K::Matrix, turn: Turn| kernels.rotate(x, width, &rotation.cosine, &rotation.sine, turn);
+    let turned = |x: K::Matrix, turn: RopeDirection| kernels.rotate(x, width, &rotation.cosine, &rotation.sine, turn);
 
     // The layer again, at the packed rows.
     let normed = kernels.norm(input, &layer.attention_norm, config.hidden, epsilon);
@@ -158,7 +158,7 @@ pub fn layer<K: Kernels>(
         Some(weight) => kernels.norm(&raw_queries, weight, width, epsilon),
         None => raw_queries.clone(),
     };
-    let queries = turned(queries, Turn::Forward);
+    let queries = turned(queries, RopeDirection::Forward);
     let attended = kernels.attention(heads, &queries, &cache.keys, &cache.values, &packed.runs);
     let middle = block::linear(kernels, layer, projection_index::OUTPUT, &attended, Some(input.clone()));
     let middle_normed = kernels.norm(&middle, &layer.feed_forward_norm, config.hidden, epsilon);
@@ -180,8 +180,8 @@ pub fn layer<K: Kernels>(
     see(Module::Output, &at_middle)?;
     let at_attended = back(projection_index::OUTPUT, &at_middle, None);
     let (mut dq, mut dk, dv) = kernels.attention_backward(heads, &queries, &cache.keys, &cache.values, &packed.runs, &attended, &at_attended);
-    dq = turned(dq, Turn::Back);
-    dk = turned(dk, Turn::Back);
+    dq = turned(dq, RopeDirection::Inverse);
+    dk = turned(dk, RopeDirection::Inverse);
     if let Some(weight) = &layer.query_norm {
         dq = kernels.norm_backward(&raw_queries, weight, width, epsilon, &dq);
     }

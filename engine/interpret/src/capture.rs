@@ -30,7 +30,7 @@ impl Capture {
     ///
     /// # Errors
     /// When the device failed.
-    pub fn see<K: Kernels>(&mut self, kernels: &K, input: ModuleInput, first: usize, columns: usize, x: &K::Matrix) -> Result<(), ModelError> {
+    pub fn observe<K: Kernels>(&mut self, kernels: &K, input: ModuleInput, first: usize, columns: usize, x: &K::Matrix) -> Result<(), ModelError> {
         let count = kernels.rows(x);
         let sums = &mut self.sums[input as usize];
         if sums.is_empty() {

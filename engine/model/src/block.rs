@@ -5,7 +5,7 @@
 
 use crate::ModelError;
 use crate::decoder::{Decoder, Layer, LayerShape, Rotation};
-use crate::kernels::{Kernels, Run, Turn};
+use crate::kernels::{Kernels, RopeDirection, SequenceSpan};
 use crate::module::{ModuleInput, projection_index};
 
 /// Tokens of a tile.
@@ -33,7 +33,7 @@ pub fn rotated<K: Kernels>(kernels: &K, shape: &LayerShape, mut x: K::Matrix, no
     if let Some(weight) = norm {
         x = kernels.norm(&x, weight, shape.heads.width, shape.norm_epsilon);
     }
-    kernels.rotate(x, shape.heads.width, cosine, sine, Turn::Forward)
+    kernels.rotate(x, shape.heads.width, cosine, sine, RopeDirection::Forward)
 }
 
 /// Runs a layer over the tokens of one sequence from its beginning; `see` is given every input of the linear modules, tile
@@ -75,7 +75,7 @@ pub fn forward<K: Kernels>(
         let queries = linear(kernels, layer, projection_index::QUERY, &normed, None);
         let (cosine, sine) = (take(&rotation.cosine, first, count), take(&rotation.sine, first, count));
         let queries = rotated(kernels, shape, queries, layer.query_norm.as_ref(), &cosine, &sine);
-        let attended = kernels.attention(shape.heads, &queries, &keys, &values, &[Run { position: first, rows: count }]);
+        let attended = kernels.attention(shape.heads, &queries, &keys, &values, &[SequenceSpan { position: first, rows: count }]);
         see(ModuleInput::Output, first, &attended)?;
         let hidden = linear(kernels, layer, projection_index::OUTPUT, &attended, Some(take(hidden, first, count)));
         let normed = norm(&hidden, &layer.feed_forward_norm);

@@ -275,7 +275,7 @@ mod tests {
         for change in wrong {
             let mut configuration = configuration(folder.path());
             change(&mut configuration);
-            assert!(PlannedSampling::new(&configuration, &mut Silent).unwrap_err().is_users_mistake());
+            assert!(PlannedSampling::new(&configuration, &mut Silent).unwrap_err().is_user_error());
             assert!(!configuration.out.exists(), "nothing is written either");
         }
     }

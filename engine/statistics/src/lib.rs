@@ -11,6 +11,17 @@
 //! `tests/goldens`.
 //!
 //! What it is not: it knows nothing of studies, models or files.
+//!
+//! ```
+//! use cruxscope_statistics::{Bootstrap, wilson};
+//!
+//! let right = [1.0, 0.0, 1.0, 1.0, 1.0, 0.0, 1.0, 1.0];
+//! let share = |times: Vec<f64>| Some(right.iter().zip(&times).map(|(right, times)| right * times).sum::<f64>() / 8.0);
+//! let drawn = Bootstrap::default().interval(right.len(), share);
+//! assert_eq!(drawn, Bootstrap::default().interval(right.len(), share));
+//! assert!(drawn.is_some_and(|(low, high)| low < 0.75 && 0.75 < high));
+//! assert!(wilson(6, 8).is_some_and(|(low, high)| low < 0.75 && 0.75 < high));
+//! ```
 
 mod agreement;
 mod bootstrap;

@@ -9,6 +9,19 @@
 //! is left out there.
 //!
 //! What it is not: it computes no gradients, and it draws nothing.
+//!
+//! ```
+//! use cruxscope_study::{Behaviour, Ranks, folder};
+//!
+//! # fn main() -> Result<(), cruxscope_study::StudyError> {
+//! # let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../app/studies/smollm2");
+//! let study = folder::load(&path)?;
+//! let relative = study.importance.relative_of(Behaviour::Backtracking);
+//! let most = Ranks::of(&relative).order()[0];
+//! assert!(relative.iter().all(|value| *value <= relative[most.index()]));
+//! # Ok(())
+//! # }
+//! ```
 
 mod behaviour;
 mod channels;
@@ -58,4 +71,4 @@ pub use study::{ARRAYS_FILE, CHANNELS_FILE, MANIFEST_FILE, Study};
 pub use test_time::{Response, Split, TestTime, test_time};
 pub use text::grouped;
 pub use trace::{TraceEntry, TraceSection, TraceText};
-pub use validation::{Damage, VALIDATION_FILE, Validation};
+pub use validation::{Degradation, VALIDATION_FILE, Validation};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use cruxscope_interpret::pass::Work;
+use cruxscope_interpret::pass::Instance;
 use cruxscope_interpret::segment::Segment;
 use cruxscope_study::{Behaviour, Component, Module};
 use cruxscope_tests::fixtures;
@@ -52,7 +52,7 @@ pub struct Case {
     pub name: String,
     pub expected: Value,
     arrays: Vec<u8>,
-    pub works: Vec<Work>,
+    pub instances: Vec<Instance>,
 }
 
 impl Case {
@@ -60,7 +60,7 @@ impl Case {
         let expected: Value = serde_json::from_slice(&std::fs::read(folder.join("expected.json")).unwrap()).unwrap();
         let arrays = std::fs::read(folder.join("expected.safetensors")).unwrap();
         let number = |value: &Value| value.as_u64().unwrap() as usize;
-        let mut works = Vec::new();
+        let mut instances = Vec::new();
         for instance in expected["instances"].as_array().unwrap() {
             let ids = instance["ids"].as_array().unwrap().iter().map(|id| number(id) as u32).collect();
             let segments = instance["segments"].as_array().unwrap().iter().filter_map(|segment| {
@@ -71,7 +71,7 @@ impl Case {
                     last: number(&segment["last"]),
                 })
             });
-            works.push(Work {
+            instances.push(Instance {
                 id: instance["id"].as_str().unwrap().into(),
                 ids,
                 segments: segments.collect(),
@@ -83,7 +83,7 @@ impl Case {
             name,
             expected,
             arrays,
-            works,
+            instances,
         }
     }
 

@@ -10,7 +10,7 @@ use cruxscope_model::module::ModuleInput;
 use rayon::prelude::*;
 
 use super::check::{check_weight, expect};
-use super::evidence::{InputEvidence, LayerEvidence, mean_gram};
+use super::evidence::{InputCalibration, LayerCalibration, mean_gram};
 use super::rounding::Rounding;
 use super::scale::LayerScales;
 use super::{AwqSettings, METHOD};
@@ -40,7 +40,7 @@ pub struct Clips {
 ///
 /// # Errors
 /// When evidence, scales and layer do not belong together.
-pub fn search_clips(folded: &LayerWeights, evidence: LayerEvidence<'_>, scales: &LayerScales, settings: &AwqSettings) -> Result<Clips, CompressError> {
+pub fn search_clips(folded: &LayerWeights, evidence: LayerCalibration<'_>, scales: &LayerScales, settings: &AwqSettings) -> Result<Clips, CompressError> {
     evidence.check(folded)?;
     let mut limits: [Option<Matrix>; 7] = Default::default();
     for (projection, limit) in limits.iter_mut().enumerate().skip(2) {
@@ -67,7 +67,7 @@ pub fn search_clips(folded: &LayerWeights, evidence: LayerEvidence<'_>, scales: 
 ///
 /// # Errors
 /// When the shapes do not fit or something is not finite.
-pub fn search_clip(weight: &Matrix, evidence: InputEvidence<'_>, scale: Option<&[f32]>, settings: &AwqSettings) -> Result<Matrix, CompressError> {
+pub fn search_clip(weight: &Matrix, evidence: InputCalibration<'_>, scale: Option<&[f32]>, settings: &AwqSettings) -> Result<Matrix, CompressError> {
     let width = weight.columns;
     check_weight("a weight", weight)?;
     evidence.check(width)?;
@@ -104,15 +104,15 @@ pub fn search_clip(weight: &Matrix, evidence: InputEvidence<'_>, scale: Option<&
 }
 
 /// `Xᵀ X / tokens` of one group's columns, as the scaled weight sees them: `G_jk / (s_j s_k)`.
-fn scaled_gram(evidence: InputEvidence<'_>, scale: Option<&[f32]>, columns: std::ops::Range<usize>) -> Matrix {
+fn scaled_gram(evidence: InputCalibration<'_>, scale: Option<&[f32]>, columns: std::ops::Range<usize>) -> Matrix {
     let size = columns.len();
     let mut group = match evidence {
-        InputEvidence::Gram(whole) => Matrix {
+        InputCalibration::Gram(whole) => Matrix {
             rows: size,
             columns: size,
             values: columns.clone().flat_map(|row| whole.gram.row(row)[columns.clone()].to_vec()).collect(),
         },
-        InputEvidence::Inputs(inputs) => {
+        InputCalibration::Inputs(inputs) => {
             let stride = (inputs.rows / TOKENS).max(1);
             let values: Vec<f32> = (0..inputs.rows)
                 .step_by(stride)

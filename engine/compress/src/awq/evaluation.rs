@@ -8,7 +8,7 @@
 use cruxscope_checkpoint::{LayerWeights, Matrix};
 use cruxscope_model::block;
 use cruxscope_model::decoder::{Layer, LayerShape, Rotation};
-use cruxscope_model::kernels::{Kernels, Run};
+use cruxscope_model::kernels::{Kernels, SequenceSpan};
 use cruxscope_model::module::{ModuleInput, projection_index};
 
 use super::check::{check_layer, expect};
@@ -129,7 +129,7 @@ impl<K: Kernels> Attention<K> {
         let mut first = 0;
         for rows in self.lengths.iter().copied() {
             let of = |matrix: &K::Matrix| kernels.slice(matrix, first, rows);
-            mixed.push(kernels.attention(self.shape.heads, &of(&queries), &of(&keys), &of(&values), &[Run { position: 0, rows }]));
+            mixed.push(kernels.attention(self.shape.heads, &of(&queries), &of(&keys), &of(&values), &[SequenceSpan { position: 0, rows }]));
             first += rows;
         }
         let mixed = if mixed.is_empty() { queries } else { kernels.stack(mixed) };

@@ -73,7 +73,7 @@ pub struct LayerGrams {
 
 /// What is known about a whole layer's inputs.
 #[derive(Debug, Clone, Copy)]
-pub enum LayerEvidence<'a> {
+pub enum LayerCalibration<'a> {
     /// Every token's inputs, and what it takes to run the layer on them.
     Inputs(&'a LayerInputs, &'a BlockShape),
     /// Means and Gram matrices.
@@ -82,24 +82,24 @@ pub enum LayerEvidence<'a> {
 
 /// What is known about one projection's inputs.
 #[derive(Debug, Clone, Copy)]
-pub enum InputEvidence<'a> {
+pub enum InputCalibration<'a> {
     /// Every token's input, `[tokens, in]`.
     Inputs(&'a Matrix),
     /// Means and Gram matrix.
     Gram(&'a InputGram),
 }
 
-impl<'a> LayerEvidence<'a> {
+impl<'a> LayerCalibration<'a> {
     /// What is known about one of the four inputs.
-    pub(super) fn input(self, input: ModuleInput) -> InputEvidence<'a> {
+    pub(super) fn input(self, input: ModuleInput) -> InputCalibration<'a> {
         match self {
-            Self::Inputs(inputs, _) => InputEvidence::Inputs(match input {
+            Self::Inputs(inputs, _) => InputCalibration::Inputs(match input {
                 ModuleInput::Attention => &inputs.attention,
                 ModuleInput::Output => &inputs.output,
                 ModuleInput::FeedForward => &inputs.feed_forward,
                 ModuleInput::Down => &inputs.down,
             }),
-            Self::Grams(grams) => InputEvidence::Gram(match input {
+            Self::Grams(grams) => InputCalibration::Gram(match input {
                 ModuleInput::Attention => &grams.attention,
                 ModuleInput::Output => &grams.output,
                 ModuleInput::FeedForward => &grams.feed_forward,
@@ -130,7 +130,7 @@ impl<'a> LayerEvidence<'a> {
     }
 }
 
-impl InputEvidence<'_> {
+impl InputCalibration<'_> {
     /// `mean_t |x_tj|`, `[in]`.
     pub(super) fn mean_absolute(&self) -> Vec<f32> {
         match self {

@@ -22,7 +22,7 @@ use rayon::prelude::*;
 
 use super::check::{check_weight, expect};
 use super::evaluation::{Attention, feed_forward, upload};
-use super::evidence::{InputEvidence, InputGram, LayerEvidence, LayerInputs};
+use super::evidence::{InputCalibration, InputGram, LayerCalibration, LayerInputs};
 use super::rounding::Rounding;
 use super::shape::BlockShape;
 use super::{AwqSettings, Dialect, METHOD};
@@ -86,7 +86,12 @@ pub struct LayerScales {
 /// # Errors
 /// When the evidence does not belong to the layer, something is not finite, the group size is not possible, or the device that
 /// the outputs of whole modules are computed on fails.
-pub fn search_scales<K: Kernels>(kernels: &K, layer: &LayerWeights, evidence: LayerEvidence<'_>, settings: &AwqSettings) -> Result<LayerScales, CompressError> {
+pub fn search_scales<K: Kernels>(
+    kernels: &K,
+    layer: &LayerWeights,
+    evidence: LayerCalibration<'_>,
+    settings: &AwqSettings,
+) -> Result<LayerScales, CompressError> {
     evidence.check(layer)?;
     let [query, key, value, output, gate, up, down] = &layer.projections;
     let attention = [query, key, value].map(|projection| &projection.weight);
@@ -95,8 +100,8 @@ pub fn search_scales<K: Kernels>(kernels: &K, layer: &LayerWeights, evidence: La
     let own = |weights: &[&Matrix], input| search_scale(weights, evidence.input(input), settings);
 
     let (attention, feed_forward) = match evidence {
-        LayerEvidence::Grams(_) => (own(&attention, ModuleInput::Attention)?, own(&feed_forward, ModuleInput::FeedForward)?),
-        LayerEvidence::Inputs(inputs, shape) => (
+        LayerCalibration::Grams(_) => (own(&attention, ModuleInput::Attention)?, own(&feed_forward, ModuleInput::FeedForward)?),
+        LayerCalibration::Inputs(inputs, shape) => (
             search_attention(kernels, layer, inputs, shape, settings)?,
             search_feed_forward(kernels, layer, inputs, settings)?,
         ),
@@ -118,7 +123,7 @@ pub fn search_scales<K: Kernels>(kernels: &K, layer: &LayerWeights, evidence: La
 ///
 /// # Errors
 /// When the shapes do not fit, something is not finite, or there is no weight.
-pub fn search_scale(weights: &[&Matrix], evidence: InputEvidence<'_>, settings: &AwqSettings) -> Result<Scale, CompressError> {
+pub fn search_scale(weights: &[&Matrix], evidence: InputCalibration<'_>, settings: &AwqSettings) -> Result<Scale, CompressError> {
     let width = weights.first().map_or(0, |weight| weight.columns);
     for weight in weights {
         expect("a weight", "columns", weight.columns, width)?;
@@ -129,12 +134,12 @@ pub fn search_scale(weights: &[&Matrix], evidence: InputEvidence<'_>, settings: 
     // With more tokens than inputs the Gram matrix is the smaller factor of the two.
     let made;
     let error = match evidence {
-        InputEvidence::Gram(gram) => QuadraticError::Gram(&gram.gram),
-        InputEvidence::Inputs(inputs) if inputs.rows > width => {
+        InputCalibration::Gram(gram) => QuadraticError::Gram(&gram.gram),
+        InputCalibration::Inputs(inputs) if inputs.rows > width => {
             made = InputGram::of(inputs);
             QuadraticError::Gram(&made.gram)
         }
-        InputEvidence::Inputs(inputs) => QuadraticError::Inputs(inputs),
+        InputCalibration::Inputs(inputs) => QuadraticError::Inputs(inputs),
     };
     let rounding = &candidates.rounding;
     let outputs: usize = weights.iter().map(|weight| weight.rows).sum();
@@ -190,7 +195,7 @@ fn search_attention<K: Kernels>(
     settings: &AwqSettings,
 ) -> Result<Scale, CompressError> {
     let [query, key, value, ..] = &layer.projections;
-    let evidence = InputEvidence::Inputs(&inputs.attention);
+    let evidence = InputCalibration::Inputs(&inputs.attention);
     let candidates = Candidates::new(&[&query.weight, &key.weight, &value.weight], &evidence.mean_absolute(), settings);
     let attention = Attention::new(kernels, shape, inputs.attention.columns, &inputs.lengths);
     let mut rounded = Layer::new(kernels, layer.clone());
@@ -209,7 +214,7 @@ fn search_attention<K: Kernels>(
 /// One scale for gate and up, judged by the output of the feed-forward block.
 fn search_feed_forward<K: Kernels>(kernels: &K, layer: &LayerWeights, inputs: &LayerInputs, settings: &AwqSettings) -> Result<Scale, CompressError> {
     let [.., gate, up, _] = &layer.projections;
-    let evidence = InputEvidence::Inputs(&inputs.feed_forward);
+    let evidence = InputCalibration::Inputs(&inputs.feed_forward);
     let candidates = Candidates::new(&[&gate.weight, &up.weight], &evidence.mean_absolute(), settings);
     let mut rounded = Layer::new(kernels, layer.clone());
     let x = upload(kernels, &inputs.feed_forward);

@@ -181,7 +181,7 @@ mod tests {
             (1.0, 1.1, "top-p"),
         ] {
             let error = Sampling::new(temperature, top_p).unwrap_err();
-            assert!(error.is_users_mistake() && error.to_string().contains(word), "{error}");
+            assert!(error.is_user_error() && error.to_string().contains(word), "{error}");
         }
         assert_eq!(Sampling::new(0.0, 1.0).unwrap(), Sampling::GREEDY);
     }

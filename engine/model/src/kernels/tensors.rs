@@ -14,7 +14,7 @@ use burn_tensor::activation::sigmoid;
 use burn_tensor::{DType, Device, IndexingUpdateOp, Int, Tensor, TensorData};
 use half::bf16;
 
-use super::{Heads, Kernels, Run, Turn};
+use super::{Heads, Kernels, RopeDirection, SequenceSpan};
 use crate::ModelError;
 use crate::precision::Precision;
 
@@ -179,7 +179,7 @@ impl Kernels for TensorKernels {
         }
     }
 
-    fn rotate(&self, x: Tensor<2>, width: usize, cosine: &Tensor<2>, sine: &Tensor<2>, turn: Turn) -> Tensor<2> {
+    fn rotate(&self, x: Tensor<2>, width: usize, cosine: &Tensor<2>, sine: &Tensor<2>, turn: RopeDirection) -> Tensor<2> {
         let [rows, columns] = x.dims();
         let (heads, half) = (columns / width, width / 2);
         let halves = x.reshape([rows, heads, 2, half]);
@@ -187,7 +187,7 @@ impl Kernels for TensorKernels {
         let b = halves.slice([0..rows, 0..heads, 1..2, 0..half]);
         let cosine = cosine.clone().reshape([rows, 1, 1, half]);
         let mut sine = sine.clone().reshape([rows, 1, 1, half]);
-        if turn == Turn::Back {
+        if turn == RopeDirection::Inverse {
             sine = sine.neg();
         }
         let first = a.clone() * cosine.clone() - b.clone() * sine.clone();
@@ -195,7 +195,7 @@ impl Kernels for TensorKernels {
         Tensor::cat(vec![first, second], 2).reshape([rows, columns])
     }
 
-    fn attention(&self, heads: Heads, queries: &Tensor<2>, keys: &Tensor<2>, values: &Tensor<2>, runs: &[Run]) -> Tensor<2> {
+    fn attention(&self, heads: Heads, queries: &Tensor<2>, keys: &Tensor<2>, values: &Tensor<2>, runs: &[SequenceSpan]) -> Tensor<2> {
         self.attended(heads, queries, keys, values, runs)
     }
 
@@ -205,7 +205,7 @@ impl Kernels for TensorKernels {
         queries: &Tensor<2>,
         keys: &Tensor<2>,
         values: &Tensor<2>,
-        runs: &[Run],
+        runs: &[SequenceSpan],
         output: &Tensor<2>,
         gradient: &Tensor<2>,
     ) -> (Tensor<2>, Tensor<2>, Tensor<2>) {

@@ -1,11 +1,11 @@
 //! A layer by AWQ, which treats its matrices together and from the inputs that the original model gives.
 
 use cruxscope_checkpoint::{LayerWeights, Matrix};
-use cruxscope_compress::awq::{self, AwqSettings, BlockShape, InputGram, LayerEvidence, LayerGrams, LayerInputs, LayerScales, Search};
-use cruxscope_compress::evidence::{Evidence, Statistics};
+use cruxscope_compress::awq::{self, AwqSettings, BlockShape, InputGram, LayerCalibration, LayerGrams, LayerInputs, LayerScales, Search};
+use cruxscope_compress::evidence::{CalibrationStats, Statistics};
 use cruxscope_compress::linear_algebra::gram;
+use cruxscope_compress::method::{CompressedMatrix, MethodConfig};
 use cruxscope_compress::quantize::{Clipping, GridSettings, round_to_nearest};
-use cruxscope_compress::treatment::{Treated, Treatment};
 use cruxscope_model::decoder::Decoder;
 use cruxscope_model::kernels::calibration::CalibrationKernels;
 use cruxscope_model::module::ModuleInput;
@@ -25,12 +25,12 @@ pub fn settings_of(planned: &[Planned]) -> Result<Option<AwqSettings>, RunError>
             .filter_map(|planned| planned.treatment.as_ref().map(|treatment| (planned.component, treatment)))
     };
     let Some(first) = all().find_map(|(_, treatment)| match treatment {
-        Treatment::Awq(settings) => Some(*settings),
+        MethodConfig::Awq(settings) => Some(*settings),
         _ => None,
     }) else {
         return Ok(None);
     };
-    if let Some((component, _)) = all().find(|(_, treatment)| **treatment != Treatment::Awq(first)) {
+    if let Some((component, _)) = all().find(|(_, treatment)| **treatment != MethodConfig::Awq(first)) {
         let why = format!("{component} is in a layer with AWQ under other settings or another method: AWQ scales the matrices of a layer together");
         return Err(RunError::Recipe { why });
     }
@@ -57,7 +57,7 @@ pub fn layer<K: CalibrationKernels>(
     let (layer, known) = match settings.search {
         Search::Outputs => {
             let inputs = inputs(kernels, original, &shape, hidden).map_err(refuse)?;
-            let layer = awq::compress_layer(kernels, original, LayerEvidence::Inputs(&inputs, &shape), settings).map_err(refuse)?;
+            let layer = awq::compress_layer(kernels, original, LayerCalibration::Inputs(&inputs, &shape), settings).map_err(refuse)?;
             (layer, Known::Inputs(inputs))
         }
         Search::Grams => {
@@ -68,7 +68,7 @@ pub fn layer<K: CalibrationKernels>(
                 feed_forward: gram_of(&known[ModuleInput::FeedForward as usize]),
                 down: gram_of(&known[ModuleInput::Down as usize]),
             };
-            let layer = awq::compress_layer(kernels, original, LayerEvidence::Grams(&grams), settings).map_err(refuse)?;
+            let layer = awq::compress_layer(kernels, original, LayerCalibration::Grams(&grams), settings).map_err(refuse)?;
             (layer, Known::Sums(known.into_iter()))
         }
     };
@@ -103,7 +103,7 @@ enum Known {
 
 impl Known {
     /// Of an input; asked in the order of [`ModuleInput::ALL`], and worked out only then: four Gram matrices at a time are much memory.
-    fn next(&mut self, input: ModuleInput) -> Option<Evidence> {
+    fn next(&mut self, input: ModuleInput) -> Option<CalibrationStats> {
         let statistics = match self {
             Self::Sums(all) => all.next()?,
             Self::Inputs(inputs) => of_inputs(match input {
@@ -113,7 +113,7 @@ impl Known {
                 ModuleInput::Down => &inputs.down,
             }),
         };
-        Some(Evidence::new(statistics))
+        Some(CalibrationStats::new(statistics))
     }
 }
 
@@ -177,7 +177,7 @@ fn reports(
                     ..ComponentReport::untouched(planned, before)
                 },
                 Some(_) => {
-                    let mut treated = Treated::measured(before, after.values.clone(), evidence.as_ref());
+                    let mut treated = CompressedMatrix::measured(before, after.values.clone(), evidence.as_ref());
                     treated.bits = Some(settings.bits.get());
                     ComponentReport {
                         scale,

@@ -3,8 +3,8 @@
 use cruxscope_checkpoint::LayerWeights;
 use cruxscope_checkpoint::packed::Layout;
 use cruxscope_checkpoint::writer::PackedLayer;
-use cruxscope_compress::evidence::Evidence;
-use cruxscope_compress::treatment::{Inputs, Treated};
+use cruxscope_compress::evidence::CalibrationStats;
+use cruxscope_compress::method::{CompressedMatrix, Inputs};
 use cruxscope_model::decoder::Decoder;
 use cruxscope_model::kernels::calibration::CalibrationKernels;
 use cruxscope_model::module::{ModuleInput, projection_index};
@@ -17,7 +17,7 @@ use super::{Basis, awq};
 use crate::RunError;
 
 /// A layer as it will be written, and what is said of it.
-pub struct TreatedLayer {
+pub struct CompressedLayer {
     /// Its weights.
     pub weights: LayerWeights,
     /// Those of its projections that are written packed; `weights` holds what they are read back as.
@@ -42,7 +42,7 @@ pub fn treat<K: CalibrationKernels>(
     streams: &Streams<K>,
     basis: Basis,
     layout: Option<Layout>,
-) -> Result<TreatedLayer, RunError> {
+) -> Result<CompressedLayer, RunError> {
     let (mut weights, treated) = match awq::settings_of(planned)? {
         Some(settings) => awq::layer(decoder, &original, &settings, planned, &streams.original, basis)?,
         None => one_by_one(decoder, original, planned, streams)?,
@@ -60,7 +60,7 @@ pub fn treat<K: CalibrationKernels>(
             packed[index] = Some(arrays);
         }
     }
-    Ok(TreatedLayer {
+    Ok(CompressedLayer {
         weights,
         packed,
         reports: treated.reports,
@@ -90,7 +90,7 @@ fn one_by_one<K: CalibrationKernels>(
         vec![ModuleInput::ALL.to_vec()]
     };
     let mut weights = original.clone();
-    let mut outcomes: [Option<Treated>; 7] = [const { None }; 7];
+    let mut outcomes: [Option<CompressedMatrix>; 7] = [const { None }; 7];
     for stage in stages {
         let asking: Vec<ModuleInput> = stage.iter().copied().filter(|input| inputs_of(*input).is_some()).collect();
         let both = asking.iter().any(|input| inputs_of(*input) == Some(Inputs::Both));
@@ -102,8 +102,12 @@ fn one_by_one<K: CalibrationKernels>(
         }
         .into_iter();
         for input in stage {
-            // Evidence lives no longer than the matrices that read this input: its factors are as large as itself.
-            let mut evidence = if asking.contains(&input) { known.next().map(Evidence::new) } else { None };
+            // CalibrationStats lives no longer than the matrices that read this input: its factors are as large as itself.
+            let mut evidence = if asking.contains(&input) {
+                known.next().map(CalibrationStats::new)
+            } else {
+                None
+            };
             let mut nth = 0;
             for index in ORDER[input as usize].iter().copied() {
                 let Some(treatment) = &planned[index].treatment else { continue };

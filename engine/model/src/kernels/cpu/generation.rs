@@ -8,7 +8,7 @@ use super::held::HeldWeight;
 use super::product::{Operand, multiply};
 use super::{CpuKernels, CpuMatrix, rows, step, step_attention};
 use crate::kernels::generation::{GenerationKernels, Projection};
-use crate::kernels::{Heads, Run};
+use crate::kernels::{Heads, SequenceSpan};
 
 /// Rows of a weight that are turned into float32 at a time for a prompt.
 const READ_ROWS: usize = 512;
@@ -82,7 +82,7 @@ impl GenerationKernels for CpuKernels {
         cache.extend(x, first, count);
     }
 
-    fn attend(&self, heads: Heads, queries: &CpuMatrix, runs: &[(Run, &CpuCache, &CpuCache)]) -> CpuMatrix {
+    fn attend(&self, heads: Heads, queries: &CpuMatrix, runs: &[(SequenceSpan, &CpuCache, &CpuCache)]) -> CpuMatrix {
         let mut output = CpuMatrix::new(queries.rows, queries.columns, vec![0.0; queries.values.len()]);
         if runs.iter().all(|(run, _, _)| run.rows == 1) {
             step_attention::attention(heads, &queries.values, runs, &mut output.values);

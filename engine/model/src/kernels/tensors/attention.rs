@@ -4,16 +4,16 @@ use burn_tensor::activation::softmax;
 use burn_tensor::{Bool, Tensor};
 
 use super::TensorKernels;
-use crate::kernels::{Heads, Run};
+use crate::kernels::{Heads, SequenceSpan};
 
 /// Scores held at once in one tile of attention; 4 bytes each, and a handful of arrays of this size live at a time.
 const SCORES: usize = 8 << 20;
 
 impl TensorKernels {
     /// [`Kernels::attention`](crate::kernels::Kernels::attention).
-    pub(super) fn attended(&self, heads: Heads, queries: &Tensor<2>, keys: &Tensor<2>, values: &Tensor<2>, runs: &[Run]) -> Tensor<2> {
+    pub(super) fn attended(&self, heads: Heads, queries: &Tensor<2>, keys: &Tensor<2>, values: &Tensor<2>, runs: &[SequenceSpan]) -> Tensor<2> {
         let mut parts = Vec::new();
-        for (start, run) in Run::placed(runs) {
+        for (start, run) in SequenceSpan::placed(runs) {
             let tile = Self::tile(heads, run.position + run.rows);
             for first in (0..run.rows).step_by(tile) {
                 let n = tile.min(run.rows - first);
@@ -34,12 +34,12 @@ impl TensorKernels {
         queries: &Tensor<2>,
         keys: &Tensor<2>,
         values: &Tensor<2>,
-        runs: &[Run],
+        runs: &[SequenceSpan],
         output: &Tensor<2>,
         gradient: &Tensor<2>,
     ) -> (Tensor<2>, Tensor<2>, Tensor<2>) {
         let (mut dq, mut dk, mut dv) = (Vec::new(), Vec::new(), Vec::new());
-        for (first, run) in Run::placed(runs) {
+        for (first, run) in SequenceSpan::placed(runs) {
             let own = |x: &Tensor<2>| x.clone().narrow(0, first, run.rows);
             let (q, k, v) = self.run_backward(heads, own(queries), keys, values, run, own(output), own(gradient));
             dq.push(q);
@@ -93,11 +93,11 @@ impl TensorKernels {
         queries: Tensor<2>,
         keys: &Tensor<2>,
         values: &Tensor<2>,
-        run: Run,
+        run: SequenceSpan,
         output: Tensor<2>,
         gradient: Tensor<2>,
     ) -> (Tensor<2>, Tensor<2>, Tensor<2>) {
-        let Run { position, rows } = run;
+        let SequenceSpan { position, rows } = run;
         let tile = Self::tile(heads, position + rows);
         let scale = 1.0 / (heads.width as f64).sqrt();
         let zeros = || Tensor::<3>::zeros([heads.keys, rows, heads.width], &self.device);
