@@ -8,10 +8,10 @@ use cruxscope_checkpoint::Checkpoint;
 use cruxscope_checkpoint::writer::StoredAs;
 use cruxscope_compress::any::AnySettings;
 use cruxscope_compress::awq::{AwqSettings, Search};
+use cruxscope_compress::method::MethodConfig;
 use cruxscope_compress::prune::{AlphaPruningSettings, Pattern, SparseGptSettings, Sparsity};
 use cruxscope_compress::quantize::{Bits, Clipping, ColumnOrder, Compatibility, Damping, GptaqSettings, GptqSettings, Grid, GridSettings, GroupSize};
 use cruxscope_compress::recipe::Recipe;
-use cruxscope_compress::treatment::Treatment;
 use cruxscope_model::device;
 use cruxscope_run::compress::{Basis, CompressSettings, Compression, compress};
 use cruxscope_run::windows::{Calibration, WindowSource};
@@ -66,7 +66,7 @@ fn gptq() -> GptqSettings {
     }
 }
 
-fn settings(out: PathBuf, treatment: &Treatment, tokens: &Path, stored_as: StoredAs) -> CompressSettings {
+fn settings(out: PathBuf, treatment: &MethodConfig, tokens: &Path, stored_as: StoredAs) -> CompressSettings {
     CompressSettings {
         model: cruxscope_needs::root().join("tests/fixtures/tiny/model"),
         out,
@@ -92,11 +92,11 @@ fn a_stopped_compression_goes_on_to_the_same_bytes() {
     let (bits, group) = (Bits::new(3).unwrap(), GroupSize::new(16).unwrap());
     let half = Sparsity::new(0.5).unwrap();
     let treatments = [
-        Treatment::Gptaq(GptaqSettings { gptq: gptq(), alpha: 0.25 }),
-        Treatment::AlphaPruning(AlphaPruningSettings::new(half)),
-        Treatment::SparseGpt(SparseGptSettings::new(Pattern::Unstructured(half))),
-        Treatment::Any(AnySettings::new(bits, group)),
-        Treatment::Awq(AwqSettings::new(bits, group)),
+        MethodConfig::Gptaq(GptaqSettings { gptq: gptq(), alpha: 0.25 }),
+        MethodConfig::AlphaPruning(AlphaPruningSettings::new(half)),
+        MethodConfig::SparseGpt(SparseGptSettings::new(Pattern::Unstructured(half))),
+        MethodConfig::Any(AnySettings::new(bits, group)),
+        MethodConfig::Awq(AwqSettings::new(bits, group)),
     ];
     for treatment in treatments {
         let name = treatment.name().replace(' ', "_");
@@ -130,7 +130,7 @@ fn a_stopped_compression_goes_on_to_the_same_bytes() {
 /// that was stopped there goes on on the processors.
 fn calibrated_on(name: &str) {
     if let Err(why) = device::find(name) {
-        return cruxscope_needs::skip(Need::Device, why);
+        return cruxscope_needs::skip(cruxscope_needs::Need::Device, why);
     }
     let folder = tempfile::tempdir().unwrap();
     let tokens = windows(folder.path());
@@ -141,18 +141,18 @@ fn calibrated_on(name: &str) {
         ..AwqSettings::new(bits, group)
     };
     let treatments = [
-        ("gptq", Treatment::Gptq(gptq())),
-        ("gptaq", Treatment::Gptaq(GptaqSettings { gptq: gptq(), alpha: 0.25 })),
+        ("gptq", MethodConfig::Gptq(gptq())),
+        ("gptaq", MethodConfig::Gptaq(GptaqSettings { gptq: gptq(), alpha: 0.25 })),
         (
             "wanda",
-            Treatment::Wanda {
+            MethodConfig::Wanda {
                 pattern: Pattern::Unstructured(half),
             },
         ),
-        ("sparse", Treatment::SparseGpt(SparseGptSettings::new(Pattern::Unstructured(half)))),
-        ("any", Treatment::Any(AnySettings::new(bits, group))),
-        ("awq", Treatment::Awq(awq(Search::Outputs))),
-        ("awq_grams", Treatment::Awq(awq(Search::Grams))),
+        ("sparse", MethodConfig::SparseGpt(SparseGptSettings::new(Pattern::Unstructured(half)))),
+        ("any", MethodConfig::Any(AnySettings::new(bits, group))),
+        ("awq", MethodConfig::Awq(awq(Search::Outputs))),
+        ("awq_grams", MethodConfig::Awq(awq(Search::Grams))),
     ];
     for (title, treatment) in treatments {
         let on = |device: &str| {
@@ -183,7 +183,7 @@ fn calibrated_on(name: &str) {
         assert!(same as f64 >= 0.98 * all as f64, "{title}: {same} of {all}");
     }
 
-    let treatment = Treatment::Gptq(gptq());
+    let treatment = MethodConfig::Gptq(gptq());
     let settings = settings(folder.path().join("resumed"), &treatment, &tokens, StoredAs::Float32);
     let stopped = Compression::prepare_on(&settings, name).unwrap().run(&mut Layers(1));
     assert!(stopped.unwrap_err().to_string().contains("stopped on request"));

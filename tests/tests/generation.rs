@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use cruxscope_checkpoint::Checkpoint;
-use cruxscope_model::generation::{Finish, Generator, Request, Sampling, TextStream, Unwatched, generate};
+use cruxscope_model::generation::{Finish, Generator, NoSink, Request, Sampling, TextStream, generate};
 use cruxscope_model::kernels::cpu::CpuKernels;
 use cruxscope_needs::{root, smollm2};
 use serde_json::Value;
@@ -36,7 +36,7 @@ fn greedy_tokens_are_those_of_transformers() {
         .collect();
     let generator = Generator::new(checkpoint.clone(), CpuKernels).unwrap();
     println!("weights held as {:?}, {} bytes", generator.held().matrices, generator.held().bytes);
-    let found = generate(&generator, &requests, 5, &mut Unwatched).unwrap();
+    let found = generate(&generator, &requests, 5, &mut NoSink).unwrap();
     assert_eq!(found.len(), 5);
     for ((found, request), case) in found.iter().zip(&requests).zip(cases) {
         let wanted = ids(&case["tokens"]);
@@ -58,7 +58,7 @@ fn greedy_tokens_are_those_of_transformers() {
     // The end of a turn, which the model's metadata names, ends the first of them.
     let stop = checkpoint.stop_tokens().unwrap();
     assert_eq!(stop, BTreeSet::from([2]));
-    let ended = generate(&generator, &[Request { stop, ..requests[0].clone() }], 1, &mut Unwatched).unwrap();
+    let ended = generate(&generator, &[Request { stop, ..requests[0].clone() }], 1, &mut NoSink).unwrap();
     let first = found[0].tokens.iter().position(|token| *token == 2).unwrap();
     assert_eq!((ended[0].finish, ended[0].tokens.as_slice()), (Finish::Stop(2), &found[0].tokens[..first]));
 }

@@ -2,16 +2,16 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests, outside their functions
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+mod interpretation_support;
+
 use std::sync::Arc;
 
 use cruxscope_checkpoint::Checkpoint;
 use cruxscope_interpret::Layout;
+use cruxscope_interpret::activations::ActivationStorage;
 use cruxscope_interpret::attribution::{Steering, contribution};
-use cruxscope_interpret::kept::Keep;
 use cruxscope_interpret::part::InstancePart;
-use cruxscope_interpret::pass::{self, Work};
+use cruxscope_interpret::pass::{self, Instance};
 use cruxscope_interpret::segment::Segment;
 use cruxscope_model::block;
 use cruxscope_model::decoder::{Decoder, Residence};
@@ -19,157 +19,10 @@ use cruxscope_model::device::{self, ChosenDevice};
 use cruxscope_model::kernels::Kernels;
 use cruxscope_model::kernels::cpu::CpuKernels;
 use cruxscope_model::kernels::reference::ReferenceKernels;
-use cruxscope_needs::{Need, fixtures, skip, smollm2};
+use cruxscope_needs::{Need, skip, smollm2};
 use cruxscope_study::{Behaviour, Component, Contributions, Definition, Module, Ranks};
 use cruxscope_tests::relative_difference;
-use safetensors::SafeTensors;
-use serde_json::Value;
-
-/// Largest differences allowed (fixtures' README).
-struct Gates {
-    logits: f64,
-    gradient: f64,
-    key_gradient: f64,
-    steering: f64,
-    dots: f64,
-    relative_importance: f64,
-}
-
-const FLOAT32: Gates = Gates {
-    logits: 2e-4,
-    gradient: 5e-5,
-    key_gradient: 1e-4,
-    steering: 1e-5,
-    dots: 1e-3,
-    relative_importance: 5e-5,
-};
-/// What an accelerator's float32 is held to, software drivers included: relative importance within 1e-3.
-const ACCELERATOR: Gates = Gates {
-    logits: 5e-3,
-    gradient: 5e-3,
-    key_gradient: 5e-3,
-    steering: 2e-3,
-    dots: 1e-2,
-    relative_importance: 1e-3,
-};
-/// float64 arithmetic over fixtures stored as float32, its tables and inputs rounded to float32.
-const FLOAT64: Gates = Gates {
-    logits: 2e-5,
-    gradient: 1e-5,
-    key_gradient: 2e-5,
-    steering: 2e-6,
-    dots: 1e-4,
-    relative_importance: 5e-6,
-};
-
-struct Case {
-    folder: PathBuf,
-    name: String,
-    expected: Value,
-    arrays: Vec<u8>,
-    works: Vec<Work>,
-}
-
-impl Case {
-    fn read(folder: &Path) -> Self {
-        let expected: Value = serde_json::from_slice(&std::fs::read(folder.join("expected.json")).unwrap()).unwrap();
-        let arrays = std::fs::read(folder.join("expected.safetensors")).unwrap();
-        let number = |value: &Value| value.as_u64().unwrap() as usize;
-        let mut works = Vec::new();
-        for instance in expected["instances"].as_array().unwrap() {
-            let ids = instance["ids"].as_array().unwrap().iter().map(|id| number(id) as u32).collect();
-            let segments = instance["segments"].as_array().unwrap().iter().filter_map(|segment| {
-                let behaviour: Behaviour = segment["label"].as_str()?.parse().ok()?;
-                Some(Segment {
-                    behaviour,
-                    start: number(&segment["start"]),
-                    last: number(&segment["last"]),
-                })
-            });
-            works.push(Work {
-                id: instance["id"].as_str().unwrap().into(),
-                ids,
-                segments: segments.collect(),
-            });
-        }
-        let name = folder.file_name().unwrap().to_string_lossy().into_owned();
-        Self {
-            folder: folder.into(),
-            name,
-            expected,
-            arrays,
-            works,
-        }
-    }
-
-    fn array(&self, name: &str) -> Option<Vec<f64>> {
-        let arrays = SafeTensors::deserialize(&self.arrays).unwrap();
-        let view = arrays.tensor(name).ok()?;
-        assert_eq!(view.dtype(), safetensors::Dtype::F32, "{name}");
-        Some(
-            view.data()
-                .as_chunks::<4>()
-                .0
-                .iter()
-                .map(|chunk| f64::from(f32::from_le_bytes(*chunk)))
-                .collect(),
-        )
-    }
-
-    fn layers(&self) -> usize {
-        let modules = self.expected["definitions"]["paper"]["I"]
-            .as_object()
-            .unwrap()
-            .values()
-            .next()
-            .unwrap()
-            .as_object()
-            .unwrap()
-            .len();
-        modules / Module::ALL.len()
-    }
-}
-
-fn cases(with_model: bool) -> Vec<Case> {
-    let Some(folder) = fixtures() else { return Vec::new() };
-    let mut folders: Vec<PathBuf> = std::fs::read_dir(folder.join("interpret"))
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
-    folders.sort();
-    folders
-        .into_iter()
-        .filter(|folder| folder.join("expected.json").is_file() && folder.join("config.json").is_file() == with_model)
-        .map(|folder| Case::read(&folder))
-        .collect()
-}
-
-fn module_name(component: Component) -> String {
-    format!("layer_{}_{}", component.layer.0, component.module.projection())
-}
-
-/// Keeps the largest of each kind of difference, for printing, and complains at the end.
-#[derive(Default)]
-struct Differences(BTreeMap<String, (f64, f64, String)>);
-
-impl Differences {
-    fn note(&mut self, kind: &str, gate: f64, found: f64, place: impl FnOnce() -> String) {
-        let worst = self.0.entry(kind.into()).or_insert((0.0, gate, String::new()));
-        // A comparison with NaN is false, so NaN must be caught by name.
-        if found.is_nan() || found > worst.0 {
-            *worst = (if found.is_nan() { f64::INFINITY } else { found }, gate, place());
-        }
-    }
-
-    fn finish(self, title: &str) {
-        for (kind, (found, gate, place)) in &self.0 {
-            println!("{title}: {kind:<28} largest difference {found:.2e} (gate {gate:.0e}) {place}");
-        }
-        for (kind, (found, gate, place)) in &self.0 {
-            assert!(found <= gate, "{title}: {kind} differs by {found:.2e} at {place}, more than {gate:.0e}");
-        }
-    }
-}
+use interpretation_support::{ACCELERATOR, Case, Differences, FLOAT32, FLOAT64, Gates, cases, module_name};
 
 fn check<K: Kernels>(case: &Case, checkpoint: &Arc<Checkpoint>, kernels: K, gates: &Gates, residence: Residence) {
     let title = format!("{} on {}", case.name, kernels.describe());
@@ -177,9 +30,9 @@ fn check<K: Kernels>(case: &Case, checkpoint: &Arc<Checkpoint>, kernels: K, gate
     let layout = Layout::of(decoder.config());
     let mut differences = Differences::default();
 
-    for work in &case.works {
-        if let Some(expected) = case.array(&format!("logits/{}", work.id)) {
-            let hidden = block::run(&decoder, &work.ids).unwrap();
+    for instance in &case.instances {
+        if let Some(expected) = case.array(&format!("logits/{}", instance.id)) {
+            let hidden = block::run(&decoder, &instance.ids).unwrap();
             let parts = block::logits(&decoder, &hidden).unwrap();
             assert_eq!(parts.len(), 1, "a tiny vocabulary is one part");
             let found = decoder.kernels().download(&parts[0]).unwrap();
@@ -189,13 +42,13 @@ fn check<K: Kernels>(case: &Case, checkpoint: &Arc<Checkpoint>, kernels: K, gate
                 .zip(&expected)
                 .map(|(found, expected)| (f64::from(*found) - expected).abs())
                 .fold(0.0, f64::max);
-            differences.note("logits", gates.logits, worst, || work.id.clone());
+            differences.note("logits", gates.logits, worst, || instance.id.clone());
         }
     }
 
     for definition in [Definition::Paper, Definition::Released] {
         let expected = &case.expected["definitions"][definition.name()];
-        let mut parts: Vec<InstancePart> = pass::interpret(&decoder, &case.works, definition, &mut |_| true).unwrap();
+        let mut parts: Vec<InstancePart> = pass::interpret(&decoder, &case.instances, definition, &mut |_| true).unwrap();
         parts.sort_by(|a, b| a.id.cmp(&b.id));
         let mut steering = Steering::new(layout.clone(), definition);
         parts.iter().for_each(|part| steering.add(part).unwrap());
@@ -223,33 +76,34 @@ fn check<K: Kernels>(case: &Case, checkpoint: &Arc<Checkpoint>, kernels: K, gate
 
         // Segments stand in the file by instance, then behaviour, then annotation.
         let mut order = Vec::new();
-        for work in &case.works {
+        for instance in &case.instances {
             for behaviour in Behaviour::ALL {
                 order.extend(
-                    work.segments
+                    instance
+                        .segments
                         .iter()
                         .enumerate()
                         .filter(|(_, segment)| segment.behaviour == behaviour)
-                        .map(|(index, _)| (work, index)),
+                        .map(|(index, _)| (instance, index)),
                 );
             }
         }
         let segments = expected["segments"].as_array().unwrap();
         assert_eq!(segments.len(), order.len());
-        for (k, ((work, index), segment)) in order.iter().zip(segments).enumerate() {
-            let part = parts.iter().find(|part| part.id == work.id).unwrap();
-            let behaviour = work.segments[*index].behaviour;
+        for (k, ((instance, index), segment)) in order.iter().zip(segments).enumerate() {
+            let part = parts.iter().find(|part| part.id == instance.id).unwrap();
+            let behaviour = instance.segments[*index].behaviour;
             assert_eq!(segment["behaviour"].as_str().unwrap(), behaviour.name());
-            let span = work.segments[*index].span(definition).unwrap();
+            let span = instance.segments[*index].span(definition).unwrap();
             let number = |name: &str| segment[name].as_u64().unwrap() as usize;
             assert_eq!(
                 (span.rows, span.targets),
                 (number("r0")..number("r1"), number("t0")..number("t1")),
                 "{} segment {index}",
-                work.id
+                instance.id
             );
             let loss = segment["loss"].as_f64().unwrap();
-            differences.note("loss", 1e-4, (part.losses[*index] - loss).abs(), || format!("{} segment {index}", work.id));
+            differences.note("loss", 1e-4, (part.losses[*index] - loss).abs(), || format!("{} segment {index}", instance.id));
 
             // Gradients of single segments: under `released` they are what a part holds; under `paper` the segment is run alone.
             let alone;
@@ -259,9 +113,9 @@ fn check<K: Kernels>(case: &Case, checkpoint: &Arc<Checkpoint>, kernels: K, gate
                 if case.array(&format!("g/paper/{k}/layer_0_q_proj")).is_none() {
                     continue;
                 }
-                let single = Work {
-                    segments: vec![work.segments[*index]],
-                    ..(*work).clone()
+                let single = Instance {
+                    segments: vec![instance.segments[*index]],
+                    ..(*instance).clone()
                 };
                 alone = pass::interpret(&decoder, &[single], definition, &mut |_| true).unwrap().remove(0);
                 &alone.gradients[0].values
@@ -355,9 +209,9 @@ fn what_is_kept_elsewhere_gives_the_same_parts() {
         let mut first = None;
         for residence in [Residence::Resident, Residence::Streamed] {
             let decoder = Decoder::new(checkpoint.clone(), kernels.clone(), residence).unwrap();
-            for keep in [Keep::Device, Keep::Memory, Keep::Disk(folder.path().into())] {
-                let parts = pass::interpret_keeping(&decoder, &case.works, Definition::Paper, &keep, &mut |_: usize| true).unwrap();
-                assert_eq!(parts, *first.get_or_insert(parts.clone()), "{} with {keep:?}, {residence:?}", case.name);
+            for storage in [ActivationStorage::Device, ActivationStorage::Memory, ActivationStorage::Disk] {
+                let parts = pass::interpret_keeping(&decoder, &case.instances, Definition::Paper, storage, folder.path(), &mut |_: usize| true).unwrap();
+                assert_eq!(parts, *first.get_or_insert(parts.clone()), "{} with {storage:?}, {residence:?}", case.name);
             }
         }
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
@@ -381,13 +235,13 @@ fn real_fixtures_on_the_cpu() {
 }
 
 /// Relative importance of some works under the paper's definition.
-fn relative_importance<K: Kernels>(checkpoint: &Arc<Checkpoint>, kernels: K, works: &[Work]) -> [Vec<f64>; 4] {
+fn relative_importance<K: Kernels>(checkpoint: &Arc<Checkpoint>, kernels: K, instances: &[Instance]) -> [Vec<f64>; 4] {
     let decoder = Decoder::new(checkpoint.clone(), kernels, Residence::Resident).unwrap();
     let layout = Layout::of(decoder.config());
     let mut steering = Steering::new(layout.clone(), Definition::Paper);
-    let parts: Vec<InstancePart> = works
+    let parts: Vec<InstancePart> = instances
         .iter()
-        .flat_map(|work| pass::interpret(&decoder, std::slice::from_ref(work), Definition::Paper, &mut |_: usize| true).unwrap())
+        .flat_map(|instance| pass::interpret(&decoder, std::slice::from_ref(instance), Definition::Paper, &mut |_: usize| true).unwrap())
         .collect();
     parts.iter().for_each(|part| steering.add(part).unwrap());
     let steering = steering.finish();
@@ -399,24 +253,26 @@ fn relative_importance<K: Kernels>(checkpoint: &Arc<Checkpoint>, kernels: K, wor
 }
 
 /// Short windows of real traces that together hold every behaviour: the shortest segment of each, with the tokens just before it.
-fn short_windows(works: &[Work]) -> Vec<Work> {
+fn short_windows(instances: &[Instance]) -> Vec<Instance> {
     const BEFORE: usize = 24;
-    let mut windows: Vec<Work> = Vec::new();
+    let mut windows: Vec<Instance> = Vec::new();
     for behaviour in Behaviour::ALL {
-        let holds = |window: &Work| window.segments.iter().any(|segment| segment.behaviour == behaviour);
+        let holds = |window: &Instance| window.segments.iter().any(|segment| segment.behaviour == behaviour);
         if windows.iter().any(holds) {
             continue;
         }
-        let all = works.iter().flat_map(|work| work.segments.iter().map(move |segment| (work, segment)));
-        let (work, shortest) = all
+        let all = instances
+            .iter()
+            .flat_map(|instance| instance.segments.iter().map(move |segment| (instance, segment)));
+        let (instance, shortest) = all
             .filter(|(_, segment)| segment.behaviour == behaviour)
             .min_by_key(|(_, segment)| segment.last - segment.start)
             .unwrap();
         let (first, end) = (shortest.start.saturating_sub(BEFORE), shortest.last + 1);
-        let inside = work.segments.iter().filter(|segment| segment.start >= first && segment.last < end);
-        windows.push(Work {
-            id: format!("{} {behaviour}", work.id),
-            ids: work.ids[first..end].to_vec(),
+        let inside = instance.segments.iter().filter(|segment| segment.start >= first && segment.last < end);
+        windows.push(Instance {
+            id: format!("{} {behaviour}", instance.id),
+            ids: instance.ids[first..end].to_vec(),
             segments: inside
                 .map(|segment| Segment {
                     start: segment.start - first,
@@ -440,9 +296,9 @@ fn real_top_ten_on(name: &str) {
     let Some(model) = smollm2() else { return };
     let checkpoint = Arc::new(Checkpoint::open(&model).unwrap());
     for case in cases(false) {
-        let works = short_windows(&case.works);
-        let expected = relative_importance(&checkpoint, CpuKernels, &works);
-        let found = relative_importance(&checkpoint, kernels.clone(), &works);
+        let instances = short_windows(&case.instances);
+        let expected = relative_importance(&checkpoint, CpuKernels, &instances);
+        let found = relative_importance(&checkpoint, kernels.clone(), &instances);
         let mut differences = Differences::default();
         for behaviour in Behaviour::ALL {
             let (expected, found) = (&expected[behaviour.index()], &found[behaviour.index()]);
@@ -454,8 +310,8 @@ fn real_top_ten_on(name: &str) {
             let top = |values: &[f64]| Ranks::of(values).order()[..10].to_vec();
             assert_eq!(top(found), top(expected), "{} on {name}: top ten of {behaviour}", case.name);
         }
-        let tokens: usize = works.iter().map(|work| work.ids.len()).sum();
-        differences.finish(&format!("{} on {name}, {} windows of {tokens} tokens", case.name, works.len()));
+        let tokens: usize = instances.iter().map(|instance| instance.ids.len()).sum();
+        differences.finish(&format!("{} on {name}, {} windows of {tokens} tokens", case.name, instances.len()));
     }
 }
 

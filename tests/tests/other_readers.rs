@@ -10,9 +10,9 @@ use cruxscope_checkpoint::Checkpoint;
 use cruxscope_checkpoint::packed::{Layout, ZeroFormat};
 use cruxscope_checkpoint::writer::StoredAs;
 use cruxscope_compress::awq::AwqSettings;
+use cruxscope_compress::method::MethodConfig;
 use cruxscope_compress::quantize::{Bits, Clipping, ColumnOrder, Compatibility, Damping, GptqSettings, Grid, GridSettings, GroupSize};
 use cruxscope_compress::recipe::Recipe;
-use cruxscope_compress::treatment::Treatment;
 use cruxscope_model::block;
 use cruxscope_model::decoder::{Decoder, Residence};
 use cruxscope_model::kernels::cpu::CpuKernels;
@@ -57,7 +57,7 @@ fn arrays(path: &Path, mut each: impl FnMut(&str, &[usize], &[f32])) {
     }
 }
 
-fn settings(folder: &Path, name: &str, treatment: Treatment, protect: Option<&str>) -> CompressSettings {
+fn settings(folder: &Path, name: &str, treatment: MethodConfig, protect: Option<&str>) -> CompressSettings {
     let tokens = folder.join("calibration.safetensors");
     let ids: Vec<u8> = (0..4 * 48i32).flat_map(|i| (i * 37 % 500).to_le_bytes()).collect();
     let view = TensorView::new(Dtype::I32, vec![4, 48], &ids).unwrap();
@@ -85,8 +85,8 @@ fn group() -> GroupSize {
     GroupSize::new(16).unwrap()
 }
 
-fn rtn(number: u8) -> Treatment {
-    Treatment::Rtn(grid(number, Grid::AwqAsym))
+fn rtn(number: u8) -> MethodConfig {
+    MethodConfig::Rtn(grid(number, Grid::AwqAsym))
 }
 
 fn grid(number: u8, grid: Grid) -> GridSettings {
@@ -98,8 +98,8 @@ fn grid(number: u8, grid: Grid) -> GridSettings {
     }
 }
 
-fn gptq(number: u8, order: ColumnOrder) -> Treatment {
-    Treatment::Gptq(GptqSettings {
+fn gptq(number: u8, order: ColumnOrder) -> MethodConfig {
+    MethodConfig::Gptq(GptqSettings {
         grid: grid(number, Grid::GptqAsym),
         order,
         static_groups: false,
@@ -117,7 +117,7 @@ fn transformers_reads_the_same_model() {
         ..settings(
             folder.path(),
             basis.name(),
-            Treatment::Awq(AwqSettings::new(bits(3), group())),
+            MethodConfig::Awq(AwqSettings::new(bits(3), group())),
             Some("final-mlp"),
         )
     };
@@ -146,8 +146,8 @@ fn transformers_reads_the_same_model() {
 #[test]
 fn packed_files_unpack_to_the_same_weights_in_python() {
     let folder = tempfile::tempdir().unwrap();
-    let awq = Treatment::Awq(AwqSettings::new(bits(4), group()));
-    let jobs: [(&str, Treatment, Layout, Option<&str>); 6] = [
+    let awq = MethodConfig::Awq(AwqSettings::new(bits(4), group()));
+    let jobs: [(&str, MethodConfig, Layout, Option<&str>); 6] = [
         ("awq_by_awq", awq, Layout::Awq, Some("final-mlp")),
         ("awq_by_rtn", rtn(4), Layout::Awq, None),
         ("gptq_v1", gptq(4, ColumnOrder::GroupAware), Layout::Gptq(ZeroFormat::V1), Some("layers:2")),
@@ -187,14 +187,14 @@ fn packed_files_unpack_to_the_same_weights_in_python() {
 #[test]
 fn what_no_engine_loads_is_refused_before_it_runs() {
     let folder = tempfile::tempdir().unwrap();
-    let refused = |name: &str, treatment: Treatment, layout: Layout, basis: Basis, protect: Option<&str>, part: &str| {
+    let refused = |name: &str, treatment: MethodConfig, layout: Layout, basis: Basis, protect: Option<&str>, part: &str| {
         let settings = CompressSettings {
             packed: Some(layout),
             basis,
             ..settings(folder.path(), name, treatment, protect)
         };
         let error = compress(&settings, &mut Silent).unwrap_err();
-        assert!(error.is_users_mistake() && error.to_string().contains(part), "{error}");
+        assert!(error.is_user_error() && error.to_string().contains(part), "{error}");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "only the calibration tokens are there");
     };
     let (awq, gptq_layout) = (Layout::Awq, Layout::Gptq(ZeroFormat::V1));
@@ -204,10 +204,10 @@ fn what_no_engine_loads_is_refused_before_it_runs() {
     refused("d", rtn(3), gptq_layout, Basis::Folded, None, "does not fill words of 32");
     refused("e", rtn(5), gptq_layout, Basis::Folded, None, "2, 3, 4 or 8 bits, not 5");
     refused("f", gptq(4, ColumnOrder::Activation), awq, Basis::Folded, None, "activation order");
-    let scaled = Treatment::Awq(AwqSettings::new(bits(4), group()));
+    let scaled = MethodConfig::Awq(AwqSettings::new(bits(4), group()));
     refused("g", scaled, awq, Basis::Original, None, "--basis folded");
     let half = cruxscope_compress::prune::Sparsity::new(0.5).unwrap();
-    let pruned = Treatment::Magnitude {
+    let pruned = MethodConfig::Magnitude {
         pattern: cruxscope_compress::prune::Pattern::Unstructured(half),
     };
     refused("h", pruned, gptq_layout, Basis::Folded, None, "no integer codes");

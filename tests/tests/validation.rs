@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use cruxscope_checkpoint::Checkpoint;
 use cruxscope_checkpoint::writer::StoredAs;
+use cruxscope_compress::method::MethodConfig;
 use cruxscope_compress::quantize::{Bits, Clipping, Grid, GridSettings, GroupSize};
 use cruxscope_compress::recipe::Recipe;
-use cruxscope_compress::treatment::Treatment;
 use cruxscope_model::block;
 use cruxscope_model::decoder::{Decoder, Residence};
 use cruxscope_model::kernels::Kernels as _;
@@ -44,7 +44,7 @@ fn settings(study: PathBuf) -> ValidateSettings {
     ValidateSettings {
         study,
         model: tiny.join("model"),
-        treatment: Treatment::Rtn(GridSettings {
+        treatment: MethodConfig::Rtn(GridSettings {
             grid: Grid::AwqAsym,
             bits: Bits::new(3).unwrap(),
             group_size: GroupSize::new(16).unwrap(),

@@ -18,7 +18,7 @@ pub enum Failure {
 
 impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
-        if error.is_users_mistake() {
+        if error.is_user_error() {
             Self::Mistake(error.into())
         } else {
             Self::Failed(error.into())

@@ -12,8 +12,8 @@ use cruxscope_model::generation::Sampling;
 use cruxscope_model::kernels::generation::GenerationKernels;
 use cruxscope_model::{device, with_kernels};
 use cruxscope_run::RunError;
-use cruxscope_run::generate::{GenerateSettings, Listener, Output, PlannedGeneration, Speed, load};
-use cruxscope_run::machine::bytes_in_words;
+use cruxscope_run::generate::{GenerateSettings, Output, PlannedGeneration, Speed, TextSink, load};
+use cruxscope_run::machine::format_bytes;
 use serde_json::json;
 
 use crate::failure::Failure;
@@ -138,7 +138,7 @@ fn generate<K: GenerationKernels>(
         "{}: weights held as {}, {}",
         checkpoint.name(),
         forms.join(" and "),
-        bytes_in_words(held.bytes as u64)
+        format_bytes(held.bytes as u64)
     );
     Ok(planned.run(&generator, talk)?)
 }
@@ -174,7 +174,7 @@ struct Talk {
     last_line: Instant,
 }
 
-impl Listener for Talk {
+impl TextSink for Talk {
     fn text(&mut self, _: usize, piece: &str) {
         if self.streamed {
             let mut stdout = std::io::stdout();

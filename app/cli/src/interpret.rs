@@ -6,7 +6,7 @@ use clap::Args;
 use cruxscope_model::device;
 use cruxscope_run::RunError;
 use cruxscope_run::interpret::PlannedRun;
-use cruxscope_run::machine::{bytes_in_words, duration_in_words, peak_memory};
+use cruxscope_run::machine::{format_bytes, format_duration, peak_memory};
 use cruxscope_study::{Behaviour, Definition};
 use cruxscope_window::open_window_to_run;
 use cruxscope_window::runs::{Form, Task};
@@ -78,7 +78,7 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
     if outcome.was_complete {
         eprintln!("the study was complete already");
     } else if let Some(peak) = peak_memory() {
-        eprintln!("peak memory {}, planned {}", bytes_in_words(peak), bytes_in_words(planned_memory));
+        eprintln!("peak memory {}, planned {}", format_bytes(peak), format_bytes(planned_memory));
     }
     eprintln!(
         "study saved in {}; `cruxscope view {}` opens it",
@@ -101,7 +101,7 @@ pub fn print_plan(planned: &PlannedRun) {
         .iter()
         .map(|behaviour| {
             let count = instances
-                .works
+                .items
                 .iter()
                 .flat_map(|work| &work.segments)
                 .filter(|segment| segment.behaviour == *behaviour)
@@ -122,13 +122,13 @@ pub fn print_plan(planned: &PlannedRun) {
     }
     let memory = plan.memory();
     if memory.device > 0 {
-        eprintln!("memory        about {} of the device's own", bytes_in_words(memory.device));
+        eprintln!("memory        about {} of the device's own", format_bytes(memory.device));
     }
     eprintln!(
         "memory        about {} of the machine's; {} on the disk until the study is put together",
-        bytes_in_words(memory.machine),
-        bytes_in_words(plan.disk)
+        format_bytes(memory.machine),
+        format_bytes(plan.disk)
     );
-    let time = plan.time.map_or_else(|| "unknown".to_owned(), duration_in_words);
+    let time = plan.time.map_or_else(|| "unknown".to_owned(), format_duration);
     eprintln!("work          {:.2} TFLOP, about {time}", plan.operations / 1e12);
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use cruxscope_run::machine::{bytes_in_words, duration_in_words};
+use cruxscope_run::machine::{format_bytes, format_duration};
 use cruxscope_run::{Event, Observer};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -61,7 +61,7 @@ impl Progress {
 
 /// Rate, time left and what it is at: `180 tokens/s, 3 min left, FOLIO/21`.
 pub fn rate_line(tokens_per_second: f64, left: Option<Duration>, name: &str) -> String {
-    let left = left.map_or_else(String::new, |left| format!(", {} left", duration_in_words(left)));
+    let left = left.map_or_else(String::new, |left| format!(", {} left", format_duration(left)));
     format!("{tokens_per_second:.0} tokens/s{left}, {name}")
 }
 
@@ -99,7 +99,7 @@ fn on_interrupt(heard: impl FnMut() + Send + 'static) -> Result<(), ctrlc::Error
 impl Observer for Progress {
     fn event(&mut self, event: Event) {
         match event {
-            Event::Digesting { file, bytes } if bytes > 1 << 30 => self.say(&format!("reading {file} ({}) for its digest", bytes_in_words(bytes))),
+            Event::Digesting { file, bytes } if bytes > 1 << 30 => self.say(&format!("reading {file} ({}) for its digest", format_bytes(bytes))),
             Event::Digesting { .. } => {}
             Event::Preparing { what, share } => {
                 self.bar.set_position((share * STEPS as f64) as u64);
@@ -123,7 +123,7 @@ impl Observer for Progress {
             Event::Note { text } => self.say(&text),
             Event::Finished { done, of } if !self.in_terminal => eprintln!("{done} of {of} instances done"),
             Event::Finished { .. } => {}
-            Event::Combining => self.bar.set_message("putting the study together"),
+            Event::Merging => self.bar.set_message("putting the study together"),
         }
     }
 

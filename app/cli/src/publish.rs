@@ -44,7 +44,7 @@ pub struct Arguments {
 
 impl From<SiteError> for Failure {
     fn from(error: SiteError) -> Self {
-        if error.is_users_mistake() {
+        if error.is_user_error() {
             Self::Mistake(error.into())
         } else {
             Self::Failed(error.into())

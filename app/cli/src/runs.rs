@@ -8,7 +8,7 @@ use cruxscope_model::decoder::Residence;
 use cruxscope_run::compress::{Basis, CompressSettings, Compression};
 use cruxscope_run::instances::TraceSettings;
 use cruxscope_run::interpret::{InterpretSettings, PlannedRun};
-use cruxscope_run::machine::{bytes_in_words, duration_in_words};
+use cruxscope_run::machine::{format_bytes, format_duration};
 use cruxscope_run::placement::WeightsChoice;
 use cruxscope_run::windows::{Calibration, WindowSource};
 use cruxscope_run::{Event, Observer, RunError};
@@ -87,7 +87,7 @@ fn interpretation_facts(planned: &PlannedRun) -> Facts {
         fact("Device", planned.device()),
         fact("Instances", format!("{}, {} tokens", plan.instances, plan.tokens)),
         fact("Segments", format!("{}, {} dropped", plan.segments, plan.dropped)),
-        fact("Memory", format!("about {}", bytes_in_words(plan.memory().machine))),
+        fact("Memory", format!("about {}", format_bytes(plan.memory().machine))),
         fact("Work", format!("{:.2} TFLOP", plan.operations / 1e12)),
     ];
     let weights = match plan.placement.weights {
@@ -96,10 +96,10 @@ fn interpretation_facts(planned: &PlannedRun) -> Facts {
     };
     facts.insert(5, fact("Weights", weights.to_owned()));
     if plan.memory().device > 0 {
-        facts.insert(5, fact("Device memory", format!("about {}", bytes_in_words(plan.memory().device))));
+        facts.insert(5, fact("Device memory", format!("about {}", format_bytes(plan.memory().device))));
     }
     if let Some(time) = plan.time {
-        facts.push(fact("Time", format!("about {}", duration_in_words(time))));
+        facts.push(fact("Time", format!("about {}", format_duration(time))));
     }
     facts
 }
@@ -108,17 +108,17 @@ fn compression_facts(prepared: &Compression) -> Facts {
     let plan = prepared.plan();
     let mut facts = vec![
         fact("Components", format!("{} of {}", plan.treated, plan.components)),
-        fact("Memory", format!("about {}", bytes_in_words(plan.memory))),
-        fact("Disk", bytes_in_words(plan.disk)),
+        fact("Memory", format!("about {}", format_bytes(plan.memory))),
+        fact("Disk", format_bytes(plan.disk)),
     ];
     if plan.device_memory > 0 {
-        facts.push(fact("Device memory", format!("about {}", bytes_in_words(plan.device_memory))));
+        facts.push(fact("Device memory", format!("about {}", format_bytes(plan.device_memory))));
     }
     if plan.windows > 0 {
         facts.push(fact("Calibration", format!("{} windows, {} tokens", plan.windows, plan.tokens)));
     }
     if let Some(time) = plan.time {
-        facts.push(fact("Time", format!("about {}", duration_in_words(time))));
+        facts.push(fact("Time", format!("about {}", format_duration(time))));
     }
     facts
 }
@@ -244,7 +244,7 @@ impl Observer for Forward<'_> {
             } => (share, rate_line(tokens_per_second, left, &self.name)),
             Event::Note { text } => (0.0, text),
             Event::Finished { .. } => return,
-            Event::Combining => (1.0, "saving the study".to_owned()),
+            Event::Merging => (1.0, "saving the study".to_owned()),
         };
         self.observer.report(Status { share, text });
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 use cruxscope_miniature::{Corpus, Report, Training};
-use cruxscope_run::machine::duration_in_words;
+use cruxscope_run::machine::format_duration;
 
 use crate::failure::Failure;
 use crate::output::print_text;
@@ -75,7 +75,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
                         step.step,
                         training.steps,
                         step.loss,
-                        duration_in_words(left)
+                        format_duration(left)
                     );
                 }
             }

@@ -247,7 +247,7 @@ fn table(figures: &Figures, validation: &Validation) -> Table {
 #[cfg(test)]
 mod tests {
     use cruxscope_study::test_data as samples;
-    use cruxscope_study::{Damage, FileDigest};
+    use cruxscope_study::{Degradation, FileDigest};
 
     use super::*;
     use crate::importance::assert_tidy;
@@ -261,7 +261,7 @@ mod tests {
             predictions: 1022,
             perplexity: 6.3,
             components: Component::all(layers)
-                .map(|component| Damage {
+                .map(|component| Degradation {
                     component: component.to_string(),
                     divergence: ((component.index() * 7919) % 101) as f64 / 1e4 - 0.000_1,
                     perplexity: 6.4,

@@ -34,8 +34,8 @@ impl BackgroundJob for Stability {
             ..Bootstrap::default()
         };
         match Behaviour::ALL.get(step) {
-            Some(behaviour) => self.behaviours[behaviour.index()] = bootstrap.stability(&study.contributions, layers, *behaviour)?,
-            None => self.mean = bootstrap.stability_of_mean(&study.contributions, layers)?,
+            Some(behaviour) => self.behaviours[behaviour.index()] = study.contributions.stability(layers, *behaviour, &bootstrap)?,
+            None => self.mean = study.contributions.stability_of_mean(layers, &bootstrap)?,
         }
         Ok(())
     }

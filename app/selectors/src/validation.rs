@@ -127,14 +127,14 @@ pub fn overlap(points: &[Point], figures: &Figures, basis: Basis) -> (usize, usi
 #[cfg(test)]
 mod tests {
     use cruxscope_study::test_data as samples;
-    use cruxscope_study::{Damage, FileDigest};
+    use cruxscope_study::{Degradation, FileDigest};
 
     use super::*;
 
     #[test]
     fn damage_that_follows_importance_correlates_with_it() {
         let figures = Figures::of(&samples::study(6));
-        let damage = |component: Component| Damage {
+        let damage = |component: Component| Degradation {
             component: component.to_string(),
             divergence: figures.relative_of(Basis::Mean, component).powi(2),
             perplexity: 5.0,

@@ -69,7 +69,7 @@ pub enum SiteError {
 
 impl SiteError {
     /// Whether the input or the command is wrong, rather than the machine.
-    pub fn is_users_mistake(&self) -> bool {
+    pub fn is_user_error(&self) -> bool {
         match self {
             Self::Study { source, .. } => !matches!(source, StudyError::Io { .. }),
             Self::Foreign { .. } | Self::Nameless { .. } | Self::NoProgram { .. } => true,

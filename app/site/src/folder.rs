@@ -229,6 +229,8 @@ fn read(path: &Path) -> Result<Vec<u8>, SiteError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::content::Preview;
+    use crate::studies::{PublishedFigure, Studies};
     use crate::testing::study;
 
     /// Puts a program that is none.

@@ -342,7 +342,7 @@ mod tests {
         cruxscope_study::folder::save(&study("A title"), &source).unwrap();
         fs::write(source.join("importance.safetensors"), b"nonsense").unwrap();
         let error = Studies::load(std::slice::from_ref(&source)).err().unwrap();
-        assert!(error.is_users_mistake());
+        assert!(error.is_user_error());
         let error = error.to_string();
         assert!(error.contains("damaged") && error.contains("importance.safetensors"), "{error}");
     }

@@ -78,8 +78,9 @@ fn behaviours(published: &PublishedStudy) -> Result<String, SiteError> {
         match Ranks::of(&relative).order().first().filter(|_| study.importance.has(behaviour)) {
             Some(highest) => {
                 let _ = write!(html, "<td class=\"words\">{highest}</td><td>{} %</td>", percent(relative[highest.index()]));
-                let stability = Bootstrap::default()
-                    .stability(&study.contributions, layers, behaviour)
+                let stability = study
+                    .contributions
+                    .stability(layers, behaviour, &Bootstrap::default())
                     .map_err(|source| SiteError::Study {
                         path: published.source.clone(),
                         source,

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use cruxscope_selectors::ColourScale;
 use cruxscope_study::{
-    Behaviour, COMPRESSION_FILE, ChannelMaps, Component, ComponentCompression, CompressionMap, Contributions, Damage, FileDigest, InstanceContribution,
+    Behaviour, COMPRESSION_FILE, ChannelMaps, Component, ComponentCompression, CompressionMap, Contributions, Degradation, FileDigest, InstanceContribution,
     InstanceEntry, Label, Manifest, ModelEntry, Module, ModuleDimensions, SegmentCounts, Study, TraceSection, TraceText, VALIDATION_FILE, Validation, folder,
 };
 use cruxscope_theme::colour_map::ColourMap;
@@ -215,7 +215,7 @@ fn everything(place: &std::path::Path) {
         predictions: 1_000,
         perplexity: 4.5,
         components: Component::all(LAYERS)
-            .map(|component| Damage {
+            .map(|component| Degradation {
                 component: component.to_string(),
                 divergence: 0.001 * (1 + (component.index() * 29) % 223) as f64,
                 perplexity: 5.0,

@@ -77,9 +77,9 @@ pub enum BenchmarkError {
 
 impl BenchmarkError {
     /// Whether the person can mend it by other input, rather than by trying again.
-    pub fn is_users_mistake(&self) -> bool {
+    pub fn is_user_error(&self) -> bool {
         match self {
-            Self::Lines(error) => error.is_users_mistake(),
+            Self::Lines(error) => error.is_user_error(),
             Self::Study(error) => !matches!(error, StudyError::Io { .. }),
             Self::Io { .. } | Self::Busy { .. } | Self::Hub { .. } | Self::Endpoint(_) => false,
             Self::Dataset { .. } | Self::Template { .. } | Self::Setting { .. } | Self::Nothing { .. } => true,

@@ -7,7 +7,6 @@
 //! * [`generator`] — whoever turns a prompt into text; [`endpoint`] is one, for servers that speak OpenAI's language.
 //! * [`sampling`] — every question, every pass, exactly once, into [`samples`]: one JSON line each, appended and synced.
 //! * [`scoring`] — outputs into verdicts and scores, by rules that have names and can be switched afterwards.
-//! * [`statistics`] — intervals, passes, pairs of models, agreement.
 //! * [`annotation`] — outputs into behaviours, by an endpoint.
 //! * [`analyses`] — test-time compute, collapse, skipped thinking, knowledge against reasoning.
 //! * [`published`] — the paper's tables, value by value.
@@ -27,6 +26,5 @@ pub mod results;
 pub mod samples;
 pub mod sampling;
 pub mod scoring;
-pub mod statistics;
 
 pub use error::BenchmarkError;

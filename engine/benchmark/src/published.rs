@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::datasets::Benchmark;
-use crate::statistics::wilson_share;
 
 /// The file of this program.
 const TABLES: &str = include_str!("../published/tables.json");
@@ -155,7 +154,7 @@ impl Published {
             found.on_grid = Some(on_grid);
             found.correct = on_grid.then_some(nearest as usize);
             let share = if on_grid { nearest / answers as f64 } else { value / 100.0 };
-            found.interval = wilson_share(share, n as f64).map(|(low, high)| (100.0 * low, 100.0 * high));
+            found.interval = cruxscope_statistics::wilson_share(share, n as f64).map(|(low, high)| (100.0 * low, 100.0 * high));
         }
         found
     }
@@ -278,7 +277,7 @@ mod tests {
         let one = value(3, "R1-Distill-Llama 8B, 3-bit, only 32_up, importance 1st in all", "aime");
         assert_eq!(
             (one.correct, one.interval),
-            (Some(6), crate::statistics::wilson(6, 30).map(|(low, high)| (100.0 * low, 100.0 * high)))
+            (Some(6), cruxscope_statistics::wilson(6, 30).map(|(low, high)| (100.0 * low, 100.0 * high)))
         );
         assert_eq!(value(8, "R1-Distill-Llama 8B, Distillation, retrieval, top 10", "musique_em").interval, None);
         for found in published().values() {

@@ -51,7 +51,7 @@ fn aime_from_parquet() {
     }
     let whole = std::fs::read(&path).unwrap();
     std::fs::write(&path, &whole[..whole.len() - 9]).unwrap();
-    assert!(Dataset::read(&path).unwrap_err().is_users_mistake());
+    assert!(Dataset::read(&path).unwrap_err().is_user_error());
 }
 
 #[test]
@@ -118,8 +118,8 @@ fn malformed_files_are_told_what_is_wrong() {
         (b"PAR1 not really", "Parquet"),
     ] {
         let error = read("file", content).unwrap_err();
-        assert!(error.is_users_mistake());
+        assert!(error.is_user_error());
         assert!(error.to_string().contains(told), "{error} / {told}");
     }
-    assert!(Dataset::read(Path::new("/nowhere")).unwrap_err().is_users_mistake());
+    assert!(Dataset::read(Path::new("/nowhere")).unwrap_err().is_user_error());
 }

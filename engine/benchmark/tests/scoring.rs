@@ -4,7 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of these tests are tests too")]
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use cruxscope_benchmark::analyses::{Collapse, Ending, endings};
 use cruxscope_benchmark::annotation::{AnnotatedOutput, Repairs, Subject, agreement, summarise};

@@ -1,7 +1,7 @@
 //! What can be wrong with a model at rest.
 //!
 //! One variant for each kind of damage, so that a test and a person can tell them apart. Whether the fault lies with what the
-//! person pointed at or with the machine is answered by [`CheckpointError::is_users_mistake`].
+//! person pointed at or with the machine is answered by [`CheckpointError::is_user_error`].
 
 use std::path::PathBuf;
 
@@ -162,7 +162,7 @@ pub enum CheckpointError {
 
 impl CheckpointError {
     /// Whether the person can mend this by pointing at another (or an undamaged) model, as opposed to a failure of the machine.
-    pub fn is_users_mistake(&self) -> bool {
+    pub fn is_user_error(&self) -> bool {
         match self {
             Self::Io { source, .. } => {
                 matches!(

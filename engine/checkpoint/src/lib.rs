@@ -3,6 +3,18 @@
 //! [`Checkpoint::open`] reads headers and checks them against the configuration; weights stay in memory-mapped files and become
 //! float32 a layer, or a few rows, at a time. Families are Llama, Qwen2 and Qwen3 (dense); weights are float32, float16, bfloat16
 //! any block type of GGUF, or packed as AutoAWQ and GPTQ do. This crate computes nothing with them: there is no tensor library in it.
+//!
+//! ```
+//! use cruxscope_checkpoint::Checkpoint;
+//!
+//! # fn main() -> Result<(), cruxscope_checkpoint::CheckpointError> {
+//! # let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/tiny/model");
+//! let checkpoint = Checkpoint::open(&folder)?;
+//! let query = &checkpoint.layer(0)?.projections[0].weight;
+//! assert_eq!(query.columns, checkpoint.config().hidden);
+//! # Ok(())
+//! # }
+//! ```
 
 mod checkpoint;
 mod config;

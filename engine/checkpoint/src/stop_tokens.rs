@@ -97,10 +97,7 @@ mod tests {
         for text in ["{", r#"{"eos_token_id": "</s>"}"#, r#"{"eos_token_id": [1, -1]}"#] {
             std::fs::write(&file, text).unwrap();
             let error = in_json(&file).unwrap_err();
-            assert!(
-                error.is_users_mistake() && error.to_string().contains("generation_config.json"),
-                "{text}: {error}"
-            );
+            assert!(error.is_user_error() && error.to_string().contains("generation_config.json"), "{text}: {error}");
         }
     }
 }

@@ -20,7 +20,7 @@ fn refusal(path: &Path) -> CheckpointError {
 #[test]
 fn nothing_there() {
     let error = refusal(Path::new("/nowhere/at/all"));
-    assert!(matches!(error, CheckpointError::NotFound { .. }) && error.is_users_mistake(), "{error}");
+    assert!(matches!(error, CheckpointError::NotFound { .. }) && error.is_user_error(), "{error}");
 }
 
 #[test]
@@ -32,7 +32,7 @@ fn folder_without_config() {
         matches!(error, CheckpointError::NotAModel { .. }) && error.to_string().contains("config.json"),
         "{error}"
     );
-    assert!(error.is_users_mistake());
+    assert!(error.is_user_error());
     std::fs::write(folder.path().join("x.gguf"), b"").unwrap();
     assert!(refusal(folder.path()).to_string().contains("x.gguf"));
 }
@@ -69,7 +69,7 @@ fn truncated_safetensors() {
         std::fs::write(&file, &bytes[..keep]).unwrap();
         let error = refusal(folder.path());
         assert!(matches!(error, CheckpointError::Damaged { .. }), "{keep}: {error}");
-        assert!(error.to_string().contains("model.safetensors") && error.is_users_mistake());
+        assert!(error.to_string().contains("model.safetensors") && error.is_user_error());
     }
 }
 
@@ -218,7 +218,7 @@ fn truncated_gguf() {
         std::fs::write(&file, &bytes[..keep]).unwrap();
         let error = refusal(&file);
         assert!(matches!(error, CheckpointError::Damaged { .. }), "{keep}: {error}");
-        assert!(error.is_users_mistake() && error.to_string().contains("tiny.gguf"));
+        assert!(error.is_user_error() && error.to_string().contains("tiny.gguf"));
     }
 }
 

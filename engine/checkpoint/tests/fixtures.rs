@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use cruxscope_checkpoint::{Architecture, Checkpoint};
 use serde_json::Value;

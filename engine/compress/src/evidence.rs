@@ -24,12 +24,12 @@ pub struct Statistics {
 /// Statistics of one input, and the factor of its Hessian that was asked for last: query, key and value share theirs, and so do
 /// gate and up.
 #[derive(Debug)]
-pub struct Evidence {
+pub struct CalibrationStats {
     statistics: Statistics,
     factor: Option<((ColumnOrder, GroupSize, Damping), HessianFactor)>,
 }
 
-impl Evidence {
+impl CalibrationStats {
     /// Of these statistics.
     pub fn new(statistics: Statistics) -> Self {
         Self { statistics, factor: None }

@@ -6,9 +6,9 @@
 use cruxscope_study::{Component, Module};
 
 use crate::awq::AwqSettings;
+use crate::method::MethodConfig;
 use crate::quantize::{Bits, Clipping, Grid, GridSettings, GroupSize};
 use crate::recipe::Recipe;
-use crate::treatment::Treatment;
 
 /// An experiment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,16 +34,16 @@ impl Experiment {
         }
         let bits = |bits: u8| Bits::new(bits).map_err(|error| error.to_string());
         let rtn = |number: u8| {
-            Ok::<_, String>(Treatment::Rtn(GridSettings {
+            Ok::<_, String>(MethodConfig::Rtn(GridSettings {
                 grid: Grid::AwqAsym,
                 bits: bits(number)?,
                 group_size,
                 clipping: Clipping::None,
             }))
         };
-        let awq = |number: u8| Ok::<_, String>(Treatment::Awq(AwqSettings::new(bits(number)?, group_size)));
+        let awq = |number: u8| Ok::<_, String>(MethodConfig::Awq(AwqSettings::new(bits(number)?, group_size)));
         let name = |layer: usize, module: Module| Component::new(layer, module).to_string();
-        let only = |treatment: Treatment, component: String| (component.clone(), Recipe::of(treatment, Some(&component), None));
+        let only = |treatment: MethodConfig, component: String| (component.clone(), Recipe::of(treatment, Some(&component), None));
         let last = layers - 1;
         match self {
             Self::Table3 => [

@@ -3,8 +3,8 @@
 use cruxscope_study::Component;
 use serde::{Deserialize, Serialize};
 
+use crate::method::MethodConfig;
 use crate::selection::Selection;
-use crate::treatment::Treatment;
 
 /// A recipe: rules from first to last, the last one that holds a component deciding.
 ///
@@ -22,12 +22,12 @@ pub struct Rule {
     /// Which components; see [`Selection`].
     pub components: String,
     /// What is done to them; nothing if there is none.
-    pub treatment: Option<Treatment>,
+    pub treatment: Option<MethodConfig>,
 }
 
 impl Recipe {
     /// One treatment for `only` (everything if not given), except for `protect`.
-    pub fn of(treatment: Treatment, only: Option<&str>, protect: Option<&str>) -> Self {
+    pub fn of(treatment: MethodConfig, only: Option<&str>, protect: Option<&str>) -> Self {
         let mut rules = vec![Rule {
             components: only.unwrap_or("all").into(),
             treatment: Some(treatment),
@@ -45,7 +45,7 @@ impl Recipe {
     ///
     /// # Errors
     /// A sentence, when a selection means nothing, or the recipe leaves everything as it is.
-    pub fn plan(&self, layers: usize) -> Result<Vec<(Component, Option<&Treatment>)>, String> {
+    pub fn plan(&self, layers: usize) -> Result<Vec<(Component, Option<&MethodConfig>)>, String> {
         let rules = self
             .rules
             .iter()
@@ -71,8 +71,8 @@ mod tests {
     use super::*;
     use crate::prune::{Pattern, Sparsity};
 
-    fn half() -> Treatment {
-        Treatment::Magnitude {
+    fn half() -> MethodConfig {
+        MethodConfig::Magnitude {
             pattern: Pattern::Unstructured(Sparsity::new(0.5).unwrap()),
         }
     }

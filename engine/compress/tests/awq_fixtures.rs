@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use cruxscope_checkpoint::{LayerWeights, Matrix, Projection, Rope, RopeScaling};
 use cruxscope_compress::awq::{
-    AwqLayer, AwqSettings, BlockShape, Dialect, InputEvidence, InputGram, LayerEvidence, LayerScales, Scale, clip, clip_weight, compress_layer, fold,
+    AwqLayer, AwqSettings, BlockShape, Dialect, InputCalibration, InputGram, LayerCalibration, LayerScales, Scale, clip, clip_weight, compress_layer, fold,
     run_layer, search_clip, search_clips, search_scale,
 };
 use cruxscope_compress::quantize::{Bits, GroupSize, fake_quantize_group};
@@ -218,7 +218,11 @@ fn matrices(method: &str) {
             let given = tensors(&folder.join("inputs").join(format!("{case}.safetensors")));
             let (weight, inputs) = (&given["W"], &given["X"]);
             let gram = InputGram::of(inputs);
-            let evidence = if by_gram { InputEvidence::Gram(&gram) } else { InputEvidence::Inputs(inputs) };
+            let evidence = if by_gram {
+                InputCalibration::Gram(&gram)
+            } else {
+                InputCalibration::Inputs(inputs)
+            };
             for variant in description["variants"].as_array().unwrap() {
                 let what = format!("{method} {case} {}", variant["variant"]);
                 let Some(file) = variant["file"].as_str() else {
@@ -294,7 +298,7 @@ fn by_name(scales: &LayerScales) -> BTreeMap<&'static str, &Scale> {
 }
 
 /// What follows the scale search, from the original's scales.
-fn from_their_scales(layer: &LayerWeights, evidence: LayerEvidence<'_>, found: &LayerScales, expected: &Tensors, settings: &AwqSettings) -> AwqLayer {
+fn from_their_scales(layer: &LayerWeights, evidence: LayerCalibration<'_>, found: &LayerScales, expected: &Tensors, settings: &AwqSettings) -> AwqLayer {
     let theirs = |name: &str, scale: &Scale| Scale {
         values: expected[&format!("scale.{name}")].values.clone(),
         ..scale.clone()
@@ -325,7 +329,7 @@ fn layers(method: &str) {
             let what = format!("{method} {}", variant["variant"]);
             let settings = settings(variant);
             let expected = tensors(&folder.join(method).join(variant["file"].as_str().unwrap()));
-            let found = compress_layer(&CpuKernels, &layer, LayerEvidence::Inputs(&original.inputs, &facts), &settings).unwrap();
+            let found = compress_layer(&CpuKernels, &layer, LayerCalibration::Inputs(&original.inputs, &facts), &settings).unwrap();
             let error = |layer: &LayerWeights| relative_error(&run_layer(&CpuKernels, layer, &facts, &hidden, &sequences).unwrap().hidden, &original.hidden);
 
             worst.variants += 1;
@@ -339,7 +343,7 @@ fn layers(method: &str) {
             if alike.collect::<Vec<_>>().contains(&false) {
                 continue;
             }
-            let theirs = from_their_scales(&layer, LayerEvidence::Inputs(&original.inputs, &facts), &found.scales, &expected, &settings);
+            let theirs = from_their_scales(&layer, LayerCalibration::Inputs(&original.inputs, &facts), &found.scales, &expected, &settings);
             for (projection, name) in PROJECTIONS.iter().enumerate() {
                 let expected = expected.get(&format!("clip.{name}"));
                 let limits = &theirs.clips.limits[projection];
@@ -371,7 +375,7 @@ fn layers(method: &str) {
             worst.error(&what, error(&back), &variant["layer_output_rel_err_quantized"]);
 
             // The fast form: another loss for two of the groups, so only its result is held against the original's.
-            let fast: AwqLayer = compress_layer(&CpuKernels, &layer, LayerEvidence::Grams(&grams), &settings).unwrap();
+            let fast: AwqLayer = compress_layer(&CpuKernels, &layer, LayerCalibration::Grams(&grams), &settings).unwrap();
             for (name, scale) in by_name(&fast.scales).into_iter().filter(|(name, _)| name.ends_with("layernorm")) {
                 gram_groups += 1;
                 gram_alike += usize::from(scale.index == scales[name].index);

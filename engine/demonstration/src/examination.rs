@@ -10,7 +10,7 @@ use cruxscope_model::device::ChosenDevice;
 use cruxscope_model::generation::Sampling;
 use cruxscope_model::with_kernels;
 use cruxscope_run::RunError;
-use cruxscope_run::generate::{GenerateSettings, Listener, PlannedGeneration, load};
+use cruxscope_run::generate::{GenerateSettings, PlannedGeneration, TextSink, load};
 use cruxscope_study::{Digest, DigestBuilder, folder};
 use serde::{Deserialize, Serialize};
 
@@ -109,12 +109,12 @@ pub fn examine(
         at_once: AT_ONCE,
     };
     let planned = PlannedGeneration::new(&checkpoint, &settings)?;
-    let mut watch = Watch { go_on, stopped: false };
+    let mut stopper = Stopper { go_on, stopped: false };
     let (outputs, _) = with_kernels!(device.clone(), |kernels| {
         let generator = load(checkpoint.clone(), kernels)?;
-        planned.run(&generator, &mut watch)
+        planned.run(&generator, &mut stopper)
     })?;
-    if watch.stopped {
+    if stopper.stopped {
         return Err(files::cancelled());
     }
     let answers = questions.iter().zip(outputs).zip(&settings.prompts).map(|((question, output), prompt)| {
@@ -157,12 +157,12 @@ fn key_of(checkpoint: &Checkpoint, corpus: Corpus, questions: &[Question]) -> Re
 }
 
 /// Hears nothing but the wish to stop.
-struct Watch<'a> {
+struct Stopper<'a> {
     go_on: &'a mut dyn FnMut() -> bool,
     stopped: bool,
 }
 
-impl Listener for Watch<'_> {
+impl TextSink for Stopper<'_> {
     fn text(&mut self, _: usize, _: &str) {}
 
     fn stop(&mut self) -> bool {

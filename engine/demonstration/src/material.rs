@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use cruxscope_miniature::Corpus;
 use cruxscope_miniature::puzzles::{Kind, World, label_trace};
 use cruxscope_run::RunError;
-use cruxscope_study::{Label, SplitMix};
+use cruxscope_statistics::SplitMix;
+use cruxscope_study::Label;
 use serde::Serialize;
 
 use crate::examination::{Examination, Question};

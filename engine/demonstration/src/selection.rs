@@ -4,9 +4,10 @@
 use cruxscope_compress::CompressError;
 use cruxscope_compress::recipe::Recipe;
 use cruxscope_run::RunError;
-use cruxscope_study::{Comparison, Component, Ranks, ShiftView, SplitMix, Study};
+use cruxscope_statistics::SplitMix;
+use cruxscope_study::{Comparison, Component, Ranks, ShiftView, Study};
 
-use crate::variants::{Variant, rounding};
+use crate::variants::{Variant, impossible, rounding};
 
 /// Components of a set: about a fifth of the 42.
 pub const SIZE: usize = 8;
@@ -61,7 +62,7 @@ pub fn protected(study: &Study, compressed: &Study, seed: u64, controls: usize) 
             name: format!("all-but-{name}"),
             compression: format!("RTN, {REST_BITS} bits, {}", short(&words)),
             setting: format!("kept {words}: {}", list.replace(',', " ")),
-            recipe: Recipe::of(rounding(REST_BITS).map_err(crate::impossible)?, None, Some(&list)),
+            recipe: Recipe::of(rounding(REST_BITS).map_err(impossible)?, None, Some(&list)),
         })
     };
     sets.into_iter().map(variant).collect()

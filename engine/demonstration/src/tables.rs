@@ -1,7 +1,8 @@
 //! What came out, as scores with intervals and as the few sentences that can be said of them.
 
 use cruxscope_miniature::puzzles::Kind;
-use cruxscope_study::{Bootstrap, RESULTS_SCHEMA, RankCorrelation, Results, Score, ScoredOutput, wilson};
+use cruxscope_statistics::{Bootstrap, RankCorrelation, wilson};
+use cruxscope_study::{RESULTS_SCHEMA, Results, Score, ScoredOutput};
 use serde::Serialize;
 
 use crate::examination::{Examination, Question};

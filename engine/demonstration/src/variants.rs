@@ -3,10 +3,16 @@
 use cruxscope_compress::CompressError;
 use cruxscope_compress::any::AnySettings;
 use cruxscope_compress::awq::AwqSettings;
+use cruxscope_compress::method::MethodConfig;
 use cruxscope_compress::prune::{Pattern, SparseGptSettings, Sparsity};
-use cruxscope_compress::quantize::{Bits, Clipping, ColumnOrder, Compatibility, Damping, GptqSettings, Grid, GridSettings, GroupSize};
+use cruxscope_compress::quantize::{Bits, GptqSettings, Grid, GridSettings, GroupSize};
 use cruxscope_compress::recipe::Recipe;
-use cruxscope_compress::treatment::Treatment;
+use cruxscope_run::RunError;
+
+/// An error that only other constants could cause.
+pub fn impossible(error: CompressError) -> RunError {
+    RunError::Recipe { why: error.to_string() }
+}
 
 /// The rounded model whose shift says what is to be protected.
 pub const ROUNDED: &str = "rtn-2";
@@ -27,7 +33,7 @@ pub struct Variant {
 }
 
 impl Variant {
-    fn whole(name: &str, compression: &str, treatment: Treatment) -> Self {
+    fn whole(name: &str, compression: &str, treatment: MethodConfig) -> Self {
         Self {
             name: name.into(),
             compression: compression.into(),
@@ -58,12 +64,12 @@ pub fn main_variants() -> Result<Vec<Variant>, CompressError> {
             Variant::whole(
                 &format!("sparsegpt-{percent}"),
                 &format!("SparseGPT, {percent} %"),
-                Treatment::SparseGpt(SparseGptSettings::new(pattern)),
+                MethodConfig::SparseGpt(SparseGptSettings::new(pattern)),
             ),
             Variant::whole(
                 &format!("magnitude-{percent}"),
                 &format!("Magnitude, {percent} %"),
-                Treatment::Magnitude { pattern },
+                MethodConfig::Magnitude { pattern },
             ),
         ]);
     }
@@ -74,34 +80,22 @@ pub fn main_variants() -> Result<Vec<Variant>, CompressError> {
 ///
 /// # Errors
 /// When no code has so many bits.
-pub fn rounding(bits: u8) -> Result<Treatment, CompressError> {
-    Ok(Treatment::Rtn(grid(Grid::AwqAsym, bits)?))
+pub fn rounding(bits: u8) -> Result<MethodConfig, CompressError> {
+    Ok(MethodConfig::Rtn(grid(Grid::AwqAsym, bits)?))
 }
 
 fn grid(grid: Grid, bits: u8) -> Result<GridSettings, CompressError> {
-    Ok(GridSettings {
-        grid,
-        bits: Bits::new(bits)?,
-        group_size: GroupSize::new(GROUP)?,
-        clipping: Clipping::None,
-    })
+    Ok(GridSettings::new(grid, Bits::new(bits)?, GroupSize::new(GROUP)?))
 }
 
-fn gptq(bits: u8) -> Result<Treatment, CompressError> {
-    Ok(Treatment::Gptq(GptqSettings {
-        grid: grid(Grid::GptqAsym, bits)?,
-        order: ColumnOrder::GroupAware,
-        static_groups: false,
-        damping: Damping::ORIGINAL,
-        compatibility: Compatibility::Improved,
-        true_sequential: false,
-    }))
+fn gptq(bits: u8) -> Result<MethodConfig, CompressError> {
+    Ok(MethodConfig::Gptq(GptqSettings::new(Bits::new(bits)?, GroupSize::new(GROUP)?)))
 }
 
-fn awq(bits: u8) -> Result<Treatment, CompressError> {
-    Ok(Treatment::Awq(AwqSettings::new(Bits::new(bits)?, GroupSize::new(GROUP)?)))
+fn awq(bits: u8) -> Result<MethodConfig, CompressError> {
+    Ok(MethodConfig::Awq(AwqSettings::new(Bits::new(bits)?, GroupSize::new(GROUP)?)))
 }
 
-fn any(bits: u8) -> Result<Treatment, CompressError> {
-    Ok(Treatment::Any(AnySettings::new(Bits::new(bits)?, GroupSize::new(GROUP)?)))
+fn any(bits: u8) -> Result<MethodConfig, CompressError> {
+    Ok(MethodConfig::Any(AnySettings::new(Bits::new(bits)?, GroupSize::new(GROUP)?)))
 }

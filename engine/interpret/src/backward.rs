@@ -6,9 +6,10 @@
 //! computed again. No gradient of a weight is ever formed, and logits exist only where a loss reads them.
 
 use cruxscope_model::ModelError;
-use cruxscope_model::block::{self, KeysValues, place};
+use cruxscope_model::block::{self, KeysValues};
 use cruxscope_model::decoder::{Decoder, Layer, Rotation};
-use cruxscope_model::kernels::{Kernels, Run, Turn};
+use cruxscope_model::kernels::{Kernels, RopeDirection, SequenceSpan};
+use cruxscope_model::module::projection_index;
 use cruxscope_study::{Component, Module};
 
 use crate::Layout;
@@ -22,16 +23,16 @@ pub struct Packed {
     /// Position in the sequence of each packed row.
     pub positions: Vec<usize>,
     /// One run a segment.
-    pub runs: Vec<Run>,
+    pub runs: Vec<SequenceSpan>,
 }
 
 impl Packed {
     /// Packs the live rows of some spans.
     pub fn new(spans: &[Span]) -> Self {
-        let runs: Vec<Run> = spans
+        let runs: Vec<SequenceSpan> = spans
             .iter()
             .map(|span| span.live_rows())
-            .map(|rows| Run {
+            .map(|rows| SequenceSpan {
                 position: rows.start,
                 rows: rows.len(),
             })
@@ -148,28 +149,28 @@ pub fn layer<K: Kernels>(
     let (kernels, config, heads) = (decoder.kernels(), decoder.config(), decoder.heads());
     let (epsilon, width) = (config.norm_epsilon, heads.width);
     let back = |weight: usize, gradient: &K::Matrix, onto: Option<K::Matrix>| kernels.linear_backward(gradient, &layer.weights[weight], onto);
-    let turned = |x: K::Matrix, turn: Turn| kernels.rotate(x, width, &rotation.cosine, &rotation.sine, turn);
+    let turned = |x: K::Matrix, turn: RopeDirection| kernels.rotate(x, width, &rotation.cosine, &rotation.sine, turn);
 
     // The layer again, at the packed rows.
     let normed = kernels.norm(input, &layer.attention_norm, config.hidden, epsilon);
-    let raw_queries = block::linear(kernels, layer, place::QUERY, &normed, None);
+    let raw_queries = block::linear(kernels, layer, projection_index::QUERY, &normed, None);
     let queries = match &layer.query_norm {
         Some(weight) => kernels.norm(&raw_queries, weight, width, epsilon),
         None => raw_queries.clone(),
     };
-    let queries = turned(queries, Turn::Forward);
+    let queries = turned(queries, RopeDirection::Forward);
     let attended = kernels.attention(heads, &queries, &cache.keys, &cache.values, &packed.runs);
-    let middle = block::linear(kernels, layer, place::OUTPUT, &attended, Some(input.clone()));
+    let middle = block::linear(kernels, layer, projection_index::OUTPUT, &attended, Some(input.clone()));
     let middle_normed = kernels.norm(&middle, &layer.feed_forward_norm, config.hidden, epsilon);
-    let gate = block::linear(kernels, layer, place::GATE, &middle_normed, None);
-    let up = block::linear(kernels, layer, place::UP, &middle_normed, None);
+    let gate = block::linear(kernels, layer, projection_index::GATE, &middle_normed, None);
+    let up = block::linear(kernels, layer, projection_index::UP, &middle_normed, None);
 
     // The feed-forward block backwards.
     see(Module::Down, &gradient)?;
-    let (gate_gradient, up_gradient) = kernels.gated_backward(&gate, &up, &back(place::DOWN, &gradient, None));
+    let (gate_gradient, up_gradient) = kernels.gated_backward(&gate, &up, &back(projection_index::DOWN, &gradient, None));
     see(Module::Up, &up_gradient)?;
     see(Module::Gate, &gate_gradient)?;
-    let at_norm = back(place::UP, &up_gradient, Some(back(place::GATE, &gate_gradient, None)));
+    let at_norm = back(projection_index::UP, &up_gradient, Some(back(projection_index::GATE, &gate_gradient, None)));
     let at_middle = kernels.add(
         kernels.norm_backward(&middle, &layer.feed_forward_norm, config.hidden, epsilon, &at_norm),
         &gradient,
@@ -177,21 +178,25 @@ pub fn layer<K: Kernels>(
 
     // Attention backwards.
     see(Module::Output, &at_middle)?;
-    let at_attended = back(place::OUTPUT, &at_middle, None);
+    let at_attended = back(projection_index::OUTPUT, &at_middle, None);
     let (mut dq, mut dk, dv) = kernels.attention_backward(heads, &queries, &cache.keys, &cache.values, &packed.runs, &attended, &at_attended);
-    dq = turned(dq, Turn::Back);
-    dk = turned(dk, Turn::Back);
+    dq = turned(dq, RopeDirection::Inverse);
+    dk = turned(dk, RopeDirection::Inverse);
     if let Some(weight) = &layer.query_norm {
         dq = kernels.norm_backward(&raw_queries, weight, width, epsilon, &dq);
     }
     if let Some(weight) = &layer.key_norm {
-        let raw_keys = block::linear(kernels, layer, place::KEY, &normed, None);
+        let raw_keys = block::linear(kernels, layer, projection_index::KEY, &normed, None);
         dk = kernels.norm_backward(&raw_keys, weight, width, epsilon, &dk);
     }
     see(Module::Query, &dq)?;
     see(Module::Key, &dk)?;
     see(Module::Value, &dv)?;
-    let at_norm = back(place::VALUE, &dv, Some(back(place::KEY, &dk, Some(back(place::QUERY, &dq, None)))));
+    let at_norm = back(
+        projection_index::VALUE,
+        &dv,
+        Some(back(projection_index::KEY, &dk, Some(back(projection_index::QUERY, &dq, None)))),
+    );
     Ok(kernels.add(
         kernels.norm_backward(input, &layer.attention_norm, config.hidden, epsilon, &at_norm),
         &at_middle,

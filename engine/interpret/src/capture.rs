@@ -4,9 +4,9 @@
 //! mean(W x + b) = W mean(x) + b. Four inputs a layer serve seven modules, and no output has to be summed.
 
 use cruxscope_model::ModelError;
-use cruxscope_model::block::Site;
 use cruxscope_model::decoder::{Decoder, Layer};
 use cruxscope_model::kernels::Kernels;
+use cruxscope_model::module::ModuleInput;
 use cruxscope_study::{Component, Module};
 
 use crate::Layout;
@@ -30,9 +30,9 @@ impl Capture {
     ///
     /// # Errors
     /// When the device failed.
-    pub fn see<K: Kernels>(&mut self, kernels: &K, site: Site, first: usize, columns: usize, x: &K::Matrix) -> Result<(), ModelError> {
+    pub fn observe<K: Kernels>(&mut self, kernels: &K, input: ModuleInput, first: usize, columns: usize, x: &K::Matrix) -> Result<(), ModelError> {
         let count = kernels.rows(x);
-        let sums = &mut self.sums[site as usize];
+        let sums = &mut self.sums[input as usize];
         if sums.is_empty() {
             *sums = vec![vec![0.0; columns]; self.weights.len()];
         }
@@ -56,7 +56,11 @@ impl Capture {
         let kernels = decoder.kernels();
         for module in Module::ALL {
             let weight = module.index();
-            let outputs = kernels.linear_vectors(&self.sums[Site::of(weight) as usize], &layer.weights[weight], layer.biases[weight].as_ref())?;
+            let outputs = kernels.linear_vectors(
+                &self.sums[ModuleInput::of(weight) as usize],
+                &layer.weights[weight],
+                layer.biases[weight].as_ref(),
+            )?;
             let range = layout.range(Component::new(index, module));
             for (mean, outputs) in means.iter_mut().zip(outputs) {
                 for (mean, output) in mean[range.clone()].iter_mut().zip(outputs) {

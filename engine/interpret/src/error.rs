@@ -61,9 +61,9 @@ pub enum InterpretError {
 
 impl InterpretError {
     /// Whether the person can mend it by other input, rather than by trying again.
-    pub fn is_users_mistake(&self) -> bool {
+    pub fn is_user_error(&self) -> bool {
         match self {
-            Self::Model(error) => error.is_users_mistake(),
+            Self::Model(error) => error.is_user_error(),
             Self::Nothing { .. } | Self::Layout { .. } => true,
             Self::Study(_) | Self::Cancelled | Self::Spill { .. } | Self::Part { .. } | Self::NotFinite { .. } => false,
         }

@@ -11,17 +11,29 @@
 //!
 //! * [`segment`] — from annotated token ranges to gradient rows and loss targets, under both definitions.
 //! * [`pass`] — forward and backward over a batch of instances, layer by layer.
-//! * [`kept`] — where an instance's block inputs, keys and values wait between the two directions.
+//! * [`activations`] — where an instance's block inputs, keys and values wait between the two directions.
 //! * [`part`] — what one instance gives, on disk; the grain at which work resumes and is merged.
 //! * [`attribution`] — parts into steering vectors, importance and contributions, in a fixed order.
 //!
+//! The whole of it on a tiny model stands in `examples/importance.rs`. Segments alone need no model:
+//!
+//! ```
+//! use cruxscope_interpret::segment::Segment;
+//! use cruxscope_study::{Behaviour, Definition};
+//!
+//! let segment = Segment { behaviour: Behaviour::Backtracking, start: 12, last: 20 };
+//! // The paper reads the gradient from five tokens before the segment on.
+//! let span = segment.span(Definition::Paper).unwrap();
+//! assert_eq!(span.rows, 7..21);
+//! ```
+//!
 //! What it is not: it reads no traces (that is `cruxscope-trace`) and plans, resumes and reports nothing (`cruxscope-run`).
 
+pub mod activations;
 pub mod attribution;
 pub mod backward;
 pub mod capture;
 mod error;
-pub mod kept;
 mod layout;
 pub mod part;
 pub mod pass;

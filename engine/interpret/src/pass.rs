@@ -1,23 +1,25 @@
 //! Forward and backward over a batch of instances, layer by layer: every layer's weights are read once in each direction.
 //!
 //! Between the two directions an instance keeps, for every layer, the layer's input at its packed segment rows and the keys
-//! and values up to its last segment ([`Keep`] says where); nothing else.
+//! and values up to its last segment ([`ActivationStorage`] says where); nothing else.
+
+use std::path::Path;
 
 use cruxscope_model::block::{self, KeysValues};
 use cruxscope_model::decoder::{Decoder, Rotation};
 use cruxscope_model::kernels::Kernels;
 use cruxscope_study::{Behaviour, Component, Definition};
 
+use crate::activations::{ActivationCache, ActivationStorage};
 use crate::backward::{self, Packed};
 use crate::capture::Capture;
-use crate::kept::{Keep, Shelf};
 use crate::part::{GradientPart, InstancePart};
 use crate::segment::{Segment, Span, activation_weights};
 use crate::{InterpretError, Layout};
 
 /// One instance to interpret.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Work {
+pub struct Instance {
     /// Its id.
     pub id: String,
     /// Its tokens.
@@ -26,7 +28,7 @@ pub struct Work {
     pub segments: Vec<Segment>,
 }
 
-impl Work {
+impl Instance {
     /// Rows that its backward pass packs.
     pub fn packed_rows(&self, definition: Definition) -> usize {
         self.segments
@@ -38,24 +40,24 @@ impl Work {
 }
 
 /// How far a batch is; `false` stops it.
-pub trait Watch {
+pub trait StepObserver {
     /// One layer of one instance is done in one direction; `tokens` is what it counts.
     fn step(&mut self, tokens: usize) -> bool;
 }
 
-impl<F: FnMut(usize) -> bool> Watch for F {
+impl<F: FnMut(usize) -> bool> StepObserver for F {
     fn step(&mut self, tokens: usize) -> bool {
         self(tokens)
     }
 }
 
 struct Carried<'a, K: Kernels> {
-    work: &'a Work,
+    instance: &'a Instance,
     spans: Vec<Span>,
     packed: Packed,
     rotation: Rotation<K>,
     hidden: K::Matrix,
-    shelf: Shelf<K>,
+    activations: ActivationCache<K>,
     capture: Capture,
     means: Vec<Vec<f32>>,
     held: Vec<Behaviour>,
@@ -65,48 +67,54 @@ struct Carried<'a, K: Kernels> {
 /// the two directions stays on the device.
 ///
 /// # Errors
-/// When the model cannot be run, the watch says stop, or a result is not finite.
-pub fn interpret<K: Kernels>(decoder: &Decoder<K>, batch: &[Work], definition: Definition, watch: &mut dyn Watch) -> Result<Vec<InstancePart>, InterpretError> {
-    interpret_keeping(decoder, batch, definition, &Keep::Device, watch)
+/// When the model cannot be run, the observer stops it, or a result is not finite.
+pub fn interpret<K: Kernels>(
+    decoder: &Decoder<K>,
+    batch: &[Instance],
+    definition: Definition,
+    observer: &mut dyn StepObserver,
+) -> Result<Vec<InstancePart>, InterpretError> {
+    interpret_keeping(decoder, batch, definition, ActivationStorage::Device, Path::new(""), observer)
 }
 
-/// As [`interpret`], with what instances keep put elsewhere. The numbers are the same.
+/// As [`interpret`], with what instances keep put elsewhere, on the disk in `folder`. The numbers are the same.
 ///
 /// # Errors
 /// Likewise, and when the disk refuses.
 pub fn interpret_keeping<K: Kernels>(
     decoder: &Decoder<K>,
-    batch: &[Work],
+    batch: &[Instance],
     definition: Definition,
-    keep: &Keep,
-    watch: &mut dyn Watch,
+    storage: ActivationStorage,
+    folder: &Path,
+    observer: &mut dyn StepObserver,
 ) -> Result<Vec<InstancePart>, InterpretError> {
     let layout = Layout::of(decoder.config());
     let layers = decoder.config().layers;
     let kernels = decoder.kernels();
     let mut carried = batch
         .iter()
-        .map(|work| begin(decoder, work, definition, &layout, keep))
+        .map(|instance| begin(decoder, instance, definition, &layout, storage, folder))
         .collect::<Result<Vec<_>, _>>()?;
 
     for index in 0..layers {
         let layer = decoder.layer(index)?;
-        for instance in &mut carried {
-            let Carried { capture, hidden, rotation, .. } = instance;
-            if !instance.packed.positions.is_empty() {
-                instance.shelf.put(kernels, kernels.gather(hidden, &instance.packed.positions))?;
+        for state in &mut carried {
+            let Carried { capture, hidden, rotation, .. } = state;
+            if !state.packed.positions.is_empty() {
+                state.activations.push(kernels, kernels.gather(hidden, &state.packed.positions))?;
             }
-            let (next, KeysValues { keys, values }) = block::forward(decoder, &*layer, hidden, rotation, |site, first, x| {
-                capture.see(kernels, site, first, decoder.width(site), x)
+            let (next, KeysValues { keys, values }) = block::forward(decoder.kernels(), &decoder.shape(), &layer, hidden, rotation, |input, first, x| {
+                capture.observe(kernels, input, first, decoder.width(input), x)
             })?;
             *hidden = next;
-            capture.finish_layer(decoder, &*layer, index, &layout, &mut instance.means)?;
-            let end = instance.packed.end();
+            capture.finish_layer(decoder, &*layer, index, &layout, &mut state.means)?;
+            let end = state.packed.end();
             for matrix in [keys, values].into_iter().filter(|_| end > 0) {
-                let whole = end == instance.work.ids.len();
-                instance.shelf.put(kernels, if whole { matrix } else { kernels.slice(&matrix, 0, end) })?;
+                let whole = end == state.instance.ids.len();
+                state.activations.push(kernels, if whole { matrix } else { kernels.slice(&matrix, 0, end) })?;
             }
-            if !watch.step(instance.work.ids.len()) {
+            if !observer.step(state.instance.ids.len()) {
                 return Err(InterpretError::Cancelled);
             }
         }
@@ -115,40 +123,44 @@ pub fn interpret_keeping<K: Kernels>(
     // Every instance reads it, and it is let go of before the layers come back.
     let head = carried
         .iter()
-        .any(|instance| !instance.packed.positions.is_empty())
+        .any(|state| !state.packed.positions.is_empty())
         .then(|| decoder.head())
         .transpose()?;
     let mut attributed = carried
         .into_iter()
-        .map(|instance| turn(decoder, instance, definition, &layout))
+        .map(|state| turn_back(decoder, state, definition, &layout))
         .collect::<Result<Vec<_>, _>>()?;
     drop(head);
 
     for index in (0..layers).rev() {
-        if attributed.iter().all(|instance| instance.gradient.is_none()) {
+        if attributed.iter().all(|state| state.gradient.is_none()) {
             break;
         }
         let layer = decoder.layer(index)?;
-        for instance in &mut attributed {
-            let Some(gradient) = instance.gradient.take() else { continue };
-            let (Some(values), Some(keys), Some(input)) = (instance.shelf.take(kernels)?, instance.shelf.take(kernels)?, instance.shelf.take(kernels)?) else {
+        for state in &mut attributed {
+            let Some(gradient) = state.gradient.take() else { continue };
+            let (Some(values), Some(keys), Some(input)) = (
+                state.activations.pop(kernels)?,
+                state.activations.pop(kernels)?,
+                state.activations.pop(kernels)?,
+            ) else {
                 continue;
             };
             let cache = KeysValues { keys, values };
-            let weights: Vec<&[f32]> = instance.weights.iter().map(Vec::as_slice).collect();
-            let gradients = &mut instance.gradients;
+            let weights: Vec<&[f32]> = state.weights.iter().map(Vec::as_slice).collect();
+            let gradients = &mut state.gradients;
             let below = backward::layer(
                 decoder,
                 &*layer,
                 &input,
                 &cache,
-                &instance.rotation,
-                &instance.packed,
+                &state.rotation,
+                &state.packed,
                 gradient,
                 |module, gradient| backward::record(kernels, &layout, Component::new(index, module), gradient, &weights, gradients),
             )?;
-            instance.gradient = Some(below);
-            if !watch.step(instance.packed.positions.len()) {
+            state.gradient = Some(below);
+            if !observer.step(state.packed.positions.len()) {
                 return Err(InterpretError::Cancelled);
             }
         }
@@ -156,14 +168,21 @@ pub fn interpret_keeping<K: Kernels>(
     attributed.into_iter().map(Attributed::finish).collect()
 }
 
-fn begin<'a, K: Kernels>(decoder: &Decoder<K>, work: &'a Work, definition: Definition, layout: &Layout, keep: &Keep) -> Result<Carried<'a, K>, InterpretError> {
-    let tokens = work.ids.len();
-    let spans: Vec<Span> = work.segments.iter().filter_map(|segment| segment.span(definition).ok()).collect();
+fn begin<'a, K: Kernels>(
+    decoder: &Decoder<K>,
+    instance: &'a Instance,
+    definition: Definition,
+    layout: &Layout,
+    storage: ActivationStorage,
+    folder: &Path,
+) -> Result<Carried<'a, K>, InterpretError> {
+    let tokens = instance.ids.len();
+    let spans: Vec<Span> = instance.segments.iter().filter_map(|segment| segment.span(definition).ok()).collect();
     let packed = Packed::new(&spans);
     let mut weights = vec![vec![1.0 / tokens as f32; tokens]];
     let mut held = Vec::new();
     for behaviour in Behaviour::ALL {
-        let own: Vec<Segment> = work.segments.iter().copied().filter(|segment| segment.behaviour == behaviour).collect();
+        let own: Vec<Segment> = instance.segments.iter().copied().filter(|segment| segment.behaviour == behaviour).collect();
         if let Some(of_behaviour) = activation_weights(&own, tokens, definition) {
             weights.push(of_behaviour);
             held.push(behaviour);
@@ -171,12 +190,12 @@ fn begin<'a, K: Kernels>(decoder: &Decoder<K>, work: &'a Work, definition: Defin
     }
     let means = vec![vec![0.0; layout.length()]; weights.len()];
     Ok(Carried {
-        work,
+        instance,
         spans,
         packed,
         rotation: decoder.rotation(&(0..tokens).collect::<Vec<_>>()),
-        hidden: decoder.embed(&work.ids)?,
-        shelf: Shelf::new(keep)?,
+        hidden: decoder.embed(&instance.ids)?,
+        activations: ActivationCache::new(storage, folder)?,
         capture: Capture::new(weights),
         means,
         held,
@@ -187,20 +206,20 @@ struct Attributed<K: Kernels> {
     part: InstancePart,
     packed: Packed,
     rotation: Rotation<K>,
-    shelf: Shelf<K>,
+    activations: ActivationCache<K>,
     gradient: Option<K::Matrix>,
     weights: Vec<Vec<f32>>,
     gradients: Vec<Vec<f32>>,
 }
 
 /// From the end of the forward pass to the beginning of the backward one.
-fn turn<K: Kernels>(decoder: &Decoder<K>, carried: Carried<'_, K>, definition: Definition, layout: &Layout) -> Result<Attributed<K>, InterpretError> {
+fn turn_back<K: Kernels>(decoder: &Decoder<K>, carried: Carried<'_, K>, definition: Definition, layout: &Layout) -> Result<Attributed<K>, InterpretError> {
     let Carried {
-        work,
+        instance,
         spans,
         packed,
         hidden,
-        shelf,
+        activations,
         mut means,
         held,
         ..
@@ -208,14 +227,14 @@ fn turn<K: Kernels>(decoder: &Decoder<K>, carried: Carried<'_, K>, definition: D
     let (losses, gradient) = if packed.positions.is_empty() {
         (Vec::new(), None)
     } else {
-        let (losses, gradient) = backward::head(decoder, &hidden, &work.ids, &spans, &packed)?;
+        let (losses, gradient) = backward::head(decoder, &hidden, &instance.ids, &spans, &packed)?;
         (losses, Some(gradient))
     };
 
     // Sets of row weights by which gradients are summed: under `paper` one a behaviour (sum of all its segments' rows over
     // the sum of their row counts), under `released` one a segment (mean over its rows).
     let mut groups: Vec<(Behaviour, Vec<usize>)> = Vec::new();
-    for (index, segment) in work.segments.iter().enumerate() {
+    for (index, segment) in instance.segments.iter().enumerate() {
         match groups
             .iter_mut()
             .find(|(behaviour, _)| definition == Definition::Paper && *behaviour == segment.behaviour)
@@ -243,13 +262,13 @@ fn turn<K: Kernels>(decoder: &Decoder<K>, carried: Carried<'_, K>, definition: D
     }
     let rotation = decoder.rotation(&packed.positions);
     let mut segments = [0; 4];
-    for segment in &work.segments {
+    for segment in &instance.segments {
         segments[segment.behaviour.index()] += 1;
     }
     let all = means.remove(0);
     let part = InstancePart {
-        id: work.id.clone(),
-        tokens: work.ids.len(),
+        id: instance.id.clone(),
+        tokens: instance.ids.len(),
         segments,
         losses,
         targets: spans.iter().map(|span| span.targets.len()).collect(),
@@ -263,7 +282,7 @@ fn turn<K: Kernels>(decoder: &Decoder<K>, carried: Carried<'_, K>, definition: D
         part,
         packed,
         rotation,
-        shelf,
+        activations,
         gradient,
         weights,
         gradients,

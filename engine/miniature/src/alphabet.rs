@@ -84,7 +84,7 @@ impl Alphabet {
 mod tests {
     use super::*;
     use crate::puzzles::{Kind, World};
-    use cruxscope_study::SplitMix;
+    use cruxscope_statistics::SplitMix;
 
     #[test]
     fn every_puzzle_is_spelled_in_known_characters() {

@@ -1,13 +1,13 @@
 //! Continuing texts greedily, with keys and values kept, to see how many puzzles are solved.
 
-use cruxscope_study::SplitMix;
+use cruxscope_statistics::SplitMix;
 use rayon::prelude::*;
 
 use crate::{
     Alphabet, Corpus,
     layout::Shape,
+    linear::linear,
     pointwise::{Rotation, gated, normalise, softmax},
-    product::linear,
     puzzles::{Kind, Puzzle, World, answer_in},
 };
 

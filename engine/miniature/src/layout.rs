@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use cruxscope_study::SplitMix;
+use cruxscope_statistics::SplitMix;
 
 /// The sizes of a Llama model with tied embeddings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

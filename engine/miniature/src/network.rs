@@ -1,9 +1,11 @@
 //! The forward pass and the gradients of a Llama model, in 32-bit floats, written out by hand.
 
+use cruxscope_model::product::{Operand, multiply_into};
+
 use crate::{
     layout::{LayerPlaces, Places, Shape},
+    linear::{linear, linear_back},
     pointwise::{Rotation, causal_softmax, causal_softmax_back, cross_entropy, gated, gated_back, normalise, normalise_back},
-    product::{View, linear, linear_back, product},
 };
 
 /// What a layer keeps from forward for back.
@@ -231,12 +233,12 @@ fn attend(shape: &Shape, sequences: usize, length: usize, kept: &mut Kept) {
             let at = sequence * length * hidden + index * head;
             let key_at = sequence * length * keys + index * shape.key_heads / shape.heads * head;
             let shares = &mut kept.shares[(sequence * shape.heads + index) * length * length..][..length * length];
-            let query = View::rows(&kept.query[at..], hidden);
-            let key = View::transposed(&kept.key[key_at..], keys);
-            product((length, length, head), shares, length, false, query, key, scale);
+            let query = Operand::rows(&kept.query[at..], hidden);
+            let key = Operand::transposed(&kept.key[key_at..], keys);
+            multiply_into([length, head, length], shares, length, false, query, key, scale);
             causal_softmax(shares, length);
-            let (left, value) = (View::rows(shares, length), View::rows(&kept.value[key_at..], keys));
-            product((length, head, length), &mut kept.mixed[at..], hidden, false, left, value, 1.0);
+            let (left, value) = (Operand::rows(shares, length), Operand::rows(&kept.value[key_at..], keys));
+            multiply_into([length, length, head], &mut kept.mixed[at..], hidden, false, left, value, 1.0);
         }
     }
 }
@@ -253,15 +255,15 @@ fn attend_back(shape: &Shape, sequences: usize, length: usize, kept: &Kept, slop
             let key_at = sequence * length * keys + index * shape.key_heads / shape.heads * head;
             let shares = &kept.shares[(sequence * shape.heads + index) * length * length..][..length * length];
             let slope = &slope[at..];
-            let value = View::transposed(&kept.value[key_at..], keys);
-            product((length, length, head), square, length, false, View::rows(slope, hidden), value, 1.0);
-            let (left, right) = (View::transposed(shares, length), View::rows(slope, hidden));
-            product((length, head, length), &mut turned.value[key_at..], keys, true, left, right, 1.0);
+            let value = Operand::transposed(&kept.value[key_at..], keys);
+            multiply_into([length, head, length], square, length, false, Operand::rows(slope, hidden), value, 1.0);
+            let (left, right) = (Operand::transposed(shares, length), Operand::rows(slope, hidden));
+            multiply_into([length, length, head], &mut turned.value[key_at..], keys, true, left, right, 1.0);
             causal_softmax_back(square, shares, length);
-            let (left, key) = (View::rows(square, length), View::rows(&kept.key[key_at..], keys));
-            product((length, head, length), &mut turned.query[at..], hidden, false, left, key, scale);
-            let (left, query) = (View::transposed(square, length), View::rows(&kept.query[at..], hidden));
-            product((length, head, length), &mut turned.key[key_at..], keys, true, left, query, scale);
+            let (left, key) = (Operand::rows(square, length), Operand::rows(&kept.key[key_at..], keys));
+            multiply_into([length, length, head], &mut turned.query[at..], hidden, false, left, key, scale);
+            let (left, query) = (Operand::transposed(square, length), Operand::rows(&kept.query[at..], hidden));
+            multiply_into([length, length, head], &mut turned.key[key_at..], keys, true, left, query, scale);
         }
     }
 }
@@ -276,7 +278,7 @@ fn add(out: &mut [f32], other: &[f32]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cruxscope_study::SplitMix;
+    use cruxscope_statistics::SplitMix;
 
     #[test]
     fn gradients_agree_with_finite_differences() {

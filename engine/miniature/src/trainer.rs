@@ -1,6 +1,6 @@
 //! Batches of texts, and a step of training over them on all threads.
 
-use cruxscope_study::SplitMix;
+use cruxscope_statistics::SplitMix;
 use rayon::prelude::*;
 
 use crate::{

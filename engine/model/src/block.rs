@@ -4,67 +4,12 @@
 //! keys and values are, since every later token needs them.
 
 use crate::ModelError;
-use crate::decoder::{Decoder, Layer, Rotation};
-use crate::kernels::{Kernels, Run, Turn};
+use crate::decoder::{Decoder, Layer, LayerShape, Rotation};
+use crate::kernels::{Kernels, RopeDirection, SequenceSpan};
+use crate::module::{ModuleInput, projection_index};
 
 /// Tokens of a tile.
 const TILE: usize = 1024;
-
-/// Positions of the seven weights in [`Layer::weights`].
-pub mod place {
-    /// q_proj.
-    pub const QUERY: usize = 0;
-    /// k_proj.
-    pub const KEY: usize = 1;
-    /// v_proj.
-    pub const VALUE: usize = 2;
-    /// o_proj.
-    pub const OUTPUT: usize = 3;
-    /// gate_proj.
-    pub const GATE: usize = 4;
-    /// up_proj.
-    pub const UP: usize = 5;
-    /// down_proj.
-    pub const DOWN: usize = 6;
-}
-
-/// Where an input of linear modules is seen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Site {
-    /// The input of q, k and v.
-    Attention,
-    /// The input of o.
-    Output,
-    /// The input of gate and up.
-    FeedForward,
-    /// The input of down.
-    Down,
-}
-
-impl Site {
-    /// All four, in the order in which a layer reaches them.
-    pub const ALL: [Self; 4] = [Self::Attention, Self::Output, Self::FeedForward, Self::Down];
-
-    /// One of the weights of [`place`] that read their input here.
-    pub const fn reader(self) -> usize {
-        match self {
-            Self::Attention => place::QUERY,
-            Self::Output => place::OUTPUT,
-            Self::FeedForward => place::GATE,
-            Self::Down => place::DOWN,
-        }
-    }
-
-    /// The site at which a weight of [`place`] reads its input.
-    pub const fn of(weight: usize) -> Self {
-        match weight {
-            place::QUERY | place::KEY | place::VALUE => Self::Attention,
-            place::OUTPUT => Self::Output,
-            place::GATE | place::UP => Self::FeedForward,
-            _ => Self::Down,
-        }
-    }
-}
 
 /// Keys (after rotation) and values of all tokens of a layer, `[tokens, key heads * head_dim]` each.
 #[derive(Clone)]
@@ -80,6 +25,17 @@ pub fn linear<K: Kernels>(kernels: &K, layer: &Layer<K>, weight: usize, x: &K::M
     kernels.linear(x, &layer.weights[weight], layer.biases[weight].as_ref(), onto)
 }
 
+/// Queries or keys of every head after their norm, where the architecture has one, and their rotary embedding.
+///
+/// # Shapes
+/// `x` and the result `[n, k * head_dim]`, `cosine` and `sine` `[n, head_dim / 2]`.
+pub fn rotated<K: Kernels>(kernels: &K, shape: &LayerShape, mut x: K::Matrix, norm: Option<&K::Matrix>, cosine: &K::Matrix, sine: &K::Matrix) -> K::Matrix {
+    if let Some(weight) = norm {
+        x = kernels.norm(&x, weight, shape.heads.width, shape.norm_epsilon);
+    }
+    kernels.rotate(x, shape.heads.width, cosine, sine, RopeDirection::Forward)
+}
+
 /// Runs a layer over the tokens of one sequence from its beginning; `see` is given every input of the linear modules, tile
 /// by tile, with the position of its first token.
 ///
@@ -89,14 +45,13 @@ pub fn linear<K: Kernels>(kernels: &K, layer: &Layer<K>, weight: usize, x: &K::M
 /// # Errors
 /// Whatever `see` returns.
 pub fn forward<K: Kernels>(
-    decoder: &Decoder<K>,
+    kernels: &K,
+    shape: &LayerShape,
     layer: &Layer<K>,
     hidden: &K::Matrix,
     rotation: &Rotation<K>,
-    mut see: impl FnMut(Site, usize, &K::Matrix) -> Result<(), ModelError>,
+    mut see: impl FnMut(ModuleInput, usize, &K::Matrix) -> Result<(), ModelError>,
 ) -> Result<(K::Matrix, KeysValues<K>), ModelError> {
-    let (kernels, config, heads) = (decoder.kernels(), decoder.config(), decoder.heads());
-    let epsilon = config.norm_epsilon;
     let tokens = kernels.rows(hidden);
     let tiles = || (0..tokens).step_by(TILE).map(|first| (first, TILE.min(tokens - first)));
     let take = |matrix: &K::Matrix, first: usize, count: usize| {
@@ -106,40 +61,30 @@ pub fn forward<K: Kernels>(
             kernels.slice(matrix, first, count)
         }
     };
+    let norm = |x: &K::Matrix, weight: &K::Matrix| kernels.norm(x, weight, shape.hidden, shape.norm_epsilon);
 
-    let normed = kernels.norm(hidden, &layer.attention_norm, config.hidden, epsilon);
-    let mut keys = linear(kernels, layer, place::KEY, &normed, None);
-    if let Some(weight) = &layer.key_norm {
-        keys = kernels.norm(&keys, weight, heads.width, epsilon);
-    }
-    let keys = kernels.rotate(keys, heads.width, &rotation.cosine, &rotation.sine, Turn::Forward);
-    let values = linear(kernels, layer, place::VALUE, &normed, None);
+    let normed = norm(hidden, &layer.attention_norm);
+    let keys = linear(kernels, layer, projection_index::KEY, &normed, None);
+    let keys = rotated(kernels, shape, keys, layer.key_norm.as_ref(), &rotation.cosine, &rotation.sine);
+    let values = linear(kernels, layer, projection_index::VALUE, &normed, None);
 
     let mut parts = Vec::new();
     for (first, count) in tiles() {
         let normed = take(&normed, first, count);
-        see(Site::Attention, first, &normed)?;
-        let mut queries = linear(kernels, layer, place::QUERY, &normed, None);
-        if let Some(weight) = &layer.query_norm {
-            queries = kernels.norm(&queries, weight, heads.width, epsilon);
-        }
-        let queries = kernels.rotate(
-            queries,
-            heads.width,
-            &take(&rotation.cosine, first, count),
-            &take(&rotation.sine, first, count),
-            Turn::Forward,
-        );
-        let attended = kernels.attention(heads, &queries, &keys, &values, &[Run { position: first, rows: count }]);
-        see(Site::Output, first, &attended)?;
-        let hidden = linear(kernels, layer, place::OUTPUT, &attended, Some(take(hidden, first, count)));
-        let normed = kernels.norm(&hidden, &layer.feed_forward_norm, config.hidden, epsilon);
-        see(Site::FeedForward, first, &normed)?;
-        let gate = linear(kernels, layer, place::GATE, &normed, None);
-        let up = linear(kernels, layer, place::UP, &normed, None);
+        see(ModuleInput::Attention, first, &normed)?;
+        let queries = linear(kernels, layer, projection_index::QUERY, &normed, None);
+        let (cosine, sine) = (take(&rotation.cosine, first, count), take(&rotation.sine, first, count));
+        let queries = rotated(kernels, shape, queries, layer.query_norm.as_ref(), &cosine, &sine);
+        let attended = kernels.attention(shape.heads, &queries, &keys, &values, &[SequenceSpan { position: first, rows: count }]);
+        see(ModuleInput::Output, first, &attended)?;
+        let hidden = linear(kernels, layer, projection_index::OUTPUT, &attended, Some(take(hidden, first, count)));
+        let normed = norm(&hidden, &layer.feed_forward_norm);
+        see(ModuleInput::FeedForward, first, &normed)?;
+        let gate = linear(kernels, layer, projection_index::GATE, &normed, None);
+        let up = linear(kernels, layer, projection_index::UP, &normed, None);
         let gated = kernels.gated(&gate, &up);
-        see(Site::Down, first, &gated)?;
-        parts.push(linear(kernels, layer, place::DOWN, &gated, Some(hidden)));
+        see(ModuleInput::Down, first, &gated)?;
+        parts.push(linear(kernels, layer, projection_index::DOWN, &gated, Some(hidden)));
     }
     Ok((kernels.stack(parts), KeysValues { keys, values }))
 }
@@ -162,7 +107,10 @@ pub fn run<K: Kernels>(decoder: &Decoder<K>, ids: &[u32]) -> Result<K::Matrix, M
     let rotation = decoder.rotation(&(0..ids.len()).collect::<Vec<_>>());
     let mut hidden = decoder.embed(ids)?;
     for layer in 0..decoder.config().layers {
-        hidden = forward(decoder, &*decoder.layer(layer)?, &hidden, &rotation, |_, _, _| Ok(()))?.0;
+        hidden = forward(decoder.kernels(), &decoder.shape(), &*decoder.layer(layer)?, &hidden, &rotation, |_, _, _| {
+            Ok(())
+        })?
+        .0;
     }
     Ok(hidden)
 }

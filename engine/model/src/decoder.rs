@@ -3,11 +3,11 @@
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
 
-use cruxscope_checkpoint::{Checkpoint, CheckpointError, LayerWeights, Matrix, ModelConfig};
+use cruxscope_checkpoint::{Checkpoint, CheckpointError, LayerWeights, Matrix, ModelConfig, Rope};
 
 use crate::ModelError;
-use crate::block::Site;
 use crate::kernels::{Heads, Kernels};
+use crate::module::ModuleInput;
 
 /// Rows of the vocabulary head that are brought to the device as one matrix, so that no single array grows past what
 /// devices allow (128,256 rows of 4,096 would be 2.1 GB).
@@ -20,6 +20,17 @@ pub enum Residence {
     Resident,
     /// A layer is dropped once it is used, and the next one read and converted meanwhile; the head is read when it is needed.
     Streamed,
+}
+
+/// What it takes to run a layer beside its weights.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LayerShape {
+    /// The heads of its attention.
+    pub heads: Heads,
+    /// Width of the hidden states.
+    pub hidden: usize,
+    /// ε of the RMS norms.
+    pub norm_epsilon: f64,
 }
 
 /// The weights of one decoder layer on the device.
@@ -38,12 +49,46 @@ pub struct Layer<K: Kernels> {
     pub biases: [Option<K::Matrix>; 7],
 }
 
+impl<K: Kernels> Layer<K> {
+    /// Brings weights to the device.
+    pub fn new(kernels: &K, weights: LayerWeights) -> Self {
+        let row = |values: Vec<f32>| kernels.upload(1, values.len(), values);
+        let mut biases: [Option<K::Matrix>; 7] = [const { None }; 7];
+        let mut index = 0;
+        let weights_on_device = weights.projections.map(|projection| {
+            biases[index] = projection.bias.map(row);
+            index += 1;
+            let Matrix { rows, columns, values } = projection.weight;
+            kernels.keep(rows, columns, values)
+        });
+        Self {
+            attention_norm: row(weights.attention_norm),
+            feed_forward_norm: row(weights.feed_forward_norm),
+            query_norm: weights.query_norm.map(row),
+            key_norm: weights.key_norm.map(row),
+            weights: weights_on_device,
+            biases,
+        }
+    }
+}
+
 /// Rotary tables on the device, `[positions, head_dim / 2]` each.
 pub struct Rotation<K: Kernels> {
     /// Cosines.
     pub cosine: K::Matrix,
     /// Sines.
     pub sine: K::Matrix,
+}
+
+impl<K: Kernels> Rotation<K> {
+    /// The tables for some positions.
+    pub fn new(kernels: &K, rope: &Rope, head_dim: usize, positions: &[usize]) -> Self {
+        let tables = rope.tables(head_dim, positions.iter().copied());
+        Self {
+            cosine: kernels.upload(positions.len(), head_dim / 2, tables.cos),
+            sine: kernels.upload(positions.len(), head_dim / 2, tables.sin),
+        }
+    }
 }
 
 /// A model whose layers can be run on a device.
@@ -119,9 +164,19 @@ impl<K: Kernels> Decoder<K> {
         }
     }
 
-    /// Features of the inputs that are seen at a site.
-    pub fn width(&self, site: Site) -> usize {
-        self.config().dimensions(site.reader()).1
+    /// What it takes to run one of its layers beside the weights.
+    pub fn shape(&self) -> LayerShape {
+        let config = self.config();
+        LayerShape {
+            heads: self.heads(),
+            hidden: config.hidden,
+            norm_epsilon: config.norm_epsilon,
+        }
+    }
+
+    /// Features of an input of linear modules.
+    pub fn width(&self, input: ModuleInput) -> usize {
+        self.config().dimensions(input.reader()).1
     }
 
     /// The weight of the norm before the head, `[1, hidden]`.
@@ -233,12 +288,7 @@ impl<K: Kernels> Decoder<K> {
     /// Rotary tables for some positions.
     pub fn rotation(&self, positions: &[usize]) -> Rotation<K> {
         let config = self.config();
-        let tables = config.rope.tables(config.head_dim, positions.iter().copied());
-        let half = config.head_dim / 2;
-        Rotation {
-            cosine: self.kernels.upload(positions.len(), half, tables.cos),
-            sine: self.kernels.upload(positions.len(), half, tables.sin),
-        }
+        Rotation::new(&self.kernels, &config.rope, config.head_dim, positions)
     }
 
     fn upload(&self, matrix: Matrix) -> K::Matrix {
@@ -251,22 +301,7 @@ impl<K: Kernels> Decoder<K> {
 
     /// Brings given weights to the device as a layer, in the place of the checkpoint's own.
     pub fn bring(&self, weights: LayerWeights) -> Layer<K> {
-        let row = |values: Vec<f32>| self.kernels.upload(1, values.len(), values);
-        let mut biases: [Option<K::Matrix>; 7] = [const { None }; 7];
-        let mut index = 0;
-        let weights_on_device = weights.projections.map(|projection| {
-            biases[index] = projection.bias.map(row);
-            index += 1;
-            self.keep(projection.weight)
-        });
-        Layer {
-            attention_norm: row(weights.attention_norm),
-            feed_forward_norm: row(weights.feed_forward_norm),
-            query_norm: weights.query_norm.map(row),
-            key_norm: weights.key_norm.map(row),
-            weights: weights_on_device,
-            biases,
-        }
+        Layer::new(&self.kernels, weights)
     }
 }
 

@@ -9,17 +9,8 @@ mod accelerators;
 use crate::ModelError;
 #[cfg(feature = "tensors")]
 use crate::kernels::tensors::TensorKernels;
+use crate::precision::Precision;
 use crate::with_kernels;
-
-/// What the operands of the modules' products are rounded to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Precision {
-    /// Not at all.
-    #[default]
-    Float32,
-    /// To bfloat16, weights that need more included; what a product gives is rounded to it too.
-    BFloat16,
-}
 
 /// One kind of device, whether it is here or not.
 #[derive(Clone, Debug)]
@@ -157,12 +148,13 @@ fn buildable() -> String {
 
 /// Whether this program was built for a kind of device.
 fn is_built(kind: &str) -> bool {
-    match kind {
-        "cuda" => cfg!(feature = "cuda"),
-        "vulkan" => cfg!(feature = "vulkan"),
-        "wgpu" => cfg!(feature = "wgpu"),
-        _ => cfg!(feature = "tensors"),
-    }
+    let built = [
+        ("cuda", cfg!(feature = "cuda")),
+        ("vulkan", cfg!(feature = "vulkan")),
+        ("wgpu", cfg!(feature = "wgpu")),
+    ];
+    let found = built.iter().find(|(name, _)| *name == kind);
+    found.map_or(cfg!(feature = "tensors"), |(_, built)| *built)
 }
 
 /// What to do about a device that the program was built without.
@@ -200,7 +192,15 @@ fn entries_of(kind: &str, feature: &str) -> Vec<DeviceEntry> {
     }
     #[cfg(feature = "tensors")]
     {
-        accelerators::entries(kind).unwrap_or_else(|why| vec![missing(why)])
+        let entry = |(name, description)| DeviceEntry {
+            name,
+            description,
+            missing: None,
+        };
+        match accelerators::described(kind) {
+            Ok(devices) => devices.into_iter().map(entry).collect(),
+            Err(why) => vec![missing(why)],
+        }
     }
     #[cfg(not(feature = "tensors"))]
     Vec::new()

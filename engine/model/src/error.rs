@@ -77,9 +77,9 @@ pub enum ModelError {
 
 impl ModelError {
     /// Whether the person can mend it by other input, rather than by trying again.
-    pub fn is_users_mistake(&self) -> bool {
+    pub fn is_user_error(&self) -> bool {
         match self {
-            Self::Checkpoint(error) => error.is_users_mistake(),
+            Self::Checkpoint(error) => error.is_user_error(),
             Self::Device { .. } | Self::Token { .. } | Self::EmptyPrompt | Self::PromptTooLong { .. } | Self::BeyondContext { .. } | Self::Sampling { .. } => {
                 true
             }

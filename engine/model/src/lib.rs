@@ -2,10 +2,11 @@
 //!
 //! * [`kernels`] — the dozen operations that a decoder is made of, forwards and backwards, behind one trait. Three
 //!   implementations stand side by side: plain float64 loops (the reference), vectorised and threaded float32 on the CPU,
-//!   and burn tensors for every accelerator.
+//!   and burn tensors for every accelerator (feature `tensors`).
 //! * [`product`] — matrix products on slices, for the CPU kernels and for whoever else needs them.
 //! * [`decoder`] — a checkpoint's layers brought to a device, one at a time or all at once.
 //! * [`block`] — one decoder layer, forwards, over all tokens of a sequence.
+//! * [`module`] — the seven linear modules of a layer, and the four inputs that they read.
 //! * [`generation`] — tokens after a prompt, with caches of keys and values, for several sequences at once.
 //! * [`device`] — what this machine offers, and why the rest is missing.
 //!
@@ -18,6 +19,8 @@ pub mod device;
 mod error;
 pub mod generation;
 pub mod kernels;
+pub mod module;
+pub mod precision;
 pub mod product;
 
 pub use error::ModelError;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use cruxscope_checkpoint::Checkpoint;
 use cruxscope_model::decoder::{Decoder, Residence};
-use cruxscope_model::generation::{Completion, Finish, Generator, Request, Sampling, TextStream, Unwatched, Watch, generate};
+use cruxscope_model::generation::{Completion, Finish, Generator, NoSink, Request, Sampling, TextStream, TokenSink, generate};
 use cruxscope_model::kernels::cpu::CpuKernels;
 use cruxscope_model::kernels::generation::GenerationKernels;
 use cruxscope_model::kernels::reference::ReferenceKernels;
@@ -88,7 +88,7 @@ fn a_step_gives_what_the_whole_sequence_gives() {
 #[test]
 fn a_sequence_is_the_same_in_any_company_and_on_any_number_of_threads() {
     fn all<K: GenerationKernels>(kernels: K, at_once: usize) -> Vec<Completion> {
-        generate(&generator(kernels), &requests(), at_once, &mut Unwatched).unwrap()
+        generate(&generator(kernels), &requests(), at_once, &mut NoSink).unwrap()
     }
     let alone = all(CpuKernels, 1);
     for (completion, request) in alone.iter().zip(requests()) {
@@ -109,16 +109,16 @@ fn a_sequence_is_the_same_in_any_company_and_on_any_number_of_threads() {
 #[test]
 fn stop_tokens_end_a_text_and_are_no_part_of_it() {
     let generator = generator(CpuKernels);
-    let whole = generate(&generator, &[request(&[1, 2, 3], 5, 20)], 1, &mut Unwatched).unwrap();
+    let whole = generate(&generator, &[request(&[1, 2, 3], 5, 20)], 1, &mut NoSink).unwrap();
     let stop = whole[0].tokens[6];
     let first = whole[0].tokens.iter().position(|token| *token == stop).unwrap();
     let mut stopped = request(&[1, 2, 3], 5, 20);
     stopped.stop.insert(stop);
-    let found = generate(&generator, &[stopped], 1, &mut Unwatched).unwrap();
+    let found = generate(&generator, &[stopped], 1, &mut NoSink).unwrap();
     assert_eq!(found[0].finish, Finish::Stop(stop));
     assert_eq!(found[0].tokens, whole[0].tokens[..first]);
     assert_eq!(checkpoint().stop_tokens().unwrap(), BTreeSet::from([2]));
-    let nothing = generate(&generator, &[request(&[1, 2, 3], 5, 0)], 1, &mut Unwatched).unwrap();
+    let nothing = generate(&generator, &[request(&[1, 2, 3], 5, 0)], 1, &mut NoSink).unwrap();
     assert_eq!((nothing[0].tokens.len(), nothing[0].finish), (0, Finish::Length));
 }
 
@@ -127,10 +127,10 @@ fn stop_tokens_end_a_text_and_are_no_part_of_it() {
 fn the_context_ends_a_text() {
     let generator = generator(CpuKernels);
     let prompt: Vec<u32> = (0..250).map(|place| place % 512).collect();
-    let found = generate(&generator, &[request(&prompt, 1, 1000)], 1, &mut Unwatched).unwrap();
+    let found = generate(&generator, &[request(&prompt, 1, 1000)], 1, &mut NoSink).unwrap();
     assert_eq!((found[0].tokens.len(), found[0].finish), (6, Finish::Context));
     let full: Vec<u32> = (0..256).map(|place| place % 512).collect();
-    let error = generate(&generator, &[request(&[1], 1, 5), request(&full, 1, 5)], 1, &mut Unwatched).unwrap_err();
+    let error = generate(&generator, &[request(&[1], 1, 5), request(&full, 1, 5)], 1, &mut NoSink).unwrap_err();
     assert!(matches!(error, ModelError::PromptTooLong { tokens: 256, context: 256 }), "{error}");
     let mut sequence = generator.begin();
     generator.prompt(&mut sequence, &full, &mut || true).unwrap();
@@ -141,7 +141,7 @@ fn the_context_ends_a_text() {
 #[test]
 fn prompts_that_cannot_be_continued_are_refused_before_anything_is_computed() {
     struct Nothing;
-    impl Watch for Nothing {
+    impl TokenSink for Nothing {
         fn token(&mut self, _: usize, _: u32) {
             panic!("a token was made");
         }
@@ -149,7 +149,7 @@ fn prompts_that_cannot_be_continued_are_refused_before_anything_is_computed() {
     let generator = generator(CpuKernels);
     let refused = |prompt: &[u32]| generate(&generator, &[request(&[1], 1, 5), request(prompt, 1, 5)], 1, &mut Nothing).unwrap_err();
     let error = refused(&[]);
-    assert!(matches!(error, ModelError::EmptyPrompt) && error.is_users_mistake(), "{error}");
+    assert!(matches!(error, ModelError::EmptyPrompt) && error.is_user_error(), "{error}");
     let error = refused(&[3, 512]);
     assert!(
         matches!(
@@ -159,7 +159,7 @@ fn prompts_that_cannot_be_continued_are_refused_before_anything_is_computed() {
                 position: 1,
                 vocabulary: 512
             }
-        ) && error.is_users_mistake(),
+        ) && error.is_user_error(),
         "{error}"
     );
 }
@@ -172,7 +172,7 @@ fn whoever_watches_sees_every_token_and_can_stop() {
         ended: Vec<usize>,
         prompts: usize,
     }
-    impl Watch for Watcher {
+    impl TokenSink for Watcher {
         fn began(&mut self, _: usize, prompt_tokens: usize) {
             self.prompts += prompt_tokens;
         }

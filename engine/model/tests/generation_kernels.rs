@@ -7,7 +7,7 @@ use cruxscope_model::kernels::cpu::CpuKernels;
 use cruxscope_model::kernels::generation::GenerationKernels;
 use cruxscope_model::kernels::reference::ReferenceKernels;
 use cruxscope_model::kernels::tensors::TensorKernels;
-use cruxscope_model::kernels::{Heads, Run};
+use cruxscope_model::kernels::{Heads, SequenceSpan};
 use half::{bf16, f16};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -147,7 +147,7 @@ fn attended<K: GenerationKernels>(kernels: &K, heads: Heads, lengths: &[(usize, 
     let runs: Vec<_> = (lengths.iter().zip(&filled))
         .map(|((before, rows), [keys, values])| {
             (
-                Run {
+                SequenceSpan {
                     position: *before,
                     rows: *rows,
                 },

@@ -7,7 +7,7 @@ use cruxscope_model::kernels::calibration::CalibrationKernels as _;
 use cruxscope_model::kernels::cpu::CpuKernels;
 use cruxscope_model::kernels::reference::ReferenceKernels;
 use cruxscope_model::kernels::tensors::TensorKernels;
-use cruxscope_model::kernels::{Heads, Kernels, Run, Turn};
+use cruxscope_model::kernels::{Heads, Kernels, RopeDirection, SequenceSpan};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
@@ -73,7 +73,7 @@ fn down<K: Kernels>(kernels: &K, matrices: &[&K::Matrix]) -> Vec<Vec<f32>> {
 }
 
 /// Heads, runs that may overlap, and the queries, keys, values and gradients that fit them.
-fn attention_case() -> impl Strategy<Value = (Heads, Vec<Run>, [Host; 4])> {
+fn attention_case() -> impl Strategy<Value = (Heads, Vec<SequenceSpan>, [Host; 4])> {
     (
         1usize..3,
         1usize..4,
@@ -86,7 +86,7 @@ fn attention_case() -> impl Strategy<Value = (Heads, Vec<Run>, [Host; 4])> {
                 keys,
                 width,
             };
-            let runs: Vec<Run> = runs.into_iter().map(|(position, rows)| Run { position, rows }).collect();
+            let runs: Vec<SequenceSpan> = runs.into_iter().map(|(position, rows)| SequenceSpan { position, rows }).collect();
             let rows: usize = runs.iter().map(|run| run.rows).sum();
             let tokens = runs.iter().map(|run| run.position + run.rows).max().unwrap_or(1) + 3;
             let (wide, narrow) = (heads.queries * width, keys * width);
@@ -136,8 +136,8 @@ proptest! {
         let sine = Host(angles.0, angles.1, angles.2.iter().map(|angle| angle.sin()).collect());
         agree!(1e-5, |k| {
             let (cosine, sine) = (bring(k, &cosine), bring(k, &sine));
-            let turned = k.rotate(bring(k, &x), width, &cosine, &sine, Turn::Forward);
-            let back = k.rotate(turned.clone(), width, &cosine, &sine, Turn::Back);
+            let turned = k.rotate(bring(k, &x), width, &cosine, &sine, RopeDirection::Forward);
+            let back = k.rotate(turned.clone(), width, &cosine, &sine, RopeDirection::Inverse);
             down(k, &[&turned, &back])
         });
     }
@@ -183,7 +183,7 @@ proptest! {
             let sums = k.column_sums(&x, None);
             let more_sums = k.column_sums(&other, Some(sums.clone()));
             if let Some(values) = k.host_values(&x) {
-                prop_assert_eq!(values.as_ref(), k.download(&x).unwrap().as_slice());
+                prop_assert_eq!(values.to_vec(), k.download(&x).unwrap());
             }
             down(k, &[&products, &more, &sums, &more_sums, &k.difference(&x, &other)])
         });
@@ -213,7 +213,7 @@ proptest! {
 #[test]
 fn attention_gradients_are_slopes() {
     let heads = Heads { queries: 4, keys: 2, width: 4 };
-    let runs = [Run { position: 3, rows: 5 }];
+    let runs = [SequenceSpan { position: 3, rows: 5 }];
     let k = ReferenceKernels;
     let noise =
         |rows: usize, columns: usize, seed: usize| -> Vec<f32> { (0..rows * columns).map(|i| ((i * 37 + seed * 101) % 29) as f32 / 14.5 - 1.0).collect() };

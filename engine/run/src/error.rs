@@ -153,13 +153,13 @@ pub enum RunError {
 
 impl RunError {
     /// Whether the person can mend it by other input, rather than by trying again: exit code 2 rather than 1.
-    pub fn is_users_mistake(&self) -> bool {
+    pub fn is_user_error(&self) -> bool {
         match self {
-            Self::Checkpoint(error) => error.is_users_mistake(),
-            Self::Trace(error) => error.is_users_mistake(),
-            Self::Benchmark(error) => error.is_users_mistake(),
-            Self::Model(error) => error.is_users_mistake(),
-            Self::Interpret(error) => error.is_users_mistake(),
+            Self::Checkpoint(error) => error.is_user_error(),
+            Self::Trace(error) => error.is_user_error(),
+            Self::Benchmark(error) => error.is_user_error(),
+            Self::Model(error) => error.is_user_error(),
+            Self::Interpret(error) => error.is_user_error(),
             Self::Study(error) => !matches!(error, StudyError::Io { .. }),
             Self::Io { .. } | Self::Unfinished { .. } => false,
             _ => true,

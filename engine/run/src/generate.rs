@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cruxscope_checkpoint::{Checkpoint, TraceTokenizer};
-use cruxscope_model::generation::{Completion, Generator, Request, Sampling, TextStream, Watch, generate};
+use cruxscope_model::generation::{Completion, Generator, Request, Sampling, TextStream, TokenSink, generate};
 use cruxscope_model::kernels::generation::GenerationKernels;
 
 use crate::RunError;
-use crate::guard::guard;
+use crate::guard::catch_panic;
 
 /// What is to be generated, and how.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,7 +75,7 @@ impl Speed {
 }
 
 /// Whoever listens while texts come.
-pub trait Listener {
+pub trait TextSink {
     /// An output, by its place, has a piece more; always whole characters.
     fn text(&mut self, output: usize, piece: &str);
     /// A step was made.
@@ -91,7 +91,7 @@ pub trait Listener {
 /// # Errors
 /// When the checkpoint cannot be read, or the device failed, as where its memory is too small.
 pub fn load<K: GenerationKernels>(checkpoint: Arc<Checkpoint>, kernels: K) -> Result<Generator<K>, RunError> {
-    guard("the places of its weights", || Generator::new(checkpoint, kernels))
+    catch_panic("the places of its weights", || Generator::new(checkpoint, kernels))
 }
 
 /// Prompts as tokens, with everything checked that can be checked before the weights are read.
@@ -151,9 +151,9 @@ impl PlannedGeneration {
     ///
     /// # Errors
     /// When the model cannot be run. Being stopped is no error: outputs say how far they came.
-    pub fn run<K: GenerationKernels>(&self, generator: &Generator<K>, listener: &mut dyn Listener) -> Result<(Vec<Output>, Speed), RunError> {
-        let mut teller = Teller {
-            listener,
+    pub fn run<K: GenerationKernels>(&self, generator: &Generator<K>, sink: &mut dyn TextSink) -> Result<(Vec<Output>, Speed), RunError> {
+        let mut collector = TextCollector {
+            sink,
             streams: (self.requests.iter())
                 .map(|request| Some(TextStream::after(&self.tokenizer, &request.prompt)))
                 .collect(),
@@ -162,8 +162,8 @@ impl PlannedGeneration {
             speed: Speed::default(),
             mark: Instant::now(),
         };
-        let completions = guard("tokens", || generate(generator, &self.requests, self.at_once, &mut teller))?;
-        let Teller { texts, failed, speed, .. } = teller;
+        let completions = catch_panic("tokens", || generate(generator, &self.requests, self.at_once, &mut collector))?;
+        let TextCollector { texts, failed, speed, .. } = collector;
         if let Some(error) = failed {
             return Err(error.into());
         }
@@ -194,9 +194,9 @@ fn stop_token(tokenizer: &TraceTokenizer, wanted: &str) -> Result<u32, RunError>
     }
 }
 
-/// Turns tokens into text for a listener, and keeps the time.
-struct Teller<'a> {
-    listener: &'a mut dyn Listener,
+/// Turns tokens into text for a sink, and keeps the time.
+struct TextCollector<'a> {
+    sink: &'a mut dyn TextSink,
     streams: Vec<Option<TextStream<'a>>>,
     texts: Vec<String>,
     failed: Option<cruxscope_checkpoint::CheckpointError>,
@@ -204,7 +204,7 @@ struct Teller<'a> {
     mark: Instant,
 }
 
-impl Teller<'_> {
+impl TextCollector<'_> {
     fn lap(&mut self) -> f64 {
         let now = Instant::now();
         let lap: Duration = now - self.mark;
@@ -216,7 +216,7 @@ impl Teller<'_> {
         match piece {
             Ok(piece) if !piece.is_empty() => {
                 self.texts[output].push_str(&piece);
-                self.listener.text(output, &piece);
+                self.sink.text(output, &piece);
             }
             Ok(_) => {}
             Err(error) => self.failed = Some(error),
@@ -224,7 +224,7 @@ impl Teller<'_> {
     }
 }
 
-impl Watch for Teller<'_> {
+impl TokenSink for TextCollector<'_> {
     fn began(&mut self, _: usize, prompt_tokens: usize) {
         self.speed.prompt_seconds += self.lap();
         self.speed.prompt_tokens += prompt_tokens;
@@ -237,7 +237,7 @@ impl Watch for Teller<'_> {
             let piece = stream.push(token);
             self.give(request, piece);
         }
-        self.listener.advanced(self.speed);
+        self.sink.advanced(self.speed);
     }
 
     fn finished(&mut self, request: usize, _: &Completion) {
@@ -247,6 +247,6 @@ impl Watch for Teller<'_> {
     }
 
     fn stop(&mut self) -> bool {
-        self.failed.is_some() || self.listener.stop()
+        self.failed.is_some() || self.sink.stop()
     }
 }

@@ -9,7 +9,7 @@ use crate::RunError;
 ///
 /// # Errors
 /// What `work` returns, and [`ModelError::DeviceFailed`] where it panicked.
-pub(crate) fn guard<T, E: Into<RunError>>(what: &str, work: impl FnOnce() -> Result<T, E>) -> Result<T, RunError> {
+pub(crate) fn catch_panic<T, E: Into<RunError>>(what: &str, work: impl FnOnce() -> Result<T, E>) -> Result<T, RunError> {
     match std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)) {
         Ok(result) => result.map_err(Into::into),
         Err(payload) => {
@@ -34,13 +34,13 @@ mod tests {
 
     #[test]
     fn a_panic_becomes_an_error_with_its_words_and_everything_else_passes_through() {
-        assert_eq!(guard("a probe", || Ok::<_, RunError>(3)).ok(), Some(3));
-        let lost = guard("a window", || -> Result<(), RunError> { panic!("the card is {}", "gone") });
+        assert_eq!(catch_panic("a probe", || Ok::<_, RunError>(3)).ok(), Some(3));
+        let lost = catch_panic("a window", || -> Result<(), RunError> { panic!("the card is {}", "gone") });
         let said = lost.err().map(|error| error.to_string()).unwrap_or_default();
         assert!(said.contains("a window") && said.contains("the card is gone"), "{said}");
-        let plain = guard("a window", || -> Result<(), RunError> { panic!("lost") });
+        let plain = catch_panic("a window", || -> Result<(), RunError> { panic!("lost") });
         assert!(plain.is_err_and(|error| error.to_string().contains("lost")));
-        let refused = guard("a probe", || Err::<(), _>(cruxscope_interpret::InterpretError::Cancelled));
+        let refused = catch_panic("a probe", || Err::<(), _>(cruxscope_interpret::InterpretError::Cancelled));
         assert!(refused.is_err_and(|error| !error.to_string().contains("device failed")));
     }
 }

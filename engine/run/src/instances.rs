@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use cruxscope_checkpoint::{Checkpoint, TraceTokenizer};
-use cruxscope_interpret::pass::Work;
+use cruxscope_interpret::pass::Instance;
 use cruxscope_interpret::segment::Segment;
 use cruxscope_model::ModelError;
 use cruxscope_study::{Definition, Drop, DropReason, Label, TraceText};
@@ -59,7 +59,7 @@ impl TraceSettings {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Instances {
     /// The work, sorted by id.
-    pub works: Vec<Work>,
+    pub items: Vec<Instance>,
     /// Tokens beyond the cap, per instance, in the same order.
     pub tokens_cut: Vec<usize>,
     /// The texts to be read by people, in the same order; none where a trace came as tokens.
@@ -101,14 +101,14 @@ impl Instances {
             .iter()
             .map(|instance| one(instance, tokenizer.as_ref(), settings, cap, checkpoint.config().vocabulary, &mut found))
             .collect::<Result<_, _>>()?;
-        read.sort_by(|a, b| a.work.id.cmp(&b.work.id));
+        read.sort_by(|a, b| a.instance.id.cmp(&b.instance.id));
         for one in read {
-            found.works.push(one.work);
+            found.items.push(one.instance);
             found.tokens_cut.push(one.cut);
             found.dropped.extend(one.dropped);
             found.texts.push(one.text);
         }
-        if found.works.iter().all(|work| work.segments.is_empty()) {
+        if found.items.iter().all(|instance| instance.segments.is_empty()) {
             let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
             for drop in &found.dropped {
                 *reasons.entry(drop.reason.words()).or_default() += 1;
@@ -127,12 +127,12 @@ impl Instances {
 
     /// Tokens of all instances.
     pub fn tokens(&self) -> usize {
-        self.works.iter().map(|work| work.ids.len()).sum()
+        self.items.iter().map(|instance| instance.ids.len()).sum()
     }
 
     /// Segments of all instances.
     pub fn segments(&self) -> usize {
-        self.works.iter().map(|work| work.segments.len()).sum()
+        self.items.iter().map(|instance| instance.segments.len()).sum()
     }
 }
 
@@ -159,7 +159,7 @@ fn choose(instances: Vec<AnnotatedTrace>, settings: &TraceSettings) -> Result<Ve
 
 /// One instance: its work, the tokens cut off, its drops, its text for people.
 struct One {
-    work: Work,
+    instance: Instance,
     cut: usize,
     dropped: Vec<Drop>,
     text: Option<TraceText>,
@@ -276,7 +276,7 @@ fn one(
         }
     }
     Ok(One {
-        work: Work { id: id.clone(), ids, segments },
+        instance: Instance { id: id.clone(), ids, segments },
         cut,
         dropped,
         text: text.map(|text| text.finish(tokens)),

@@ -12,9 +12,8 @@ use std::time::{Duration, Instant};
 
 use cruxscope_checkpoint::Checkpoint;
 use cruxscope_interpret::InterpretError;
-use cruxscope_interpret::kept::Keep;
 use cruxscope_interpret::part::InstancePart;
-use cruxscope_interpret::pass::{self, Work};
+use cruxscope_interpret::pass::{self, Instance};
 use cruxscope_model::decoder::Decoder;
 use cruxscope_model::device::{self, ChosenDevice};
 use cruxscope_model::kernels::Kernels;
@@ -22,11 +21,11 @@ use cruxscope_model::with_kernels;
 use cruxscope_study::{DigestBuilder, FileDigest, Study, folder};
 use serde::{Deserialize, Serialize};
 
-use crate::guard::guard;
+use crate::guard::catch_panic;
 use crate::instances::{Instances, TraceSettings};
-use crate::machine::bytes_in_words;
+use crate::machine::format_bytes;
 use crate::place::{Place, has_memory_of_its_own};
-use crate::placement::{Kept, WeightsChoice};
+use crate::placement::WeightsChoice;
 use crate::plan::Plan;
 use crate::{Event, Observer, RunError};
 
@@ -152,8 +151,8 @@ impl PlannedRun {
     }
 
     /// What an instance costs beside others, in tokens that go through all layers once: a row is computed again and taken back.
-    pub fn cost(&self, work: &Work) -> f64 {
-        (work.ids.len() + 2 * work.packed_rows(self.settings.traces.definition)) as f64
+    pub fn cost(&self, instance: &Instance) -> f64 {
+        (instance.ids.len() + 2 * instance.packed_rows(self.settings.traces.definition)) as f64
     }
 
     /// The device, in words.
@@ -208,9 +207,9 @@ impl PlannedRun {
     /// When a part that is there cannot be read.
     pub fn missing(&self) -> Result<Vec<String>, RunError> {
         let mut missing = Vec::new();
-        for work in &self.instances.works {
-            if InstancePart::load(&self.part(work), &self.part_key(work))?.is_none() {
-                missing.push(work.id.clone());
+        for instance in &self.instances.items {
+            if InstancePart::load(&self.part(instance), &self.part_key(instance))?.is_none() {
+                missing.push(instance.id.clone());
             }
         }
         Ok(missing)
@@ -226,30 +225,26 @@ impl PlannedRun {
         self.settings.out.join(PARTS)
     }
 
-    fn part(&self, work: &Work) -> PathBuf {
-        Self::part_of(&self.settings.out, &work.id)
+    fn part(&self, instance: &Instance) -> PathBuf {
+        Self::part_of(&self.settings.out, &instance.id)
     }
 
     fn compute<K: Kernels>(&self, kernels: K, observer: &mut dyn Observer) -> Result<(), RunError> {
         let definition = self.settings.traces.definition;
         let backend = kernels.describe();
         let decoder = Decoder::new(self.checkpoint.clone(), kernels, self.plan.placement.weights)?;
-        let keep = match self.plan.placement.kept {
-            Kept::Device => Keep::Device,
-            Kept::Memory => Keep::Memory,
-            Kept::Disk => Keep::Disk(self.parts()),
-        };
+        let (storage, folder) = (self.plan.placement.activations, self.parts());
         let layers = decoder.config().layers;
-        let works = &self.instances.works;
-        let missing = |work: &Work| -> Result<bool, RunError> { Ok(InstancePart::load(&self.part(work), &self.part_key(work))?.is_none()) };
+        let instances = &self.instances.items;
+        let missing = |instance: &Instance| -> Result<bool, RunError> { Ok(InstancePart::load(&self.part(instance), &self.part_key(instance))?.is_none()) };
 
-        let mut todo: Vec<Vec<Work>> = Vec::new();
+        let mut todo: Vec<Vec<Instance>> = Vec::new();
         let mut at = 0;
         for count in &self.plan.placement.batches {
             let mut batch = Vec::new();
-            for work in &works[at..at + count] {
-                if missing(work)? {
-                    batch.push(work.clone());
+            for instance in &instances[at..at + count] {
+                if missing(instance)? {
+                    batch.push(instance.clone());
                 }
             }
             todo.push(batch);
@@ -257,15 +252,15 @@ impl PlannedRun {
         }
         todo.retain(|batch| !batch.is_empty());
         let remaining: usize = todo.iter().map(Vec::len).sum();
-        let mut done = works.len() - remaining;
+        let mut done = instances.len() - remaining;
         if done > 0 {
             observer.event(Event::Resumed { instances: done });
         }
 
         // A row costs about twice a token: it is computed again and taken back.
-        let cost = |work: &Work| (work.ids.len() + 2 * work.packed_rows(definition)) * layers;
+        let cost = |instance: &Instance| (instance.ids.len() + 2 * instance.packed_rows(definition)) * layers;
         let whole: usize = todo.iter().flatten().map(cost).sum();
-        let tokens: usize = todo.iter().flatten().map(|work| work.ids.len()).sum();
+        let tokens: usize = todo.iter().flatten().map(|instance| instance.ids.len()).sum();
         let began = Instant::now();
         let mut spent = 0;
         for batch in &todo {
@@ -278,7 +273,7 @@ impl PlannedRun {
             });
             let forward_steps = batch.len() * layers;
             let mut steps = 0;
-            let mut watch = |size: usize| {
+            let mut advance = |size: usize| {
                 steps += 1;
                 spent += if steps <= forward_steps { size } else { 2 * size };
                 let share = (spent as f64 / whole.max(1) as f64).min(1.0);
@@ -291,21 +286,23 @@ impl PlannedRun {
                 });
                 !observer.stop()
             };
-            let found = guard("an instance", || pass::interpret_keeping(&decoder, batch, definition, &keep, &mut watch))?;
-            for (part, work) in found.iter().zip(batch) {
-                part.save(&self.part(work), &self.part_key(work), &backend)?;
+            let found = catch_panic("an instance", || {
+                pass::interpret_keeping(&decoder, batch, definition, storage, &folder, &mut advance)
+            })?;
+            for (part, instance) in found.iter().zip(batch) {
+                part.save(&self.part(instance), &self.part_key(instance), &backend)?;
             }
             done += batch.len();
-            observer.event(Event::Finished { done, of: works.len() });
+            observer.event(Event::Finished { done, of: instances.len() });
         }
         // Its allocator gives nothing back, so what it holds at the end is the most that it ever held.
         if let Some(held) = decoder.kernels().held() {
             let planned = match self.plan.memory().device {
                 0 => String::new(),
-                planned => format!(", planned {}", bytes_in_words(planned)),
+                planned => format!(", planned {}", format_bytes(planned)),
             };
             observer.event(Event::Note {
-                text: format!("the device held {}{planned}", bytes_in_words(held)),
+                text: format!("the device held {}{planned}", format_bytes(held)),
             });
         }
         Ok(())
@@ -314,8 +311,8 @@ impl PlannedRun {
     /// Covers everything that the study's numbers depend on, but for the device.
     fn run_key(&self) -> String {
         let mut builder = DigestBuilder::default();
-        for work in &self.instances.works {
-            builder.update(self.part_key(work).as_bytes());
+        for instance in &self.instances.items {
+            builder.update(self.part_key(instance).as_bytes());
         }
         builder.update(&[u8::from(self.settings.channels)]);
         if self.settings.texts {
@@ -324,17 +321,17 @@ impl PlannedRun {
         builder.finish().0
     }
 
-    fn part_key(&self, work: &Work) -> String {
+    fn part_key(&self, instance: &Instance) -> String {
         let mut builder = DigestBuilder::default();
         builder.update(format!("part {PART_VERSION} {}", self.settings.traces.definition).as_bytes());
         for file in &self.model_files {
             builder.update(format!("\n{} {}", file.name, file.sha256).as_bytes());
         }
-        builder.update(format!("\n{}\n", work.id).as_bytes());
-        for id in &work.ids {
+        builder.update(format!("\n{}\n", instance.id).as_bytes());
+        for id in &instance.ids {
             builder.update(&id.to_le_bytes());
         }
-        for segment in &work.segments {
+        for segment in &instance.segments {
             builder.update(format!("\n{} {} {}", segment.behaviour, segment.start, segment.last).as_bytes());
         }
         builder.finish().0

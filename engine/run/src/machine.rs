@@ -27,7 +27,7 @@ fn field(file: &str, name: &str) -> Option<u64> {
 }
 
 /// A size for people: `1.4 GiB`.
-pub fn bytes_in_words(bytes: u64) -> String {
+pub fn format_bytes(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
     let (mut value, mut unit) = (bytes as f64, 0);
     while value >= 1024.0 && unit + 1 < UNITS.len() {
@@ -42,7 +42,7 @@ pub fn bytes_in_words(bytes: u64) -> String {
 }
 
 /// A time for people: `3 min 20 s`.
-pub fn duration_in_words(duration: Duration) -> String {
+pub fn format_duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match seconds {
         0 => format!("{:.1} s", duration.as_secs_f64()),
@@ -58,9 +58,9 @@ mod tests {
 
     #[test]
     fn sizes_and_times_read_well() {
-        assert_eq!(bytes_in_words(900), "900 B");
-        assert_eq!(bytes_in_words(3 << 29), "1.5 GiB");
-        assert_eq!(duration_in_words(Duration::from_millis(400)), "0.4 s");
-        assert_eq!(duration_in_words(Duration::from_secs(3725)), "1 h 2 min");
+        assert_eq!(format_bytes(900), "900 B");
+        assert_eq!(format_bytes(3 << 29), "1.5 GiB");
+        assert_eq!(format_duration(Duration::from_millis(400)), "0.4 s");
+        assert_eq!(format_duration(Duration::from_secs(3725)), "1 h 2 min");
     }
 }

@@ -10,17 +10,16 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, TryRecvError};
 use std::time::Duration;
 
 use cruxscope_benchmark::generator::{
-    Engine, FailureKind, Finish, GenerateError, Generation, Generator as TextGenerator, Heard, Interruption, ModelIdentity, Request as TextRequest,
-    Watch as Listener,
+    Engine, FailureKind, Finish, GenerateError, Generation, Generator as TextGenerator, Heard, Interruption, ModelIdentity, Request as TextRequest, Watch,
 };
 use cruxscope_checkpoint::{Checkpoint, TraceTokenizer};
 use cruxscope_model::device::{self, ChosenDevice};
-use cruxscope_model::generation::{Completion, Finish as TokenFinish, Queue, Request, Sampling, TextStream, Watch, serve};
+use cruxscope_model::generation::{Completion, Finish as TokenFinish, Queue, Request, Sampling, TextStream, TokenSink, serve};
 use cruxscope_model::with_kernels;
 use cruxscope_study::{DigestBuilder, folder};
 
 use crate::generate::load;
-use crate::guard::guard;
+use crate::guard::catch_panic;
 use crate::{Event, Observer, RunError};
 
 /// How often a thread that waits for text looks whether it is still wanted.
@@ -132,10 +131,10 @@ impl NativeModel {
         let Self { jobs, checkpoint, device } = self;
         let asked = std::cell::RefCell::new(Vec::new());
         let mut queue = Jobs { jobs: &jobs, asked: &asked };
-        let mut teller = Teller { asked: &asked };
+        let mut sink = AnswerSink { asked: &asked };
         with_kernels!(device, |kernels| {
             let generator = load(checkpoint, kernels)?;
-            guard("tokens", || serve(&generator, &mut queue, at_once, &mut teller))
+            catch_panic("tokens", || serve(&generator, &mut queue, at_once, &mut sink))
         })
     }
 }
@@ -168,11 +167,11 @@ impl Queue for Jobs<'_> {
     }
 }
 
-struct Teller<'a> {
+struct AnswerSink<'a> {
     asked: &'a Asked,
 }
 
-impl Teller<'_> {
+impl AnswerSink<'_> {
     fn tell(&self, request: usize, answer: Answer) {
         if let Some(Some((answers, cancelled))) = self.asked.borrow().get(request)
             && answers.send(answer).is_err()
@@ -182,7 +181,7 @@ impl Teller<'_> {
     }
 }
 
-impl Watch for Teller<'_> {
+impl TokenSink for AnswerSink<'_> {
     fn began(&mut self, request: usize, _: usize) {
         self.tell(request, Answer::Began);
     }
@@ -242,7 +241,7 @@ impl TextGenerator for NativeGenerator {
         self.identity.clone()
     }
 
-    fn generate(&self, asked: &TextRequest<'_>, watch: &mut Listener<'_>) -> Result<Generation, GenerateError> {
+    fn generate(&self, asked: &TextRequest<'_>, watch: &mut Watch<'_>) -> Result<Generation, GenerateError> {
         let request = self.request(asked)?;
         let failed = |kind: FailureKind, message: &str| GenerateError {
             kind,

@@ -6,7 +6,7 @@ use cruxscope_model::decoder::Decoder;
 use cruxscope_model::kernels::Kernels;
 use cruxscope_model::{ModelError, block};
 
-use crate::guard::guard;
+use crate::guard::catch_panic;
 use crate::{Event, Observer, RunError};
 
 /// Rows whose logits exist at the same time.
@@ -36,7 +36,7 @@ pub fn perplexity<K: Kernels>(decoder: &Decoder<K>, windows: &[Vec<u32>], observ
         if observer.stop() {
             return Err(cruxscope_interpret::InterpretError::Cancelled.into());
         }
-        total += guard("a window", || loss(decoder, window))?;
+        total += catch_panic("a window", || loss(decoder, window))?;
         predictions += window.len().saturating_sub(1);
         let share = (done + 1) as f64 / windows.len() as f64;
         let elapsed = began.elapsed().as_secs_f64();

@@ -10,7 +10,7 @@ use cruxscope_model::kernels::Kernels;
 use cruxscope_model::with_kernels;
 
 use crate::RunError;
-use crate::guard::guard;
+use crate::guard::catch_panic;
 use crate::machine::available_memory;
 
 /// Where a model is to run.
@@ -48,7 +48,7 @@ impl Place {
         if let (false, Some(given)) = (own, given) {
             return Err(RunError::Setting {
                 setting: "--device-memory",
-                value: crate::machine::bytes_in_words(given),
+                value: crate::machine::format_bytes(given),
                 rule: "this device computes in the machine's memory; leave it out",
             });
         }
@@ -71,7 +71,7 @@ impl Place {
         // The reference is for tiny models, and so slow that its probe would take longer than they do.
         let products = match device {
             ChosenDevice::Reference => None,
-            device => Some(guard("a probe of its speed", || {
+            device => Some(catch_panic("a probe of its speed", || {
                 with_kernels!(device.clone(), |kernels| measure_products(&kernels, config, self.weight_bytes))
             })?),
         };

@@ -7,13 +7,14 @@
 mod needs;
 
 use cruxscope_checkpoint::ModelConfig;
+use cruxscope_interpret::activations::ActivationStorage;
 use cruxscope_model::decoder::Residence;
 use serde::{Deserialize, Serialize};
 
 use self::needs::Sizes;
 pub use self::needs::{Memory, Needs};
 use crate::RunError;
-use crate::machine::bytes_in_words;
+use crate::machine::format_bytes;
 use crate::place::Place;
 
 /// Share of the free memory that a plan may fill.
@@ -38,17 +39,6 @@ pub enum WeightsChoice {
     Streamed,
 }
 
-/// Where block inputs, keys and values wait between the two directions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kept {
-    /// On the device.
-    Device,
-    /// In the machine's memory.
-    Memory,
-    /// On the disk, beside the finished parts.
-    Disk,
-}
-
 /// One thing a run needs, and where it is, in words for people.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Placed {
@@ -64,7 +54,7 @@ pub struct Placement {
     /// Whether weights stay on the device.
     pub weights: Residence,
     /// Where block inputs, keys and values wait.
-    pub kept: Kept,
+    pub activations: ActivationStorage,
     /// Instances that go through the layers together.
     pub batches: Vec<usize>,
     /// Expected peaks.
@@ -77,25 +67,25 @@ pub struct Placement {
 #[derive(Clone, Copy)]
 struct Choice {
     weights: Residence,
-    kept: Kept,
+    activations: ActivationStorage,
 }
 
 impl Choice {
     /// From the fastest to the smallest.
     fn among(weights: WeightsChoice, separate: bool) -> Vec<Self> {
-        let resident = [Kept::Device, Kept::Memory].map(|kept| (Residence::Resident, kept));
+        let resident = [ActivationStorage::Device, ActivationStorage::Memory].map(|storage| (Residence::Resident, storage));
         // Where weights are read for every batch, room for a larger batch counts more than a copy.
-        let streamed = [Kept::Memory, Kept::Device].map(|kept| (Residence::Streamed, kept));
-        let spilled = |weights| (weights, Kept::Disk);
-        let all: Vec<(Residence, Kept)> = match weights {
+        let streamed = [ActivationStorage::Memory, ActivationStorage::Device].map(|storage| (Residence::Streamed, storage));
+        let spilled = |weights| (weights, ActivationStorage::Disk);
+        let all: Vec<(Residence, ActivationStorage)> = match weights {
             WeightsChoice::Resident => resident.into_iter().chain([spilled(Residence::Resident)]).collect(),
             WeightsChoice::Streamed => streamed.into_iter().chain([spilled(Residence::Streamed)]).collect(),
             WeightsChoice::Automatic => resident.into_iter().chain(streamed).chain([spilled(Residence::Streamed)]).collect(),
         };
         all.into_iter()
             // Without a memory of its own, the device's is the machine's.
-            .filter(|(_, kept)| separate || *kept != Kept::Memory)
-            .map(|(weights, kept)| Self { weights, kept })
+            .filter(|(_, storage)| separate || *storage != ActivationStorage::Memory)
+            .map(|(weights, activations)| Self { weights, activations })
             .collect()
     }
 
@@ -145,10 +135,10 @@ impl Choice {
             device: base.device + passing + sum(|needs| needs.carried),
             disk: base.disk,
         };
-        match self.kept {
-            Kept::Device => memory.device += kept,
-            Kept::Memory => memory.machine += kept,
-            Kept::Disk => memory.disk += kept,
+        match self.activations {
+            ActivationStorage::Device => memory.device += kept,
+            ActivationStorage::Memory => memory.machine += kept,
+            ActivationStorage::Disk => memory.disk += kept,
         }
         if !separate {
             memory.machine += memory.device;
@@ -225,15 +215,15 @@ impl Placement {
             return Ok(Self {
                 words: choice.words(place, &sizes, needs, &batches),
                 weights: choice.weights,
-                kept: choice.kept,
+                activations: choice.activations,
                 batches,
                 memory,
             });
         }
         // There is always a choice, and it was refused.
         Err(refused.unwrap_or(RunError::Memory {
-            needed: bytes_in_words(0),
-            available: bytes_in_words(0),
+            needed: format_bytes(0),
+            available: format_bytes(0),
             hint: "nothing was tried".into(),
         }))
     }
@@ -289,21 +279,21 @@ impl Choice {
         let weights = match self.weights {
             Residence::Resident => format!(
                 "{here}, {} in {precision}",
-                bytes_in_words(place.weight_bytes * (sizes.layers * sizes.layer + sizes.head))
+                format_bytes(place.weight_bytes * (sizes.layers * sizes.layer + sizes.head))
             ),
             Residence::Streamed => format!(
                 "from the disk layer by layer, the next one read while one is used ({} of {precision} each); once in each direction for a batch, in {} batch{} of up to {} instance{}",
-                bytes_in_words(place.weight_bytes * sizes.layer),
+                format_bytes(place.weight_bytes * sizes.layer),
                 batches.len(),
                 if batches.len() == 1 { "" } else { "es" },
                 batches.iter().max().unwrap_or(&1),
                 if batches.iter().max() == Some(&1) { "" } else { "s" },
             ),
         };
-        let kept = match self.kept {
-            Kept::Device => here,
-            Kept::Memory => "in the machine's memory",
-            Kept::Disk => "on the disk",
+        let kept = match self.activations {
+            ActivationStorage::Device => here,
+            ActivationStorage::Memory => "in the machine's memory",
+            ActivationStorage::Disk => "on the disk",
         };
         let mut at = 0;
         let (mut inputs, mut keys_values) = (0, 0);
@@ -317,9 +307,9 @@ impl Choice {
             placed("weights", weights),
             placed(
                 "block inputs",
-                format!("{kept}, {} at the most, at rows of segments only", bytes_in_words(inputs)),
+                format!("{kept}, {} at the most, at rows of segments only", format_bytes(inputs)),
             ),
-            placed("keys, values", format!("{kept}, {} at the most", bytes_in_words(keys_values))),
+            placed("keys, values", format!("{kept}, {} at the most", format_bytes(keys_values))),
             placed("inside layers", "computed again on the way back, at rows of segments only".into()),
         ]
     }
@@ -339,8 +329,8 @@ fn refusal(memory: Memory, budget: Budget, place: &Place, choice: Choice) -> Run
         Residence::Streamed => "a smaller --max-tokens needs less",
     };
     RunError::Memory {
-        needed: bytes_in_words(needed),
-        available: bytes_in_words(available.unwrap_or(0)),
+        needed: format_bytes(needed),
+        available: format_bytes(available.unwrap_or(0)),
         hint: format!("{of}{hint}"),
     }
 }

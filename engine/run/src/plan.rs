@@ -63,16 +63,16 @@ impl Plan {
     /// When the run cannot fit into memory.
     pub fn new(config: &ModelConfig, instances: &Instances, definition: Definition, weights: WeightsChoice, place: &Place) -> Result<Self, RunError> {
         let layout = Layout::of(config);
-        let rows: Vec<usize> = instances.works.iter().map(|work| work.packed_rows(definition)).collect();
+        let rows: Vec<usize> = instances.items.iter().map(|instance| instance.packed_rows(definition)).collect();
         let gradients: Vec<usize> = instances
-            .works
+            .items
             .iter()
-            .map(|work| match definition {
+            .map(|instance| match definition {
                 Definition::Paper => 4,
-                Definition::Released => work.segments.len(),
+                Definition::Released => instance.segments.len(),
             })
             .collect();
-        let tokens: Vec<usize> = instances.works.iter().map(|work| work.ids.len()).collect();
+        let tokens: Vec<usize> = instances.items.iter().map(|instance| instance.ids.len()).collect();
         let each = tokens.iter().zip(&rows);
         let needs: Vec<Needs> = (each.clone().zip(&gradients))
             .map(|((tokens, rows), gradients)| Needs::of(config, &layout, *tokens, *rows, *gradients))

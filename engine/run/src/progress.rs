@@ -53,7 +53,7 @@ pub enum Event {
         of: usize,
     },
     /// Finished instances are being put together.
-    Combining,
+    Merging,
 }
 
 /// Who is told, and who can stop the work.

@@ -3,93 +3,23 @@
 //! A plan says what is wanted and what is there; the run makes what is missing. Samples are safe the moment they are whole,
 //! so a run that ends early, or is ended, goes on with the same command.
 
+mod collect;
+mod sources;
+
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
 use cruxscope_benchmark::BenchmarkError;
-use cruxscope_benchmark::analyses::knowledge::{Corpus, Retriever};
-use cruxscope_benchmark::datasets::{Benchmark, Dataset, hub};
+use cruxscope_benchmark::datasets::Benchmark;
 use cruxscope_benchmark::endpoint::{Endpoint, EndpointSettings};
 use cruxscope_benchmark::generator::{Generator, SamplingSettings};
-use cruxscope_benchmark::prompts::{ChatTemplate, PromptStyle, PromptTemplate};
+use cruxscope_benchmark::prompts::PromptStyle;
 use cruxscope_benchmark::samples::{Opened, SampleLog};
-use cruxscope_benchmark::sampling::{SamplingEvent, SamplingPlan, SamplingReport};
+use cruxscope_benchmark::sampling::{SamplingPlan, SamplingReport};
 
+pub(crate) use self::collect::collect;
+pub use self::sources::{DatasetSource, PromptChoice, Retrieval};
 use crate::native::{self, NativeGenerator, NativeModel, NativeSettings};
-use crate::{Event, Observer, RunError};
-
-/// Where a dataset comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DatasetSource {
-    /// A local file.
-    File(PathBuf),
-    /// Its publisher; what is fetched stays in the folder.
-    Hub {
-        /// The benchmark.
-        benchmark: Benchmark,
-        /// The revision, or the usual one.
-        revision: Option<String>,
-        /// Where it is kept.
-        folder: PathBuf,
-    },
-}
-
-impl DatasetSource {
-    /// Reads or fetches it.
-    ///
-    /// # Errors
-    ///
-    /// If that fails.
-    pub fn read(&self) -> Result<Dataset, RunError> {
-        Ok(match self {
-            Self::File(path) => Dataset::read(path)?,
-            Self::Hub { benchmark, revision, folder } => hub::fetch(*benchmark, revision.as_deref(), folder)?,
-        })
-    }
-}
-
-/// How prompts are made.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum PromptChoice {
-    /// As in the published outputs.
-    #[default]
-    Raw,
-    /// A person's message, for the server's own template.
-    Messages,
-    /// Through a checkpoint's chat template: its folder, `tokenizer_config.json`, or a `.jinja` file.
-    Chat(PathBuf),
-    /// Through a template of one's own.
-    Custom(PathBuf),
-}
-
-impl PromptChoice {
-    fn style(&self) -> Result<PromptStyle, RunError> {
-        Ok(match self {
-            Self::Raw => PromptStyle::Raw,
-            Self::Messages => PromptStyle::Messages,
-            Self::Chat(path) => PromptStyle::Chat(ChatTemplate::open(path)?),
-            Self::Custom(path) => {
-                let text = std::fs::read_to_string(path).map_err(|source| RunError::Io {
-                    attempt: "read",
-                    path: path.clone(),
-                    source,
-                })?;
-                PromptStyle::Custom(PromptTemplate::new(&path.display().to_string(), text)?)
-            }
-        })
-    }
-}
-
-/// Passages that are put before each question.
-#[derive(Clone, Debug)]
-pub struct Retrieval {
-    /// A file of passages, or the dataset's own.
-    pub corpus: Option<PathBuf>,
-    /// Passages a question.
-    pub count: usize,
-    /// An embeddings endpoint, or words alone.
-    pub embeddings: Option<EndpointSettings>,
-}
+use crate::{Observer, RunError};
 
 /// Who answers.
 #[derive(Clone, Debug)]
@@ -180,7 +110,7 @@ impl PlannedSampling {
             datasets = datasets.into_iter().map(|dataset| dataset.first(count)).collect();
         }
         if let Some(retrieval) = &configuration.retrieval {
-            datasets = datasets.iter().map(|dataset| equip(dataset, retrieval)).collect::<Result<_, _>>()?;
+            datasets = datasets.iter().map(|dataset| retrieval.equip(dataset)).collect::<Result<_, _>>()?;
         }
         let style = configuration.prompt.style()?;
         if matches!((&configuration.answers, &style), (Answers::Native(_), PromptStyle::Messages)) {
@@ -273,66 +203,6 @@ fn setting(setting: &'static str, value: &str, rule: &'static str) -> RunError {
     }
 }
 
-/// A dataset with passages before its questions.
-fn equip(dataset: &Dataset, retrieval: &Retrieval) -> Result<Dataset, RunError> {
-    let corpus = match &retrieval.corpus {
-        Some(path) => Corpus::read(path)?,
-        None => Corpus::of(dataset)?,
-    };
-    let endpoint = retrieval.embeddings.clone().map(Endpoint::new).transpose()?;
-    let retriever = match &endpoint {
-        Some(endpoint) => Retriever::by_vectors(&corpus, endpoint)?,
-        None => Retriever::by_words(&corpus),
-    };
-    Ok(retriever.equip(dataset, retrieval.count)?)
-}
-
-/// Carries out a plan and tells an observer.
-pub(crate) fn collect(
-    plan: &SamplingPlan,
-    generator: &dyn Generator,
-    log: &SampleLog,
-    opened: &Opened,
-    parallel: usize,
-    observer: &mut dyn Observer,
-) -> Result<SamplingReport, RunError> {
-    let of = plan.wanted.len();
-    let kept = of - plan.missing(opened).count();
-    if kept > 0 {
-        observer.event(Event::Resumed { instances: kept });
-    }
-    let begun = Instant::now();
-    let mut tokens = 0;
-    // Both the question whether to stop and the events go to one observer, in turn.
-    let observer = std::cell::RefCell::new(observer);
-    let mut tell = |event: SamplingEvent<'_>| {
-        let mut observer = observer.borrow_mut();
-        match event {
-            SamplingEvent::Made { sample, done } => {
-                // Some servers do not count while they stream; four bytes a token is near enough for a rate.
-                tokens += sample.new_tokens.unwrap_or(sample.output.len() as u64 / 4);
-                let elapsed = begun.elapsed();
-                let left = elapsed.mul_f64((of - done) as f64 / (done - kept).max(1) as f64);
-                observer.event(Event::Began {
-                    id: format!("{done} of {of} samples, the last {}", sample.id),
-                    count: 1,
-                });
-                observer.event(Event::Advanced {
-                    share: done as f64 / of as f64,
-                    tokens_per_second: tokens as f64 / elapsed.max(Duration::from_millis(1)).as_secs_f64(),
-                    left: Some(left),
-                });
-            }
-            SamplingEvent::Failed(failure) => observer.event(Event::Note {
-                text: format!("{}, pass {}: {}: {}", failure.id, failure.pass, failure.kind.words(), failure.message),
-            }),
-        }
-    };
-    let stop = || observer.borrow().stop();
-    let report = plan.collect(generator, log, opened, parallel, &stop, &mut tell)?;
-    Ok(report)
-}
-
 impl From<BenchmarkError> for RunError {
     fn from(error: BenchmarkError) -> Self {
         match error {
@@ -405,7 +275,7 @@ mod tests {
         for change in wrong {
             let mut configuration = configuration(folder.path());
             change(&mut configuration);
-            assert!(PlannedSampling::new(&configuration, &mut Silent).unwrap_err().is_users_mistake());
+            assert!(PlannedSampling::new(&configuration, &mut Silent).unwrap_err().is_user_error());
             assert!(!configuration.out.exists(), "nothing is written either");
         }
     }

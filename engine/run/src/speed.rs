@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 use cruxscope_checkpoint::Checkpoint;
 use cruxscope_interpret::Layout;
 use cruxscope_interpret::attribution::{Steering, contribution};
-use cruxscope_interpret::pass::{self, Work};
+use cruxscope_interpret::pass::{self, Instance};
 use cruxscope_model::decoder::{Decoder, Residence};
 use cruxscope_model::kernels::Kernels;
 use cruxscope_study::{Contributions, Definition};
 
 use crate::RunError;
-use crate::guard::guard;
+use crate::guard::catch_panic;
 use crate::machine::{peak_memory, processor_time};
 use crate::place::measure_products;
 
@@ -56,13 +56,13 @@ pub fn interpret<K: Kernels>(
     kernels: K,
     residence: Residence,
     weight_bytes: u64,
-    works: &[Work],
+    instances: &[Instance],
     definition: Definition,
     operations: f64,
     runs: usize,
 ) -> Result<Measurement, RunError> {
     let backend = kernels.describe();
-    let rate = guard("a probe of its speed", || measure_products(&kernels, checkpoint.config(), weight_bytes))?;
+    let rate = catch_panic("a probe of its speed", || measure_products(&kernels, checkpoint.config(), weight_bytes))?;
     let decoder = Decoder::new(checkpoint, kernels, residence)?;
     let layout = Layout::of(decoder.config());
     if residence == Residence::Resident {
@@ -76,9 +76,9 @@ pub fn interpret<K: Kernels>(
     for _ in 0..runs.max(1) {
         let (began, began_processor) = (Instant::now(), processor_time());
         let mut parts = Vec::new();
-        for work in works {
-            let found = guard("an instance", || {
-                pass::interpret(&decoder, std::slice::from_ref(work), definition, &mut |_: usize| true)
+        for instance in instances {
+            let found = catch_panic("an instance", || {
+                pass::interpret(&decoder, std::slice::from_ref(instance), definition, &mut |_: usize| true)
             })?;
             parts.extend(found);
         }
@@ -95,12 +95,12 @@ pub fn interpret<K: Kernels>(
         }
     }
     let seconds = clock.iter().copied().fold(f64::INFINITY, f64::min);
-    let tokens: usize = works.iter().map(|work| work.ids.len()).sum();
+    let tokens: usize = instances.iter().map(|instance| instance.ids.len()).sum();
     Ok(Measurement {
         threads: rayon::current_num_threads(),
         backend,
         tokens,
-        segments: works.iter().map(|work| work.segments.len()).sum(),
+        segments: instances.iter().map(|instance| instance.segments.len()).sum(),
         seconds,
         slowest_seconds: clock.iter().copied().fold(0.0, f64::max),
         processor_seconds: processor.iter().min().map(Duration::as_secs_f64),

@@ -4,7 +4,8 @@
 use std::path::Path;
 
 use cruxscope_interpret::InterpretError;
-use cruxscope_study::{SplitMix, folder};
+use cruxscope_statistics::SplitMix;
+use cruxscope_study::folder;
 use rayon::prelude::*;
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cruxscope_checkpoint::Checkpoint;
+use cruxscope_compress::method::{Inputs, MethodConfig};
 use cruxscope_compress::recipe::Recipe;
-use cruxscope_compress::treatment::{Inputs, Treatment};
 use cruxscope_interpret::InterpretError;
 use cruxscope_model::block;
 use cruxscope_model::decoder::{Decoder, Layer, Residence};
@@ -20,12 +20,12 @@ use cruxscope_model::device;
 use cruxscope_model::kernels::Kernels;
 use cruxscope_model::kernels::calibration::CalibrationKernels;
 use cruxscope_model::with_kernels;
-use cruxscope_study::{Damage, DigestBuilder, Module, Study, VALIDATION_FILE, Validation, folder};
+use cruxscope_study::{Degradation, DigestBuilder, Module, Study, VALIDATION_FILE, Validation, folder};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::compress::{Basis, Streams, of_layer, planned, treat};
-use crate::guard::guard;
+use crate::guard::catch_panic;
 use crate::windows::Calibration;
 use crate::{Event, Observer, RunError};
 
@@ -42,7 +42,7 @@ pub struct ValidateSettings {
     /// Its model.
     pub model: PathBuf,
     /// What is done to each component.
-    pub treatment: Treatment,
+    pub treatment: MethodConfig,
     /// The text.
     pub text: Calibration,
     /// Whether weights stay in memory.
@@ -81,13 +81,13 @@ fn validate_with<K: CalibrationKernels>(kernels: K, settings: &ValidateSettings,
     key.update(&serde_json::to_vec(&settings.treatment).map_err(|error| RunError::Recipe { why: error.to_string() })?);
     model_files.iter().for_each(|file| key.update(file.sha256.0.as_bytes()));
     windows.iter().flatten().for_each(|id| key.update(&id.to_le_bytes()));
-    let mut kept = Kept::open(study_folder, &key.finish().0)?;
+    let mut kept = FinishedComponents::open(study_folder, &key.finish().0)?;
 
     let recipe = Recipe::of(settings.treatment.clone(), None, None);
     let everything = planned(&recipe, layers)?;
     let decoder = Decoder::new(checkpoint.clone(), kernels, settings.residence)?;
     let mut hidden = windows.iter().map(|window| decoder.embed(window)).collect::<Result<Vec<_>, _>>()?;
-    let (own, perplexity) = guard("the text", || {
+    let (own, perplexity) = catch_panic("the text", || {
         let own = windows.iter().map(|window| block::run(&decoder, window)).collect::<Result<Vec<_>, _>>()?;
         let perplexity = Comparison::of(&decoder, &windows, &own, &[])?.perplexity;
         Ok::<_, RunError>((own, perplexity))
@@ -110,13 +110,13 @@ fn validate_with<K: CalibrationKernels>(kernels: K, settings: &ValidateSettings,
                 id: planned[0].component.to_string(),
                 count: planned.len(),
             });
-            let comparisons = guard("variants of a layer", || {
+            let comparisons = catch_panic("variants of a layer", || {
                 let variants = variants(&decoder, &checkpoint, layer, planned, &hidden)?;
                 Comparison::of(&decoder, &windows, &own, &variants)
             })?;
             kept.damage.truncate(layer * Module::ALL.len());
             let found = planned.iter().zip(comparisons.variants);
-            kept.add(found.map(|(planned, (divergence, perplexity))| Damage {
+            kept.add(found.map(|(planned, (divergence, perplexity))| Degradation {
                 component: planned.component.to_string(),
                 divergence,
                 perplexity,
@@ -147,7 +147,7 @@ fn validate_with<K: CalibrationKernels>(kernels: K, settings: &ValidateSettings,
     Ok(validation)
 }
 
-fn check(study: &Study, checkpoint: &Checkpoint, treatment: &Treatment) -> Result<(), RunError> {
+fn check(study: &Study, checkpoint: &Checkpoint, treatment: &MethodConfig) -> Result<(), RunError> {
     let (model, config) = (&study.manifest.model, checkpoint.config());
     let dimensions = model.modules.iter().map(|module| (module.outputs, module.inputs));
     if model.layers != config.layers || !dimensions.eq((0..Module::ALL.len()).map(|module| config.dimensions(module))) {
@@ -159,7 +159,7 @@ fn check(study: &Study, checkpoint: &Checkpoint, treatment: &Treatment) -> Resul
         );
         return Err(RunError::Recipe { why });
     }
-    if matches!(treatment, Treatment::AlphaPruning(_)) {
+    if matches!(treatment, MethodConfig::AlphaPruning(_)) {
         let why = "AlphaPruning decides about whole models, and here one component is treated at a time: take SparseGPT".into();
         return Err(RunError::Recipe { why });
     }
@@ -206,7 +206,7 @@ fn through<K: Kernels>(decoder: &Decoder<K>, layer: &Layer<K>, hidden: &[K::Matr
     let mut next = Vec::with_capacity(hidden.len());
     for hidden in hidden {
         let rotation = decoder.rotation(&(0..decoder.kernels().rows(hidden)).collect::<Vec<_>>());
-        next.push(block::forward(decoder, layer, hidden, &rotation, |_, _, _| Ok(()))?.0);
+        next.push(block::forward(decoder.kernels(), &decoder.shape(), layer, hidden, &rotation, |_, _, _| Ok(()))?.0);
     }
     Ok(next)
 }
@@ -313,10 +313,10 @@ impl Distribution {
 }
 
 /// What an earlier run finished, and what this one adds.
-struct Kept {
+struct FinishedComponents {
     path: PathBuf,
     file: File,
-    damage: Vec<Damage>,
+    damage: Vec<Degradation>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -324,7 +324,7 @@ struct Head {
     key: String,
 }
 
-impl Kept {
+impl FinishedComponents {
     fn open(folder: &Path, key: &str) -> Result<Self, RunError> {
         let path = folder.join(PARTIAL);
         let io = |source| RunError::Io {
@@ -341,7 +341,7 @@ impl Kept {
                 .is_some_and(|head| head.key == key);
             if same {
                 // A line that was cut off by a kill, and whatever follows it, is done again.
-                damage.extend(lines.map_while(|line| serde_json::from_str::<Damage>(&line).ok()));
+                damage.extend(lines.map_while(|line| serde_json::from_str::<Degradation>(&line).ok()));
             }
         }
         let whole_layers = damage.len() / Module::ALL.len() * Module::ALL.len();
@@ -355,7 +355,7 @@ impl Kept {
         Ok(Self { path, file, damage })
     }
 
-    fn add(&mut self, found: impl Iterator<Item = Damage>) -> Result<(), RunError> {
+    fn add(&mut self, found: impl Iterator<Item = Degradation>) -> Result<(), RunError> {
         let mut text = String::new();
         for damage in found {
             text += &line(&damage)?;

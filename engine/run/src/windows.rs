@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use cruxscope_checkpoint::Checkpoint;
 use cruxscope_model::ModelError;
-use cruxscope_study::SplitMix;
+use cruxscope_statistics::SplitMix;
 use cruxscope_trace::{Trace, TraceContent};
 use safetensors::SafeTensors;
 use safetensors::tensor::Dtype;

@@ -9,6 +9,19 @@
 //! is left out there.
 //!
 //! What it is not: it computes no gradients, and it draws nothing.
+//!
+//! ```
+//! use cruxscope_study::{Behaviour, Ranks, folder};
+//!
+//! # fn main() -> Result<(), cruxscope_study::StudyError> {
+//! # let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../app/studies/smollm2");
+//! let study = folder::load(&path)?;
+//! let relative = study.importance.relative_of(Behaviour::Backtracking);
+//! let most = Ranks::of(&relative).order()[0];
+//! assert!(relative.iter().all(|value| *value <= relative[most.index()]));
+//! # Ok(())
+//! # }
+//! ```
 
 mod behaviour;
 mod channels;
@@ -17,19 +30,16 @@ mod comparable;
 mod component;
 mod compression;
 mod contributions;
-mod correlation;
 mod digest;
 mod error;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod folder;
 mod importance;
-mod interval;
 mod manifest;
-mod proportion;
-mod random;
 mod rank;
 mod results;
 mod shift;
+mod stability;
 mod study;
 #[cfg(feature = "test-data")]
 pub mod test_data;
@@ -38,6 +48,9 @@ mod text;
 mod trace;
 mod validation;
 
+// What methods of studies take and return.
+pub use cruxscope_statistics::{Bootstrap, RankCorrelation, wilson};
+
 pub use behaviour::{Behaviour, Label};
 pub use channels::ChannelMaps;
 pub use collection::{COLLECTION_FILE, COLLECTION_SCHEMA, Collection, TourStop};
@@ -45,22 +58,19 @@ pub use comparable::{Comparability, Difference, DifferenceKind};
 pub use component::{Component, LayerIndex, Module};
 pub use compression::{COMPRESSION_FILE, ComponentCompression, CompressionMap};
 pub use contributions::{Contributions, InstanceContribution};
-pub use correlation::RankCorrelation;
 pub use digest::{Digest, DigestBuilder};
 pub use error::StudyError;
 pub use importance::ImportanceMap;
-pub use interval::{Bootstrap, ComponentStability};
 pub use manifest::{
     ArrayEntry, Definition, Drop, DropReason, FileDigest, InstanceEntry, Manifest, ModelEntry, ModuleDimensions, Program, SCHEMA_VERSION, SegmentCounts,
 };
 pub(crate) use manifest::{read_versioned, write_json};
-pub use proportion::{wilson, wilson_share};
-pub use random::SplitMix;
 pub use rank::Ranks;
 pub use results::{RESULTS_FILE, RESULTS_SCHEMA, Results, Score, ScoredOutput};
 pub use shift::{Comparison, ShiftInterval, ShiftView};
+pub use stability::ComponentStability;
 pub use study::{ARRAYS_FILE, CHANNELS_FILE, MANIFEST_FILE, Study};
 pub use test_time::{Response, Split, TestTime, test_time};
 pub use text::grouped;
 pub use trace::{TraceEntry, TraceSection, TraceText};
-pub use validation::{Damage, VALIDATION_FILE, Validation};
+pub use validation::{Degradation, VALIDATION_FILE, Validation};

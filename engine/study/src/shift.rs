@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
+use crate::stability::resample;
 use crate::{Behaviour, Bootstrap, Comparability, Component, Difference, DifferenceKind, ImportanceMap, InstanceContribution, Ranks, Study, StudyError};
 
 /// Which part of a shift is looked at.
@@ -214,7 +215,7 @@ impl Comparison {
             Some(behaviour) => map.relative_of(behaviour),
             None => map.relative_mean_over(Behaviour::ALL.map(|behaviour| self.present[behaviour.index()] && map.has(behaviour))),
         };
-        let found = bootstrap.resample(pairs.len(), |multiplicity| {
+        let found = resample(bootstrap, pairs.len(), |multiplicity| {
             let drawn = |side: usize| {
                 pairs
                     .iter()

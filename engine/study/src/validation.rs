@@ -24,12 +24,12 @@ pub struct Validation {
     /// The uncompressed model's perplexity on them.
     pub perplexity: f64,
     /// Every component, layer by layer.
-    pub components: Vec<Damage>,
+    pub components: Vec<Degradation>,
 }
 
 /// What compressing one component alone did.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Damage {
+pub struct Degradation {
     /// The component.
     pub component: String,
     /// Mean divergence of Kullback and Leibler from the model's own next-token distribution, in nats.
@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn a_file_must_cover_the_model() {
-        let damage = |component: Component| Damage {
+        let damage = |component: Component| Degradation {
             component: component.to_string(),
             divergence: 0.1,
             perplexity: 5.0,

@@ -65,7 +65,7 @@ fn exercise(manifest: &[u8], files: &BTreeMap<String, Vec<u8>>) {
     let Ok(study) = Study::from_files(manifest, files) else { return };
     assert!(study.importance.relative().iter().all(|share| (0.0..=1.0 + 1e-9).contains(share)));
     for behaviour in Behaviour::ALL {
-        let _ = Bootstrap::default().stability(&study.contributions, study.importance.layers(), behaviour);
+        let _ = study.contributions.stability(study.importance.layers(), behaviour, &Bootstrap::default());
     }
     let _ = Comparison::between(&study, &study, &DifferenceKind::ALL);
     for module in Module::ALL {

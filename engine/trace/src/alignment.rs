@@ -14,9 +14,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::annotation::Section;
 use crate::automaton::Automaton;
+use crate::block::Block;
 use crate::difflib;
 use crate::dropped::{COVERAGE_THRESHOLD, DropCause, DroppedSection};
-use crate::matching::{Block, longest_block};
+use crate::matching::longest_block;
 use crate::token_index::TokenIndex;
 
 /// How a section's text is looked for.

@@ -4,7 +4,7 @@
 //! It answers only that question; the choice among several places of a text is made by the caller, who hands over the
 //! part of the text to walk.
 
-use crate::matching::Block;
+use crate::block::Block;
 
 /// Stands for "no state".
 const NONE: u32 = u32::MAX;

@@ -14,7 +14,7 @@
 
 use std::collections::HashMap;
 
-use crate::matching::Block;
+use crate::block::Block;
 
 /// Snippets with fewer characters than this have no popular ones.
 pub(crate) const AUTOJUNK_FROM: usize = 200;

@@ -118,7 +118,7 @@ pub enum TraceError {
 
 impl TraceError {
     /// Whether other input would mend it (as opposed to a disk that fails).
-    pub fn is_users_mistake(&self) -> bool {
+    pub fn is_user_error(&self) -> bool {
         match self {
             Self::Io { source, .. } => matches!(
                 source.kind(),

@@ -10,6 +10,7 @@
 mod alignment;
 mod annotation;
 mod automaton;
+mod block;
 mod difflib;
 mod dropped;
 mod error;
@@ -21,8 +22,9 @@ mod token_index;
 
 pub use alignment::{AlignedTrace, Alignment, CharacterAlignment, CharacterSegment, TokenSegment, align, align_characters};
 pub use annotation::{ParsedAnnotation, Reading, Section};
+pub use block::Block;
 pub use dropped::{COVERAGE_THRESHOLD, DropCause, DroppedSection};
 pub use error::TraceError;
 pub use files::{AnnotatedTrace, Annotation, AnnotationContent, LabelledSpan, Trace, TraceContent, TraceSet};
-pub use matching::{Block, longest_block};
+pub use matching::longest_block;
 pub use token_index::TokenIndex;

@@ -163,7 +163,7 @@ mod tests {
             b"[1]\n[1.5]",
         ] {
             let error = read(content).unwrap_err();
-            assert!(error.is_users_mistake());
+            assert!(error.is_user_error());
             assert!(error.to_string().contains("line 2"), "{error}");
         }
         let nested = [&b"[1]\n"[..], &b"[".repeat(200_000)].concat();
@@ -174,14 +174,14 @@ mod tests {
     fn a_gzip_file_cut_short_is_an_error() {
         let whole = gzip(b"[1]\n[2]\n");
         let error = read(&whole[..whole.len() - 6]).unwrap_err();
-        assert!(error.is_users_mistake(), "{error}");
+        assert!(error.is_user_error(), "{error}");
         assert!(error.to_string().contains("line"), "{error}");
     }
 
     #[test]
     fn a_missing_file_is_the_users_mistake() {
         let error = for_each::<u32, TraceError>(Path::new("/nowhere/at/all.jsonl"), "", |_, _| Ok(())).unwrap_err();
-        assert!(error.is_users_mistake());
+        assert!(error.is_user_error());
         assert!(error.to_string().starts_with("could not read /nowhere/at/all.jsonl: "), "{error}");
     }
 }

@@ -8,18 +8,8 @@
 //! is [`alignment`](crate::alignment)'s.
 
 use crate::automaton::Automaton;
+use crate::block::Block;
 use crate::difflib;
-
-/// A run of characters that an original and a snippet share.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Block {
-    /// First character in the original.
-    pub start: usize,
-    /// First character in the snippet.
-    pub snippet_start: usize,
-    /// Characters; 0 if nothing is shared, and then both starts are the lengths, as Python has it.
-    pub size: usize,
-}
 
 /// The longest block that `original` and `snippet` share: the earliest in the original among equals, then the earliest in
 /// the snippet.

@@ -114,7 +114,7 @@ fn each_malformed_file_is_told_what_is_wrong() {
     ];
     for (traces, annotations, expected) in cases {
         let error = read(traces, annotations).unwrap_err();
-        assert!(error.is_users_mistake(), "{error}");
+        assert!(error.is_user_error(), "{error}");
         for part in *expected {
             assert!(
                 error.to_string().contains(part),
@@ -159,6 +159,6 @@ fn a_line_of_fifty_megabytes_is_read() {
 fn a_missing_file_is_named() {
     let (folder, traces, _) = written(TEXT, "");
     let error = TraceSet::read(&traces, &folder.path().join("none.jsonl")).unwrap_err();
-    assert!(error.is_users_mistake());
+    assert!(error.is_user_error());
     assert!(error.to_string().contains("none.jsonl"), "{error}");
 }

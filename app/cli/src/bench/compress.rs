@@ -16,7 +16,7 @@ use cruxscope_compress::recipe::Recipe;
 use cruxscope_model::decoder::{Decoder, Residence};
 use cruxscope_model::kernels::cpu::CpuKernels;
 use cruxscope_run::compress::{Basis, CompressSettings, compress};
-use cruxscope_run::machine::{bytes_in_words, peak_memory, processor_time};
+use cruxscope_run::machine::{format_bytes, peak_memory, processor_time};
 use cruxscope_run::perplexity::perplexity;
 use cruxscope_run::windows::{Calibration, WindowSource};
 use cruxscope_run::{RunError, Silent};
@@ -294,6 +294,6 @@ fn line(row: &Row, reference: Option<&serde_json::Value>) -> String {
     }
     let seconds = row.processor_seconds.unwrap_or(row.seconds);
     let faster = number("seconds_compress").map_or_else(String::new, |other| format!("({:.1}x)", other / seconds.max(0.01)));
-    let memory = row.peak_memory.map_or_else(String::new, bytes_in_words);
+    let memory = row.peak_memory.map_or_else(String::new, format_bytes);
     text + &format!(" {seconds:>8.1} {faster:>9} {memory:>14}  {:.4}", row.zeros)
 }

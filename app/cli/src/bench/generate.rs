@@ -8,7 +8,7 @@ use clap::Args;
 use cruxscope_checkpoint::Checkpoint;
 use cruxscope_model::{device, with_kernels};
 use cruxscope_run::RunError;
-use cruxscope_run::machine::bytes_in_words;
+use cruxscope_run::machine::format_bytes;
 use cruxscope_run::speed::generation;
 use serde_json::Value;
 
@@ -155,7 +155,7 @@ fn table(rows: &[Value]) -> String {
             number("tokens_per_second", 1),
             number("prompt_rate", 1),
             number("processor_seconds", 2),
-            row["peak_memory"].as_u64().map_or_else(String::new, bytes_in_words),
+            row["peak_memory"].as_u64().map_or_else(String::new, format_bytes),
         ));
     }
     let own = rows.iter().filter(|row| row["what"] == "cruxscope");
@@ -177,7 +177,7 @@ fn table(rows: &[Value]) -> String {
         }
     }
     if let Some(first) = own.clone().next() {
-        let bytes = first["weight_bytes"].as_u64().map(bytes_in_words).unwrap_or_default();
+        let bytes = first["weight_bytes"].as_u64().map(format_bytes).unwrap_or_default();
         lines.push(format!("weights: {}, {bytes}", first["weights"].as_str().unwrap_or("")));
     }
     lines.join("\n")

@@ -9,7 +9,7 @@ use cruxscope_checkpoint::Checkpoint;
 use cruxscope_model::{device, with_kernels};
 use cruxscope_run::RunError;
 use cruxscope_run::instances::Instances;
-use cruxscope_run::machine::bytes_in_words;
+use cruxscope_run::machine::format_bytes;
 use cruxscope_run::place::Place;
 use cruxscope_run::plan::Plan;
 use cruxscope_run::speed::{self, Measurement};
@@ -86,7 +86,7 @@ fn measure(arguments: &Arguments) -> Result<Measurement, Failure> {
     let machine = &arguments.machine;
     let place = Place::of(Some(&device), &machine.device, &checkpoint, None)?;
     let plan = Plan::new(checkpoint.config(), &instances, definition, machine.weights.into(), &place)?;
-    let works = &instances.works;
+    let works = &instances.items;
     let measured = with_kernels!(device, |kernels| speed::interpret(
         checkpoint,
         kernels,
@@ -114,7 +114,7 @@ fn own_row(measured: &Value) -> Value {
 fn race(arguments: &Arguments, reference: &Path) -> Result<Vec<Value>, Failure> {
     let (_, instances) = load(&arguments.source)?;
     let works: Vec<Value> = instances
-        .works
+        .items
         .iter()
         .map(|work| {
             let segments: Vec<Value> = work
@@ -164,7 +164,7 @@ fn table(rows: &[Value]) -> String {
         let memory = row["device_memory"]
             .as_u64()
             .or_else(|| row["peak_memory"].as_u64())
-            .map_or_else(String::new, bytes_in_words);
+            .map_or_else(String::new, format_bytes);
         let share = number("efficiency").map_or_else(String::new, |value| format!("{:.0} %", 100.0 * value));
         lines.push(format!(
             "{:<24} {:>7} {:>9} {:>11} {:>9} {memory:>12} {share:>10}",

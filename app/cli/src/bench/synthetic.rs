@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use cruxscope_run::machine::bytes_in_words;
+use cruxscope_run::machine::format_bytes;
 use cruxscope_run::synthetic::{Shape, write};
 
 use crate::failure::Failure;
@@ -47,7 +47,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     if shape.layers == 0 {
         return Err(Failure::mistake("--layers is 0, but a model needs at least one"));
     }
-    eprintln!("{} in bf16", bytes_in_words(shape.bytes()));
+    eprintln!("{} in bf16", format_bytes(shape.bytes()));
     let mut progress = Progress::new();
     let written = write(&shape, &arguments.out, arguments.seed, &mut progress);
     progress.finish();

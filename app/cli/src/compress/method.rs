@@ -4,10 +4,10 @@ use clap::{Args, ValueEnum};
 use cruxscope_compress::CompressError;
 use cruxscope_compress::any::{AnySettings, Fitting, Initialisation};
 use cruxscope_compress::awq::{AwqSettings, Dialect, Search};
+use cruxscope_compress::method::MethodConfig;
 use cruxscope_compress::prune::alpha::TailStart;
 use cruxscope_compress::prune::{AlphaPruningSettings, Pattern, SparseGptSettings, Sparsity, Window};
 use cruxscope_compress::quantize::{Bits, Clipping, ColumnOrder, Compatibility, Damping, GptaqSettings, GptqSettings, Grid, GridSettings, GroupSize};
-use cruxscope_compress::treatment::Treatment;
 
 use crate::failure::Failure;
 
@@ -38,10 +38,10 @@ pub struct MethodArguments {
     #[arg(long)]
     pub true_sequential: bool,
     /// GPTQ, GPTAQ, SparseGPT: what is added to the Hessian's diagonal, as a share of its mean
-    #[arg(long, default_value_t = 0.01)]
+    #[arg(long, default_value_t = Damping::ORIGINAL.share)]
     pub damping: f64,
     /// GPTAQ: how far the inputs' difference is followed, 0 to 1
-    #[arg(long, default_value_t = 0.25)]
+    #[arg(long, default_value_t = GptaqSettings::ORIGINAL_ALPHA)]
     pub alpha: f64,
     /// AWQ: whose scales
     #[arg(long, value_enum, default_value_t)]
@@ -153,7 +153,7 @@ impl MethodArguments {
     ///
     /// # Errors
     /// When a setting is outside its range.
-    pub fn treatment(&self) -> Result<Treatment, Failure> {
+    pub fn treatment(&self) -> Result<MethodConfig, Failure> {
         let refuse = |error: CompressError| Failure::Mistake(error.into());
         let Some(method) = self.method else {
             return Err(Failure::mistake("give --method or --recipe"));
@@ -187,13 +187,13 @@ impl MethodArguments {
         };
         let sparsity = || Sparsity::new(self.sparsity).map_err(refuse);
         Ok(match method {
-            Method::Rtn => Treatment::Rtn(grid(Grid::AwqAsym)),
-            Method::Gptq => Treatment::Gptq(gptq(Grid::GptqAsym)),
-            Method::Gptaq => Treatment::Gptaq(GptaqSettings {
+            Method::Rtn => MethodConfig::Rtn(grid(Grid::AwqAsym)),
+            Method::Gptq => MethodConfig::Gptq(gptq(Grid::GptqAsym)),
+            Method::Gptaq => MethodConfig::Gptaq(GptaqSettings {
                 gptq: gptq(Grid::GptaqAsym),
                 alpha: self.alpha,
             }),
-            Method::Awq => Treatment::Awq(AwqSettings {
+            Method::Awq => MethodConfig::Awq(AwqSettings {
                 dialect: match self.dialect {
                     DialectFlag::LlmAwq => Dialect::LlmAwq,
                     DialectFlag::AutoAwq => Dialect::AutoAwq,
@@ -206,20 +206,20 @@ impl MethodArguments {
                 },
                 ..AwqSettings::new(bits, group_size)
             }),
-            Method::Any => Treatment::Any(AnySettings {
+            Method::Any => MethodConfig::Any(AnySettings {
                 fitting: match compatibility {
                     Compatibility::Improved => Fitting::Exact,
                     Compatibility::Original => Fitting::Lloyd(Initialisation::PlusPlus { seed: 0 }),
                 },
                 ..AnySettings::new(bits, group_size)
             }),
-            Method::Magnitude => Treatment::Magnitude { pattern: self.pattern()? },
-            Method::Wanda => Treatment::Wanda { pattern: self.pattern()? },
-            Method::Sparsegpt => Treatment::SparseGpt(SparseGptSettings {
+            Method::Magnitude => MethodConfig::Magnitude { pattern: self.pattern()? },
+            Method::Wanda => MethodConfig::Wanda { pattern: self.pattern()? },
+            Method::Sparsegpt => MethodConfig::SparseGpt(SparseGptSettings {
                 damping: self.damping,
                 ..SparseGptSettings::new(self.pattern()?)
             }),
-            Method::Alphapruning => Treatment::AlphaPruning(AlphaPruningSettings {
+            Method::Alphapruning => MethodConfig::AlphaPruning(AlphaPruningSettings {
                 epsilon: self.epsilon,
                 tail: match self.tail {
                     TailFlag::Peak => TailStart::Peak,

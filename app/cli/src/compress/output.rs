@@ -4,7 +4,7 @@ use clap::{Args, ValueEnum};
 use cruxscope_checkpoint::packed::{Layout, ZeroFormat};
 use cruxscope_checkpoint::writer::StoredAs;
 use cruxscope_run::compress::{Basis, CompressPlan, CompressionReport};
-use cruxscope_run::machine::{bytes_in_words, duration_in_words};
+use cruxscope_run::machine::{format_bytes, format_duration};
 
 #[derive(Clone, Debug, Args)]
 pub struct OutputArguments {
@@ -77,7 +77,7 @@ impl OutputArguments {
 /// A plan in one line.
 pub fn plan_line(plan: &CompressPlan) -> String {
     let device = if plan.device_memory > 0 {
-        format!(", {} of the device's", bytes_in_words(plan.device_memory))
+        format!(", {} of the device's", format_bytes(plan.device_memory))
     } else {
         String::new()
     };
@@ -85,13 +85,13 @@ pub fn plan_line(plan: &CompressPlan) -> String {
         0 => String::new(),
         windows => format!(", {windows} calibration windows of {} tokens in all", plan.tokens),
     };
-    let time = plan.time.map_or_else(String::new, |time| format!(", about {}", duration_in_words(time)));
+    let time = plan.time.map_or_else(String::new, |time| format!(", about {}", format_duration(time)));
     format!(
         "{} of {} components{text}; about {} of memory{device}, {} of disk{time}",
         plan.treated,
         plan.components,
-        bytes_in_words(plan.memory),
-        bytes_in_words(plan.disk)
+        format_bytes(plan.memory),
+        format_bytes(plan.disk)
     )
 }
 

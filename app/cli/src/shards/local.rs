@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use cruxscope_run::machine::duration_in_words;
+use cruxscope_run::machine::format_duration;
 use cruxscope_run::shards::{ShardPlan, ShardState};
 
 use crate::failure::Failure;
@@ -96,7 +96,7 @@ fn say(plan: &ShardPlan) {
     let running = status.iter().filter(|shard| shard.state == ShardState::Running).count();
     let left = plan
         .seconds_left(&status)
-        .map(|seconds| format!(", about {} left", duration_in_words(Duration::from_secs_f64(seconds))));
+        .map(|seconds| format!(", about {} left", format_duration(Duration::from_secs_f64(seconds))));
     eprintln!("{done} of {of} instances, {running} shards running{}", left.unwrap_or_default());
 }
 

@@ -17,7 +17,7 @@ use crate::failure::Failure;
 fn for_scheduler(error: RunError) -> Failure {
     if is_stop(&error) {
         Failure::Stopped(anyhow::anyhow!("told to stop; what is finished is kept, and the same command goes on"))
-    } else if error.is_users_mistake() {
+    } else if error.is_user_error() {
         Failure::Hopeless(error.into())
     } else {
         Failure::Failed(error.into())

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use cruxscope_run::machine::{bytes_in_words, duration_in_words};
+use cruxscope_run::machine::{format_bytes, format_duration};
 use cruxscope_run::shards::{ShardPlan, beside};
 
 use crate::failure::Failure;
@@ -43,9 +43,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     print_text(&format!(
         "{instances} instances, {:.2} TFLOP, about {} of memory a process{}",
         plan.operations / 1e12,
-        bytes_in_words(plan.memory),
+        format_bytes(plan.memory),
         plan.device_memory
-            .map_or_else(String::new, |bytes| format!(", and {} of the device's own", bytes_in_words(bytes)))
+            .map_or_else(String::new, |bytes| format!(", and {} of the device's own", format_bytes(bytes)))
     ))?;
     for placed in &plan.placement {
         print_text(&format!("{:<13} {}", placed.what, placed.place))?;
@@ -53,7 +53,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     for (place, (ids, share)) in plan.shards.iter().zip(&plan.shares).enumerate() {
         let time = plan.seconds.map_or_else(
             || "unknown time".to_owned(),
-            |seconds| duration_in_words(Duration::from_secs_f64(seconds * share)),
+            |seconds| format_duration(Duration::from_secs_f64(seconds * share)),
         );
         print_text(&format!(
             "shard {}/{}   {} instances, {:.0} % of the work, about {time} on {}",

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use cruxscope_run::machine::{bytes_in_words, peak_memory};
+use cruxscope_run::machine::{format_bytes, peak_memory};
 use cruxscope_run::shards::{Shard, ShardPlan};
 
 use super::{for_scheduler, local, signals};
@@ -56,7 +56,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         result.map_err(for_scheduler)?;
     }
     if let Some(peak) = peak_memory() {
-        eprintln!("done; peak memory {}, planned {}", bytes_in_words(peak), bytes_in_words(plan.memory));
+        eprintln!("done; peak memory {}, planned {}", format_bytes(peak), format_bytes(plan.memory));
     }
     if is_all {
         eprintln!("`cruxscope merge {}` puts the shards together", arguments.plan.display());

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use cruxscope_run::machine::duration_in_words;
+use cruxscope_run::machine::format_duration;
 use cruxscope_run::shards::{ShardPlan, ShardState};
 
 use crate::failure::Failure;
@@ -49,7 +49,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let (done, instances) = status.iter().fold((0, 0), |(done, of), shard| (done + shard.done, of + shard.of));
     let left = match left {
         _ if done == instances => format!("`cruxscope merge {}` puts them together", arguments.plan.display()),
-        Some(seconds) => format!("about {} left for what runs now", duration_in_words(Duration::from_secs_f64(seconds))),
+        Some(seconds) => format!("about {} left for what runs now", format_duration(Duration::from_secs_f64(seconds))),
         None => "nothing runs, or it has just begun".into(),
     };
     print_text(&format!("{done} of {instances} instances are finished; {left}"))

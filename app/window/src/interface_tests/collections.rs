@@ -1,5 +1,6 @@
 //! A collection on a disk: its studies and results are opened, its tour is walked and written, one finds one's way back.
 
+use cruxscope_study::test_data as samples;
 use cruxscope_study::{COLLECTION_FILE, COLLECTION_SCHEMA, Collection, RESULTS_FILE, TourStop, folder};
 use egui::{Key, Modifiers, Theme};
 use egui_kittest::Harness;
@@ -7,7 +8,7 @@ use egui_kittest::kittest::Queryable as _;
 
 use super::harness_of;
 use crate::view_kind::ViewKind;
-use crate::{CruxscopeApp, StartupOptions, samples};
+use crate::{CruxscopeApp, StartupOptions};
 
 /// A collection of two studies, one of them with a trace, and results, with a tour of two stops.
 pub(super) fn collection(place: &std::path::Path) {

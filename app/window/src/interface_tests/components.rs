@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use cruxscope_selectors::compression::Measure;
+use cruxscope_study::test_data as samples;
 use cruxscope_study::{
-    COMPRESSION_FILE, ChannelMaps, Component, ComponentCompression, CompressionMap, Damage, FileDigest, Module, VALIDATION_FILE, Validation, folder,
+    COMPRESSION_FILE, ChannelMaps, Component, ComponentCompression, CompressionMap, Degradation, FileDigest, Module, VALIDATION_FILE, Validation, folder,
 };
 use egui::{Key, Theme};
 use egui_kittest::Harness;
@@ -12,7 +13,7 @@ use egui_kittest::kittest::{NodeT as _, Queryable as _};
 
 use super::collections::opened;
 use super::{harness_of, renderer};
-use crate::{CruxscopeApp, StartupOptions, samples};
+use crate::{CruxscopeApp, StartupOptions};
 
 /// A study with everything that can lie beside it.
 fn whole_study(place: &Path) {
@@ -25,7 +26,7 @@ fn whole_study(place: &Path) {
         .collect();
     study.channels = Some(ChannelMaps { channels, values });
     folder::save(&study, place).unwrap();
-    let damage = |component: Component| Damage {
+    let damage = |component: Component| Degradation {
         component: component.to_string(),
         divergence: 0.001 * (1 + (component.index() * 29) % 42) as f64,
         perplexity: 5.0,

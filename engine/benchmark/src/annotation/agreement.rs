@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use cruxscope_study::{Bootstrap, Label};
+use cruxscope_statistics::{Bootstrap, cohens_kappa, spearman, spearman_interval};
+use cruxscope_study::Label;
 use cruxscope_trace::{Alignment, ParsedAnnotation, Reading, align_characters};
 use serde::Serialize;
 
 use super::{AnnotatedOutput, Subject};
-use crate::statistics::{cohens_kappa, spearman, spearman_interval};
 
 /// The six labels, and none.
 const MARKS: usize = Label::ALL.len() + 1;

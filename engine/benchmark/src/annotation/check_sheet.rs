@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use cruxscope_study::{Behaviour, Bootstrap, SplitMix};
+use cruxscope_statistics::{Bootstrap, SplitMix, spearman, spearman_interval};
+use cruxscope_study::Behaviour;
 use cruxscope_trace::{Alignment, ParsedAnnotation, Reading, align_characters};
 use serde::Serialize;
 
 use super::{AnnotatedOutput, Subject};
 use crate::error::BenchmarkError;
-use crate::statistics::{spearman, spearman_interval};
 
 /// Characters of text shown before and after a section.
 const CONTEXT: usize = 120;

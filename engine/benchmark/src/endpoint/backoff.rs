@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use cruxscope_study::SplitMix;
+use cruxscope_statistics::SplitMix;
 
 /// How often a request is tried, and how long the pauses are.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -278,7 +278,7 @@ mod tests {
         assert!(
             Endpoint::new(EndpointSettings::new("localhost:8000", Interface::Completions, "m"))
                 .unwrap_err()
-                .is_users_mistake()
+                .is_user_error()
         );
         assert!(Endpoint::new(EndpointSettings::new("http://localhost", Interface::Completions, "")).is_err());
     }

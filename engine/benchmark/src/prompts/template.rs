@@ -220,7 +220,7 @@ mod tests {
     #[test]
     fn templates_that_cannot_be_used() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(ChatTemplate::open(folder.path()).unwrap_err().is_users_mistake());
+        assert!(ChatTemplate::open(folder.path()).unwrap_err().is_user_error());
         assert!(PromptTemplate::new("mine", "{% if %}".into()).unwrap_err().to_string().contains("mine"));
     }
 

@@ -154,6 +154,6 @@ mod tests {
         assert_eq!(found.models(), ["", "m"]);
         assert_eq!(found.of_model("m").outputs.len(), 1);
         std::fs::write(&path, "{}\n").unwrap();
-        assert!(Outputs::read(&path).unwrap_err().is_users_mistake());
+        assert!(Outputs::read(&path).unwrap_err().is_user_error());
     }
 }

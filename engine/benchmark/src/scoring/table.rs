@@ -2,13 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cruxscope_study::Bootstrap;
+use cruxscope_statistics::{Bootstrap, Cluster, clustered_interval, clustered_mean, majority, pass_at_k, wilson};
 use serde::Serialize;
 
 use super::{Rule, Verdict};
 use crate::datasets::{Benchmark, Dataset};
 use crate::samples::Outputs;
-use crate::statistics::{Cluster, clustered_interval, clustered_mean, majority, pass_at_k, wilson};
 
 /// How scores are made.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,8 +1,10 @@
 //! Lloyd's iterations as scikit-learn runs them for the original ANY4: kept to reproduce its codebooks, and to compare with.
 //!
-//! Which optimum they end in hangs on where they begin, and all starts end above [`super::exact_codebook`]. The original's start
+//! Which optimum they end in depends on where they begin, and all starts end above [`super::exact_codebook`]. The original's start
 //! is drawn from NumPy's generator; that stream is not reproduced, so [`Initialisation::PlusPlus`] is the same procedure with
 //! other draws. Started from the original's own centroids, [`lloyd_codebook`] ends in the original's codebook.
+
+use cruxscope_statistics::SplitMix;
 
 use super::codebook::{Codebook, finish};
 
@@ -37,26 +39,12 @@ impl Initialisation {
     }
 }
 
-/// SplitMix64 (Steele, Lea and Flood, 2014): small, and its whole state is the seed.
-struct Stream(u64);
-
-impl Stream {
-    /// The next number in `[0, 1)`.
-    fn next(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((mixed ^ (mixed >> 31)) >> 11) as f64 / (1u64 << 53) as f64
-    }
-}
-
 fn plus_plus(values: &[f32], weights: Option<&[f32]>, count: usize, seed: u64) -> Vec<f32> {
     let weight = |place: usize| weights.map_or(1.0, |weights| f64::from(weights[place]));
     let squared = |value: f32, centroid: f32| (f64::from(value) - f64::from(centroid)).powi(2);
-    let mut stream = Stream(seed);
+    let mut stream = SplitMix::new(seed);
     let mut draw = |shares: &[f64]| {
-        let mut left = stream.next() * shares.iter().sum::<f64>();
+        let mut left = stream.share() * shares.iter().sum::<f64>();
         let found = shares.iter().position(|share| {
             left -= share;
             left < 0.0

@@ -6,9 +6,11 @@
 //! per projection says little about it.
 
 use cruxscope_checkpoint::{LayerWeights, Matrix};
+use cruxscope_model::module::ModuleInput;
 use rayon::prelude::*;
 
-use super::evidence::{InputEvidence, LayerEvidence, Slot, check_weight, expect, mean_gram};
+use super::check::{check_weight, expect};
+use super::evidence::{InputCalibration, LayerCalibration, mean_gram};
 use super::rounding::Rounding;
 use super::scale::LayerScales;
 use super::{AwqSettings, METHOD};
@@ -38,22 +40,22 @@ pub struct Clips {
 ///
 /// # Errors
 /// When evidence, scales and layer do not belong together.
-pub fn search_clips(folded: &LayerWeights, evidence: LayerEvidence<'_>, scales: &LayerScales, settings: &AwqSettings) -> Result<Clips, CompressError> {
+pub fn search_clips(folded: &LayerWeights, evidence: LayerCalibration<'_>, scales: &LayerScales, settings: &AwqSettings) -> Result<Clips, CompressError> {
     evidence.check(folded)?;
     let mut limits: [Option<Matrix>; 7] = Default::default();
     for (projection, limit) in limits.iter_mut().enumerate().skip(2) {
         if settings.keep[projection] {
             continue;
         }
-        let slot = Slot::of(projection);
-        let scale = match slot {
-            Slot::Attention => Some(&scales.attention),
-            Slot::Output => scales.output.as_ref(),
-            Slot::FeedForward => Some(&scales.feed_forward),
-            Slot::Down => Some(&scales.down),
+        let input = ModuleInput::of(projection);
+        let scale = match input {
+            ModuleInput::Attention => Some(&scales.attention),
+            ModuleInput::Output => scales.output.as_ref(),
+            ModuleInput::FeedForward => Some(&scales.feed_forward),
+            ModuleInput::Down => Some(&scales.down),
         };
         let scale = scale.map(|scale| scale.values.as_slice());
-        *limit = Some(search_clip(&folded.projections[projection].weight, evidence.input(slot), scale, settings)?);
+        *limit = Some(search_clip(&folded.projections[projection].weight, evidence.input(input), scale, settings)?);
     }
     Ok(Clips { limits })
 }
@@ -65,7 +67,7 @@ pub fn search_clips(folded: &LayerWeights, evidence: LayerEvidence<'_>, scales: 
 ///
 /// # Errors
 /// When the shapes do not fit or something is not finite.
-pub fn search_clip(weight: &Matrix, evidence: InputEvidence<'_>, scale: Option<&[f32]>, settings: &AwqSettings) -> Result<Matrix, CompressError> {
+pub fn search_clip(weight: &Matrix, evidence: InputCalibration<'_>, scale: Option<&[f32]>, settings: &AwqSettings) -> Result<Matrix, CompressError> {
     let width = weight.columns;
     check_weight("a weight", weight)?;
     evidence.check(width)?;
@@ -102,15 +104,15 @@ pub fn search_clip(weight: &Matrix, evidence: InputEvidence<'_>, scale: Option<&
 }
 
 /// `Xᵀ X / tokens` of one group's columns, as the scaled weight sees them: `G_jk / (s_j s_k)`.
-fn scaled_gram(evidence: InputEvidence<'_>, scale: Option<&[f32]>, columns: std::ops::Range<usize>) -> Matrix {
+fn scaled_gram(evidence: InputCalibration<'_>, scale: Option<&[f32]>, columns: std::ops::Range<usize>) -> Matrix {
     let size = columns.len();
     let mut group = match evidence {
-        InputEvidence::Gram(whole) => Matrix {
+        InputCalibration::Gram(whole) => Matrix {
             rows: size,
             columns: size,
             values: columns.clone().flat_map(|row| whole.gram.row(row)[columns.clone()].to_vec()).collect(),
         },
-        InputEvidence::Inputs(inputs) => {
+        InputCalibration::Inputs(inputs) => {
             let stride = (inputs.rows / TOKENS).max(1);
             let values: Vec<f32> = (0..inputs.rows)
                 .step_by(stride)

@@ -1,71 +1,23 @@
-//! Running one decoder layer, as far as the scale search needs it: norms, attention with rotary embedding, feed-forward block.
+//! Running one decoder layer, as far as the scale search needs it.
 //!
 //! llm-awq and AutoAWQ judge the scales of query, key and value by the output of the whole attention module and those of gate and
-//! up by the output of the whole feed-forward block. This is that evaluation, by the model's own kernels on the CPU. It is not the
-//! model: no cache, no devices, nothing but what a search asks.
+//! up by the output of the whole feed-forward block. Both are evaluated again for every candidate, with some projections of the
+//! layer replaced and no others run, so the pieces of [`block`] are called here rather than [`block::forward`] as a whole; what
+//! calibration sees of a layer comes from `forward` itself.
 
-use cruxscope_checkpoint::{LayerWeights, Matrix, ModelConfig, Projection, Rope};
-use cruxscope_model::kernels::{Heads, Kernels, Run, Turn};
+use cruxscope_checkpoint::{LayerWeights, Matrix};
+use cruxscope_model::block;
+use cruxscope_model::decoder::{Layer, LayerShape, Rotation};
+use cruxscope_model::kernels::{Kernels, SequenceSpan};
+use cruxscope_model::module::{ModuleInput, projection_index};
 
-use super::evidence::{LayerInputs, check_layer, expect};
+use super::check::{check_layer, expect};
+use super::evidence::LayerInputs;
+use super::shape::BlockShape;
 use crate::CompressError;
 
 /// Tokens that go through the feed-forward block together: its inner width is several times the layer's.
 const TOKENS_AT_ONCE: usize = 1024;
-
-/// What it takes to run a layer, beside its weights.
-#[derive(Debug, Clone, PartialEq)]
-pub struct BlockShape {
-    /// Number of query heads.
-    pub heads: usize,
-    /// Number of key and value heads; `heads` is a multiple of it.
-    pub key_value_heads: usize,
-    /// Width of one head; even.
-    pub head_dim: usize,
-    /// ε of the RMS norms.
-    pub norm_epsilon: f64,
-    /// Rotary position embedding.
-    pub rope: Rope,
-}
-
-impl From<&ModelConfig> for BlockShape {
-    fn from(config: &ModelConfig) -> Self {
-        Self {
-            heads: config.heads,
-            key_value_heads: config.key_value_heads,
-            head_dim: config.head_dim,
-            norm_epsilon: config.norm_epsilon,
-            rope: config.rope.clone(),
-        }
-    }
-}
-
-impl BlockShape {
-    /// Whether a layer's weights have these heads.
-    pub(super) fn check(&self, layer: &LayerWeights) -> Result<(), CompressError> {
-        let [query, key, ..] = &layer.projections;
-        expect("query", "rows", query.weight.rows, self.heads * self.head_dim)?;
-        expect("key", "rows", key.weight.rows, self.key_value_heads * self.head_dim)?;
-        let setting = |setting, value: usize, rule: String| CompressError::Setting {
-            method: super::METHOD,
-            setting,
-            value: value.to_string(),
-            rule,
-        };
-        if self.key_value_heads == 0 || !self.heads.is_multiple_of(self.key_value_heads) {
-            let rule = format!("it must be a multiple of the {} key-value heads", self.key_value_heads);
-            return Err(setting("the number of heads", self.heads, rule));
-        }
-        if !self.head_dim.is_multiple_of(2) {
-            let rule = "the rotary embedding turns pairs".to_string();
-            return Err(setting("the head size", self.head_dim, rule));
-        }
-        for norm in [&layer.query_norm, &layer.key_norm].into_iter().flatten() {
-            expect("a norm of heads", "values", norm.len(), self.head_dim)?;
-        }
-        Ok(())
-    }
-}
 
 /// What one run of a layer gives.
 #[derive(Debug, Clone, PartialEq)]
@@ -78,40 +30,52 @@ pub struct LayerRun {
 
 /// Runs a layer on hidden states, keeping the inputs of every projection.
 ///
-/// `a = x + O·mix(norm(x))`, `y = a + D·(silu(G norm(a)) · U norm(a))`.
-///
 /// # Shapes
 /// `hidden` is `[tokens, hidden]`, `lengths` its sequences, each from position 0.
 ///
 /// # Errors
 /// When the layer's arrays, the shape and the hidden states do not fit together, or the device fails.
-pub fn run_layer<K: Kernels>(kernels: &K, layer: &LayerWeights, shape: &BlockShape, hidden: &Matrix, lengths: &[usize]) -> Result<LayerRun, CompressError> {
-    check_layer(layer)?;
-    shape.check(layer)?;
-    expect("the hidden states", "columns", hidden.columns, layer.attention_norm.len())?;
+pub fn run_layer<K: Kernels>(kernels: &K, weights: &LayerWeights, shape: &BlockShape, hidden: &Matrix, lengths: &[usize]) -> Result<LayerRun, CompressError> {
+    check_layer(weights)?;
+    shape.check(weights)?;
+    expect("the hidden states", "columns", hidden.columns, weights.attention_norm.len())?;
     expect("the hidden states", "values", hidden.values.len(), hidden.rows * hidden.columns)?;
     expect("the hidden states", "rows", hidden.rows, lengths.iter().sum())?;
-    let [query, key, value, output, gate, up, down] = layer.projections.clone().map(|projection| Linear::new(kernels, projection));
-    let norm = |x: &K::Matrix, weight: &[f32]| kernels.norm(x, &kernels.upload(1, weight.len(), weight.to_vec()), weight.len(), shape.norm_epsilon);
-
-    let hidden = upload(kernels, hidden);
-    let attention = norm(&hidden, &layer.attention_norm);
-    let mixed = Mixer::new(kernels, layer, shape, lengths).mix(&attention, &query, &key, &value);
-    let residual = output.apply(&mixed, Some(hidden));
-    let feed_forward = norm(&residual, &layer.feed_forward_norm);
-    let inner = in_parts(kernels, &feed_forward, |x| gated(x, &gate, &up));
-    let after = down.apply(&inner, Some(residual));
-
-    let inputs = LayerInputs {
-        attention: download(kernels, attention)?,
-        output: download(kernels, mixed)?,
-        feed_forward: download(kernels, feed_forward)?,
-        down: download(kernels, inner)?,
-        lengths: lengths.to_vec(),
+    let layer = Layer::new(kernels, weights.clone());
+    let layer_shape = shape.layer(hidden.columns);
+    let mut inputs: [Vec<f32>; 4] = [const { Vec::new() }; 4];
+    let mut after = Vec::with_capacity(hidden.values.len());
+    let mut first = 0;
+    for rows in lengths.iter().copied().filter(|rows| *rows > 0) {
+        let own = hidden.values[first * hidden.columns..][..rows * hidden.columns].to_vec();
+        let own = kernels.upload(rows, hidden.columns, own);
+        let rotation = Rotation::new(kernels, &shape.rope, shape.head_dim, &(0..rows).collect::<Vec<_>>());
+        let (next, _) = block::forward(kernels, &layer_shape, &layer, &own, &rotation, |input, _, x| {
+            inputs[input as usize].extend(kernels.download(x)?);
+            Ok(())
+        })?;
+        after.extend(kernels.download(&next)?);
+        first += rows;
+    }
+    let of = |input: ModuleInput, values: Vec<f32>| Matrix {
+        rows: hidden.rows,
+        columns: weights.projections[input.reader()].weight.columns,
+        values,
     };
+    let [attention, output, feed_forward, down] = inputs;
     Ok(LayerRun {
-        inputs,
-        hidden: download(kernels, after)?,
+        inputs: LayerInputs {
+            attention: of(ModuleInput::Attention, attention),
+            output: of(ModuleInput::Output, output),
+            feed_forward: of(ModuleInput::FeedForward, feed_forward),
+            down: of(ModuleInput::Down, down),
+            lengths: lengths.to_vec(),
+        },
+        hidden: Matrix {
+            rows: hidden.rows,
+            columns: hidden.columns,
+            values: after,
+        },
     })
 }
 
@@ -120,44 +84,7 @@ pub(super) fn upload<K: Kernels>(kernels: &K, matrix: &Matrix) -> K::Matrix {
     kernels.upload(matrix.rows, matrix.columns, matrix.values.clone())
 }
 
-fn download<K: Kernels>(kernels: &K, matrix: K::Matrix) -> Result<Matrix, CompressError> {
-    let (rows, values) = (kernels.rows(&matrix), kernels.download(&matrix)?);
-    Ok(Matrix {
-        rows,
-        columns: values.len() / rows.max(1),
-        values,
-    })
-}
-
-/// A projection where the kernels work.
-pub(super) struct Linear<'a, K: Kernels> {
-    kernels: &'a K,
-    weight: K::Matrix,
-    bias: Option<K::Matrix>,
-}
-
-impl<'a, K: Kernels> Linear<'a, K> {
-    pub(super) fn new(kernels: &'a K, projection: Projection) -> Self {
-        let Matrix { rows, columns, values } = projection.weight;
-        Self {
-            kernels,
-            weight: kernels.upload(rows, columns, values),
-            bias: projection.bias.map(|bias| kernels.upload(1, bias.len(), bias)),
-        }
-    }
-
-    /// `x Wᵀ + b`, added to `onto` where that is given.
-    pub(super) fn apply(&self, x: &K::Matrix, onto: Option<K::Matrix>) -> K::Matrix {
-        self.kernels.linear(x, &self.weight, self.bias.as_ref(), onto)
-    }
-}
-
-/// `silu(gate(x)) · up(x)`; `silu(x) = x / (1 + e^-x)`.
-pub(super) fn gated<K: Kernels>(x: &K::Matrix, gate: &Linear<'_, K>, up: &Linear<'_, K>) -> K::Matrix {
-    gate.kernels.gated(&gate.apply(x, None), &up.apply(x, None))
-}
-
-/// Maps rows to rows, so many tokens at once.
+/// Maps rows to rows, [`TOKENS_AT_ONCE`] at a time.
 pub(super) fn in_parts<K: Kernels>(kernels: &K, x: &K::Matrix, map: impl Fn(&K::Matrix) -> K::Matrix) -> K::Matrix {
     let tokens = kernels.rows(x);
     if tokens <= TOKENS_AT_ONCE {
@@ -167,63 +94,54 @@ pub(super) fn in_parts<K: Kernels>(kernels: &K, x: &K::Matrix, map: impl Fn(&K::
     kernels.stack(parts.map(|first| map(&kernels.slice(x, first, TOKENS_AT_ONCE.min(tokens - first)))).collect())
 }
 
-/// Causal attention of whole sequences, without its output projection.
-pub(super) struct Mixer<'a, K: Kernels> {
-    kernels: &'a K,
-    heads: Heads,
-    norm_epsilon: f64,
+/// The attention module of a layer over whole sequences, one below the other.
+pub(super) struct Attention<K: Kernels> {
+    shape: LayerShape,
     lengths: Vec<usize>,
-    /// Cosines and sines of every row, `[tokens, head_dim / 2]`.
-    rotation: [K::Matrix; 2],
-    query_norm: Option<K::Matrix>,
-    key_norm: Option<K::Matrix>,
+    /// Of every row, `[tokens, head_dim / 2]`.
+    rotation: Rotation<K>,
 }
 
-impl<'a, K: Kernels> Mixer<'a, K> {
-    /// For sequences of these lengths, one below the other.
-    pub(super) fn new(kernels: &'a K, layer: &LayerWeights, shape: &BlockShape, lengths: &[usize]) -> Self {
-        let tables = shape.rope.tables(shape.head_dim, lengths.iter().flat_map(|length| 0..*length));
-        let (tokens, half) = (lengths.iter().sum(), shape.head_dim / 2);
-        let row = |values: &Option<Vec<f32>>| values.as_ref().map(|values| kernels.upload(1, values.len(), values.clone()));
+impl<K: Kernels> Attention<K> {
+    /// For sequences of these lengths, of hidden states of this width.
+    pub(super) fn new(kernels: &K, shape: &BlockShape, hidden: usize, lengths: &[usize]) -> Self {
+        let positions: Vec<usize> = lengths.iter().flat_map(|length| 0..*length).collect();
         Self {
-            kernels,
-            heads: Heads {
-                queries: shape.heads,
-                keys: shape.key_value_heads,
-                width: shape.head_dim,
-            },
-            norm_epsilon: shape.norm_epsilon,
+            shape: shape.layer(hidden),
             lengths: lengths.to_vec(),
-            rotation: [tables.cos, tables.sin].map(|values| kernels.upload(tokens, half, values)),
-            query_norm: row(&layer.query_norm),
-            key_norm: row(&layer.key_norm),
+            rotation: Rotation::new(kernels, &shape.rope, shape.head_dim, &positions),
         }
     }
 
-    /// `softmax(q kᵀ / √d + causal mask) v`, head by head; a key and value head serves `heads / key_value_heads` query heads.
+    /// The module's output without what was there before: `O · softmax(q kᵀ / √d + causal mask) v`, head by head.
     ///
     /// # Shapes
-    /// `x` is all sequences, `[tokens, hidden]`; the result is `[tokens, heads · head_dim]`.
-    pub(super) fn mix(&self, x: &K::Matrix, query: &Linear<'_, K>, key: &Linear<'_, K>, value: &Linear<'_, K>) -> K::Matrix {
-        let queries = self.turned(query.apply(x, None), self.query_norm.as_ref());
-        let keys = self.turned(key.apply(x, None), self.key_norm.as_ref());
-        let values = value.apply(x, None);
+    /// `x` is all sequences, `[tokens, hidden]`, as is the result.
+    pub(super) fn output(&self, kernels: &K, layer: &Layer<K>, x: &K::Matrix) -> K::Matrix {
+        let heads = |index: usize, norm: Option<&K::Matrix>| {
+            let projected = block::linear(kernels, layer, index, x, None);
+            block::rotated(kernels, &self.shape, projected, norm, &self.rotation.cosine, &self.rotation.sine)
+        };
+        let queries = heads(projection_index::QUERY, layer.query_norm.as_ref());
+        let keys = heads(projection_index::KEY, layer.key_norm.as_ref());
+        let values = block::linear(kernels, layer, projection_index::VALUE, x, None);
         let mut mixed = Vec::with_capacity(self.lengths.len());
         let mut first = 0;
         for rows in self.lengths.iter().copied() {
-            let of = |matrix: &K::Matrix| self.kernels.slice(matrix, first, rows);
-            let runs = [Run { position: 0, rows }];
-            mixed.push(self.kernels.attention(self.heads, &of(&queries), &of(&keys), &of(&values), &runs));
+            let of = |matrix: &K::Matrix| kernels.slice(matrix, first, rows);
+            mixed.push(kernels.attention(self.shape.heads, &of(&queries), &of(&keys), &of(&values), &[SequenceSpan { position: 0, rows }]));
             first += rows;
         }
-        if mixed.is_empty() { queries } else { self.kernels.stack(mixed) }
+        let mixed = if mixed.is_empty() { queries } else { kernels.stack(mixed) };
+        block::linear(kernels, layer, projection_index::OUTPUT, &mixed, None)
     }
+}
 
-    /// Norm (Qwen3) and rotation of every head.
-    fn turned(&self, mut rows: K::Matrix, weight: Option<&K::Matrix>) -> K::Matrix {
-        if let Some(weight) = weight {
-            rows = self.kernels.norm(&rows, weight, self.heads.width, self.norm_epsilon);
-        }
-        self.kernels.rotate(rows, self.heads.width, &self.rotation[0], &self.rotation[1], Turn::Forward)
-    }
+/// The feed-forward block without what was there before: `D · (silu(G x) · U x)`.
+pub(super) fn feed_forward<K: Kernels>(kernels: &K, layer: &Layer<K>, x: &K::Matrix) -> K::Matrix {
+    in_parts(kernels, x, |x| {
+        let gate = block::linear(kernels, layer, projection_index::GATE, x, None);
+        let up = block::linear(kernels, layer, projection_index::UP, x, None);
+        block::linear(kernels, layer, projection_index::DOWN, &kernels.gated(&gate, &up), None)
+    })
 }

@@ -4,9 +4,11 @@
 //! activations. Which of the two is given decides what loss the scale search has (see [`super::search_scales`]).
 
 use cruxscope_checkpoint::{LayerWeights, Matrix};
+use cruxscope_model::module::ModuleInput;
 use rayon::prelude::*;
 
-use super::evaluation::BlockShape;
+use super::check::{check_layer, expect, finite, shape};
+use super::shape::BlockShape;
 use crate::CompressError;
 use crate::linear_algebra::gram;
 
@@ -71,7 +73,7 @@ pub struct LayerGrams {
 
 /// What is known about a whole layer's inputs.
 #[derive(Debug, Clone, Copy)]
-pub enum LayerEvidence<'a> {
+pub enum LayerCalibration<'a> {
     /// Every token's inputs, and what it takes to run the layer on them.
     Inputs(&'a LayerInputs, &'a BlockShape),
     /// Means and Gram matrices.
@@ -80,49 +82,28 @@ pub enum LayerEvidence<'a> {
 
 /// What is known about one projection's inputs.
 #[derive(Debug, Clone, Copy)]
-pub enum InputEvidence<'a> {
+pub enum InputCalibration<'a> {
     /// Every token's input, `[tokens, in]`.
     Inputs(&'a Matrix),
     /// Means and Gram matrix.
     Gram(&'a InputGram),
 }
 
-/// One of the four inputs of a layer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Slot {
-    Attention,
-    Output,
-    FeedForward,
-    Down,
-}
-
-impl Slot {
-    /// The input that a projection reads; 0..7 are query, key, value, output, gate, up, down.
-    pub(super) fn of(projection: usize) -> Self {
-        match projection {
-            0..=2 => Self::Attention,
-            3 => Self::Output,
-            4 | 5 => Self::FeedForward,
-            _ => Self::Down,
-        }
-    }
-}
-
-impl<'a> LayerEvidence<'a> {
+impl<'a> LayerCalibration<'a> {
     /// What is known about one of the four inputs.
-    pub(super) fn input(self, slot: Slot) -> InputEvidence<'a> {
+    pub(super) fn input(self, input: ModuleInput) -> InputCalibration<'a> {
         match self {
-            Self::Inputs(inputs, _) => InputEvidence::Inputs(match slot {
-                Slot::Attention => &inputs.attention,
-                Slot::Output => &inputs.output,
-                Slot::FeedForward => &inputs.feed_forward,
-                Slot::Down => &inputs.down,
+            Self::Inputs(inputs, _) => InputCalibration::Inputs(match input {
+                ModuleInput::Attention => &inputs.attention,
+                ModuleInput::Output => &inputs.output,
+                ModuleInput::FeedForward => &inputs.feed_forward,
+                ModuleInput::Down => &inputs.down,
             }),
-            Self::Grams(grams) => InputEvidence::Gram(match slot {
-                Slot::Attention => &grams.attention,
-                Slot::Output => &grams.output,
-                Slot::FeedForward => &grams.feed_forward,
-                Slot::Down => &grams.down,
+            Self::Grams(grams) => InputCalibration::Gram(match input {
+                ModuleInput::Attention => &grams.attention,
+                ModuleInput::Output => &grams.output,
+                ModuleInput::FeedForward => &grams.feed_forward,
+                ModuleInput::Down => &grams.down,
             }),
         }
     }
@@ -131,7 +112,7 @@ impl<'a> LayerEvidence<'a> {
     pub(super) fn check(self, layer: &LayerWeights) -> Result<(), CompressError> {
         check_layer(layer)?;
         for (projection, weight) in layer.projections.iter().enumerate() {
-            self.input(Slot::of(projection)).check(weight.weight.columns)?;
+            self.input(ModuleInput::of(projection)).check(weight.weight.columns)?;
         }
         if let Self::Inputs(inputs, shape) = self {
             let tokens: usize = inputs.lengths.iter().sum();
@@ -149,7 +130,7 @@ impl<'a> LayerEvidence<'a> {
     }
 }
 
-impl InputEvidence<'_> {
+impl InputCalibration<'_> {
     /// `mean_t |x_tj|`, `[in]`.
     pub(super) fn mean_absolute(&self) -> Vec<f32> {
         match self {
@@ -203,68 +184,4 @@ fn mean_absolute(inputs: &Matrix) -> Vec<f32> {
         }
     });
     sums.iter().map(|sum| (sum / inputs.rows as f64) as f32).collect()
-}
-
-/// Whether a layer's arrays fit together.
-pub(super) fn check_layer(layer: &LayerWeights) -> Result<(), CompressError> {
-    let [query, key, value, output, gate, up, down] = &layer.projections;
-    let hidden = layer.attention_norm.len();
-    expect("the feed-forward norm", "values", layer.feed_forward_norm.len(), hidden)?;
-    for (what, projection, width) in [
-        ("query", query, hidden),
-        ("key", key, hidden),
-        ("value", value, hidden),
-        ("output", output, query.weight.rows),
-        ("gate", gate, hidden),
-        ("up", up, hidden),
-        ("down", down, gate.weight.rows),
-    ] {
-        expect(what, "columns", projection.weight.columns, width)?;
-        check_weight(what, &projection.weight)?;
-        if let Some(bias) = &projection.bias {
-            expect(what, "biases", bias.len(), projection.weight.rows)?;
-        }
-    }
-    expect("key", "rows", key.weight.rows, value.weight.rows)?;
-    expect("up", "rows", up.weight.rows, gate.weight.rows)?;
-    expect("output", "rows", output.weight.rows, hidden)?;
-    expect("down", "rows", down.weight.rows, hidden)
-}
-
-/// Whether a weight is whole and finite.
-pub(super) fn check_weight(what: &'static str, weight: &Matrix) -> Result<(), CompressError> {
-    if weight.rows == 0 || weight.columns == 0 {
-        return Err(shape(
-            what,
-            format!("shape [{}, {}]", weight.rows, weight.columns),
-            "at least one weight".to_string(),
-        ));
-    }
-    expect(what, "values", weight.values.len(), weight.rows * weight.columns)?;
-    finite(what, &weight.values)
-}
-
-/// An error unless two counts agree.
-pub(super) fn expect(what: &'static str, of: &str, found: usize, expected: usize) -> Result<(), CompressError> {
-    if found == expected {
-        return Ok(());
-    }
-    Err(shape(what, format!("{found} {of}"), format!("{expected} {of}")))
-}
-
-fn shape(what: &'static str, found: String, expected: String) -> CompressError {
-    CompressError::Shape {
-        method: super::METHOD,
-        what,
-        found,
-        expected,
-    }
-}
-
-fn finite(what: &'static str, values: &[f32]) -> Result<(), CompressError> {
-    // Without an early end the loop is vector code.
-    if values.iter().fold(true, |all, value| all & value.is_finite()) {
-        return Ok(());
-    }
-    Err(CompressError::NotFinite { method: super::METHOD, what })
 }

@@ -9,8 +9,8 @@ use cruxscope_checkpoint::{LayerWeights, Matrix, Projection};
 use rayon::prelude::*;
 
 use super::AwqSettings;
+use super::check::{check_layer, expect};
 use super::clip::Clips;
-use super::evidence::{check_layer, expect};
 use super::rounding::Rounding;
 use super::scale::LayerScales;
 use crate::CompressError;

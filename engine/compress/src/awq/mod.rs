@@ -5,11 +5,12 @@
 //! then ten clipping limits for each group of weights, then round to nearest.
 //!
 //! [`compress_layer`] does all of it; the steps stand alone too: [`search_scales`], [`fold`], [`search_clips`], [`clip`], [`round`],
-//! [`fold_back`]. What they need to know of the layer's inputs is in [`LayerEvidence`]: with the inputs themselves the loss is the
+//! [`fold_back`]. What they need to know of the layer's inputs is in [`LayerCalibration`]: with the inputs themselves the loss is the
 //! original programs', with Gram matrices it is a faster one (both are described at [`search_scales`]).
 //!
 //! Departures from the programs, all of them permissions: a ragged last group, any number of rows, fewer than 512 tokens.
 
+mod check;
 mod clip;
 mod evaluation;
 mod evidence;
@@ -18,6 +19,7 @@ mod fold;
 mod reference;
 mod rounding;
 mod scale;
+mod shape;
 #[cfg(test)]
 mod tests;
 
@@ -25,10 +27,11 @@ use cruxscope_checkpoint::LayerWeights;
 use cruxscope_model::kernels::Kernels;
 
 pub use clip::{Clips, search_clip, search_clips};
-pub use evaluation::{BlockShape, LayerRun, run_layer};
-pub use evidence::{InputEvidence, InputGram, LayerEvidence, LayerGrams, LayerInputs};
+pub use evaluation::{LayerRun, run_layer};
+pub use evidence::{InputCalibration, InputGram, LayerCalibration, LayerGrams, LayerInputs};
 pub use fold::{clip, clip_weight, fold, fold_back, round};
 pub use scale::{LayerScales, RATIOS, Scale, search_scale, search_scales};
+pub use shape::BlockShape;
 
 use crate::CompressError;
 use crate::quantize::{Bits, Grid, GroupSize};
@@ -132,7 +135,12 @@ impl AwqLayer {
 ///
 /// # Errors
 /// When the evidence does not belong to the layer, something is not finite, or the device fails.
-pub fn compress_layer<K: Kernels>(kernels: &K, layer: &LayerWeights, evidence: LayerEvidence<'_>, settings: &AwqSettings) -> Result<AwqLayer, CompressError> {
+pub fn compress_layer<K: Kernels>(
+    kernels: &K,
+    layer: &LayerWeights,
+    evidence: LayerCalibration<'_>,
+    settings: &AwqSettings,
+) -> Result<AwqLayer, CompressError> {
     let scales = search_scales(kernels, layer, evidence, settings)?;
     let mut ready = fold(layer, &scales)?;
     let clips = if settings.clip {

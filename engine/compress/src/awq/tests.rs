@@ -131,7 +131,7 @@ fn losses_are_those_of_the_reference() {
             },
             settings(3, 32),
         ] {
-            for evidence in [InputEvidence::Inputs(&inputs), InputEvidence::Gram(&gram)] {
+            for evidence in [InputCalibration::Inputs(&inputs), InputCalibration::Gram(&gram)] {
                 let found = search_scale(&weights.each_ref(), evidence, &settings).unwrap();
                 let plain: f64 = weights
                     .iter()
@@ -153,7 +153,7 @@ fn limits_are_those_of_the_reference() {
         let (scale, settings) = (numbers.vector(width, 0.5, 1.0), settings(bits, group));
         let plain = reference::limits(&weight, &inputs, &scale, &settings);
         let gram = InputGram::of(&inputs);
-        for evidence in [InputEvidence::Inputs(&inputs), InputEvidence::Gram(&gram)] {
+        for evidence in [InputCalibration::Inputs(&inputs), InputCalibration::Gram(&gram)] {
             let found = search_clip(&weight, evidence, Some(&scale), &settings).unwrap();
             assert_eq!((found.rows, found.columns), (plain.rows, plain.columns));
             let other = found.values.iter().zip(&plain.values).filter(|(a, b)| a != b).count();
@@ -167,7 +167,7 @@ fn limits_are_those_of_the_reference() {
 fn the_first_ratio_of_llm_awq_is_round_to_nearest() {
     let mut numbers = Numbers(4);
     let (weight, inputs, settings) = (numbers.matrix(20, 32, 1.0), numbers.inputs(90, 32), settings(3, 16));
-    let found = search_scale(&[&weight], InputEvidence::Inputs(&inputs), &settings).unwrap();
+    let found = search_scale(&[&weight], InputCalibration::Inputs(&inputs), &settings).unwrap();
     let mut rounded = weight.clone();
     rounded.values.chunks_mut(16).for_each(|group| {
         fake_quantize_group(group, settings.grid, settings.bits);
@@ -175,7 +175,7 @@ fn the_first_ratio_of_llm_awq_is_round_to_nearest() {
     let plain = reference::output_error(&weight, &rounded, &inputs);
     assert!((found.losses[0] / plain - 1.0).abs() < 1e-5, "{} {plain}", found.losses[0]);
     assert!(found.index > 0, "outliers ask for a scale");
-    let mean = InputEvidence::Inputs(&inputs).mean_absolute();
+    let mean = InputCalibration::Inputs(&inputs).mean_absolute();
     for (raw, mean) in found.raw().iter().zip(&mean) {
         assert!((raw / mean.powf(found.ratio()) - 1.0).abs() < 1e-5);
     }
@@ -187,7 +187,7 @@ fn folding_changes_no_function_and_folds_back() {
     for (layer, shape) in numbers.layers() {
         let hidden = hidden(&mut numbers);
         let run = run_layer(&CpuKernels, &layer, &shape, &hidden, &LENGTHS).unwrap();
-        let scales = search_scales(&CpuKernels, &layer, LayerEvidence::Inputs(&run.inputs, &shape), &settings(3, 8)).unwrap();
+        let scales = search_scales(&CpuKernels, &layer, LayerCalibration::Inputs(&run.inputs, &shape), &settings(3, 8)).unwrap();
         assert_eq!(scales.output.is_some(), shape.heads == shape.key_value_heads);
         let folded = fold(&layer, &scales).unwrap();
         assert!(folded.projections[5].weight != layer.projections[5].weight);
@@ -213,7 +213,7 @@ fn folded_back_weights_are_the_same_function_in_the_original_basis() {
             dialect: Dialect::AutoAwq,
             ..settings(3, 8)
         };
-        let found = compress_layer(&CpuKernels, &layer, LayerEvidence::Inputs(&run.inputs, &shape), &settings).unwrap();
+        let found = compress_layer(&CpuKernels, &layer, LayerCalibration::Inputs(&run.inputs, &shape), &settings).unwrap();
         let folded = run_layer(&CpuKernels, &found.rounded(&settings), &shape, &hidden, &LENGTHS).unwrap();
         let back = run_layer(&CpuKernels, &found.rounded_back(&layer, &settings).unwrap(), &shape, &hidden, &LENGTHS).unwrap();
         assert!(error(&back.hidden.values, &folded.hidden.values) < 1e-10);
@@ -237,7 +237,7 @@ fn kept_projections_are_scaled_but_not_rounded() {
         keep: [false, false, false, false, true, true, true],
         ..settings(3, 8)
     };
-    let found = compress_layer(&CpuKernels, &layer, LayerEvidence::Inputs(&run.inputs, &shape), &settings).unwrap();
+    let found = compress_layer(&CpuKernels, &layer, LayerCalibration::Inputs(&run.inputs, &shape), &settings).unwrap();
     let (folded, rounded) = (fold(&layer, &found.scales).unwrap(), found.rounded(&settings));
     let back = found.rounded_back(&layer, &settings).unwrap();
     for projection in 0..7 {
@@ -257,7 +257,7 @@ fn threads_change_nothing() {
         rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(|| {
             let run = run_layer(&CpuKernels, &layer, &shape, &hidden, &LENGTHS).unwrap();
             let grams = run.inputs.grams();
-            [LayerEvidence::Inputs(&run.inputs, &shape), LayerEvidence::Grams(&grams)]
+            [LayerCalibration::Inputs(&run.inputs, &shape), LayerCalibration::Grams(&grams)]
                 .map(|evidence| compress_layer(&CpuKernels, &layer, evidence, &settings(4, 8)).unwrap())
         })
     };
@@ -277,7 +277,7 @@ fn what_does_not_fit_is_refused() {
     ));
     let mut inputs = run.inputs.clone();
     inputs.down.values[3] = f32::NAN;
-    let found = search_scales(&CpuKernels, &layer, LayerEvidence::Inputs(&inputs, &shape), &settings);
+    let found = search_scales(&CpuKernels, &layer, LayerCalibration::Inputs(&inputs, &shape), &settings);
     assert!(matches!(found, Err(CompressError::NotFinite { .. })));
     let mut broken = layer.clone();
     broken.projections[4].weight.values[0] = f32::INFINITY;
@@ -287,5 +287,5 @@ fn what_does_not_fit_is_refused() {
     ));
     let other = BlockShape { heads: 4, ..shape };
     assert!(run_layer(&CpuKernels, &layer, &other, &hidden, &LENGTHS).is_err());
-    assert!(search_scale(&[], InputEvidence::Inputs(&hidden), &settings).is_err());
+    assert!(search_scale(&[], InputCalibration::Inputs(&hidden), &settings).is_err());
 }

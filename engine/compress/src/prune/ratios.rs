@@ -6,6 +6,7 @@ use super::alpha::TailStart;
 use super::pattern::{Pattern, Sparsity};
 use super::sparse_gpt::SparseGptSettings;
 use crate::CompressError;
+use crate::quantize::Damping;
 
 const METHOD: &str = "AlphaPruning";
 
@@ -43,7 +44,7 @@ impl AlphaPruningSettings {
             epsilon: 0.2,
             tail: TailStart::Peak,
             mapping: Mapping::BlockWise,
-            damping: 0.01,
+            damping: Damping::ORIGINAL.share,
         }
     }
 

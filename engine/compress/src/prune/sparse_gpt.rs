@@ -35,7 +35,7 @@ impl SparseGptSettings {
         Self {
             pattern,
             block: 128,
-            damping: 0.01,
+            damping: Damping::ORIGINAL.share,
             bits: None,
         }
     }

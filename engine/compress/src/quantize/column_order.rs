@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::settings::GroupSize;
+use super::bits::GroupSize;
 
 /// The order in which GPTQ takes the columns. Early columns are rounded with all later ones still free to make up for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -7,7 +7,7 @@
 use pulp::Arch;
 use rayon::prelude::*;
 
-use super::gptq::Compatibility;
+use super::compatibility::Compatibility;
 use super::grid::{ScaleZero, round_to_even};
 use super::hessian::HessianFactor;
 use super::quantized::Quantized;

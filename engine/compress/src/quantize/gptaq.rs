@@ -6,9 +6,11 @@
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::bits::{Bits, GroupSize, check_weight};
 use super::gptq::{Compensated, GptqSettings, compensate};
+use super::grid::Grid;
 use super::hessian::{HessianFactor, check_square, permuted};
-use super::settings::check_weight;
+use super::settings::GridSettings;
 use crate::CompressError;
 use crate::linear_algebra::{Operand, multiply_into};
 
@@ -19,6 +21,23 @@ pub struct GptaqSettings {
     pub gptq: GptqSettings,
     /// How far the inputs' difference is followed: 0 is GPTQ, 1 all the way, 0.25 the original's.
     pub alpha: f64,
+}
+
+impl GptaqSettings {
+    /// The original's α.
+    pub const ORIGINAL_ALPHA: f64 = 0.25;
+
+    /// What is taken where nothing is said: GPTQ's choices on GPTAQ's asymmetric grid, and the original's α.
+    #[must_use]
+    pub fn new(bits: Bits, group_size: GroupSize) -> Self {
+        Self {
+            gptq: GptqSettings {
+                grid: GridSettings::new(Grid::GptaqAsym, bits, group_size),
+                ..GptqSettings::new(bits, group_size)
+            },
+            alpha: Self::ORIGINAL_ALPHA,
+        }
+    }
 }
 
 /// `P = α · striu(D Uᵀ) · U`: what a weight adds to the columns after it.

@@ -2,24 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::bits::{Bits, GroupSize, check_weight};
 use super::column_order::ColumnOrder;
 use super::columns::ColumnLoop;
+use super::compatibility::Compatibility;
+use super::grid::Grid;
 use super::hessian::{Damping, HessianFactor};
 use super::quantized::Quantized;
-use super::settings::{GridSettings, check_weight};
+use super::settings::GridSettings;
 use crate::CompressError;
-
-/// Whether to do what the original programs do where that surprises.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Compatibility {
-    /// What the originals compute: a group that starts inside a block of 128 columns is fitted to weights
-    /// that lack the errors of that block; GPTAQ carries rounded weights from block to block, but unrounded ones inside.
-    Original,
-    /// Groups are fitted to the weights as they stand, and GPTAQ carries unrounded weights throughout.
-    #[default]
-    Improved,
-}
 
 /// Settings of GPTQ.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -38,6 +29,22 @@ pub struct GptqSettings {
     /// then down. GPTAQ always does.
     #[serde(default)]
     pub true_sequential: bool,
+}
+
+impl GptqSettings {
+    /// What is taken where nothing is said: GPTQ's asymmetric grid, an order of columns that engines can read, the original's
+    /// damping, groups fitted to the weights as they stand.
+    #[must_use]
+    pub fn new(bits: Bits, group_size: GroupSize) -> Self {
+        Self {
+            grid: GridSettings::new(Grid::GptqAsym, bits, group_size),
+            order: ColumnOrder::GroupAware,
+            static_groups: false,
+            damping: Damping::ORIGINAL,
+            compatibility: Compatibility::Improved,
+            true_sequential: false,
+        }
+    }
 }
 
 /// A matrix quantized with compensation, and how it went.

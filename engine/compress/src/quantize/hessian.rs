@@ -6,8 +6,8 @@
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::bits::GroupSize;
 use super::column_order::ColumnOrder;
-use super::settings::GroupSize;
 use crate::CompressError;
 use crate::linear_algebra::upper_cholesky_of_inverse;
 

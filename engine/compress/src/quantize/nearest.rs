@@ -3,8 +3,9 @@
 use pulp::Arch;
 use rayon::prelude::*;
 
+use super::bits::check_weight;
 use super::quantized::Quantized;
-use super::settings::{GridSettings, check_weight};
+use super::settings::GridSettings;
 use crate::CompressError;
 
 /// Quantizes a matrix by rounding every weight to the nearest point of its group's grid.

@@ -2,8 +2,9 @@
 
 use cruxscope_checkpoint::packed::Codes;
 
+use super::bits::{Bits, GroupSize};
 use super::grid::{Grid, ScaleZero};
-use super::settings::{Bits, GridSettings, GroupSize};
+use super::settings::GridSettings;
 
 /// A matrix `[out, in]` as codes on an integer grid: `w[r, c] ≈ (code[r, c] − zero[r, g]) · scale[r, g]`, `g` the group of `c`.
 #[derive(Debug, Clone, PartialEq)]

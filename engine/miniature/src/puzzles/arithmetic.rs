@@ -1,6 +1,7 @@
 //! Which number solves an equation: found by trying, with the range halved after each miss.
 
-use cruxscope_study::{Label, SplitMix};
+use cruxscope_statistics::SplitMix;
+use cruxscope_study::Label;
 
 use super::Puzzle;
 

@@ -1,6 +1,7 @@
 //! Whether something follows from rules: the first rule that applies is followed, and dead ends are left again.
 
-use cruxscope_study::{Label, SplitMix};
+use cruxscope_statistics::SplitMix;
+use cruxscope_study::Label;
 
 use super::{Puzzle, shuffle};
 

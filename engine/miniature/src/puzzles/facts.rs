@@ -1,6 +1,7 @@
 //! Where a relative lives, or whom they know: two facts that have to be recalled one after the other.
 
-use cruxscope_study::{Label, SplitMix};
+use cruxscope_statistics::SplitMix;
+use cruxscope_study::Label;
 
 use super::{Puzzle, shuffle};
 

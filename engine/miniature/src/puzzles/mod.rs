@@ -5,7 +5,8 @@ pub mod deduction;
 pub mod facts;
 pub mod schedule;
 
-use cruxscope_study::{Label, SplitMix};
+use cruxscope_statistics::SplitMix;
+use cruxscope_study::Label;
 
 pub use facts::World;
 

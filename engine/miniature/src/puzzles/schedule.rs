@@ -1,6 +1,7 @@
 //! Which hour is free: each is tried in turn against the hours that are taken.
 
-use cruxscope_study::{Label, SplitMix};
+use cruxscope_statistics::SplitMix;
+use cruxscope_study::Label;
 
 use super::{Puzzle, shuffle};
 

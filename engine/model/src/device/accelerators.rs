@@ -2,8 +2,6 @@
 
 use burn::tensor::Device;
 
-use super::DeviceEntry;
-
 /// The devices of a kind that this program was built for, in the order of their numbers.
 ///
 /// # Errors
@@ -29,22 +27,17 @@ pub fn of_kind(kind: &str) -> Result<Vec<Device>, String> {
     }
 }
 
-/// The same as entries of the list.
+/// Name and description of the devices of a kind.
 ///
 /// # Errors
 /// As [`of_kind`].
-pub fn entries(kind: &str) -> Result<Vec<DeviceEntry>, String> {
-    let entry = |name: String, description: String| DeviceEntry {
-        name,
-        description,
-        missing: None,
-    };
+pub fn described(kind: &str) -> Result<Vec<(String, String)>, String> {
     if kind == "flex" {
         let description = "burn's own CPU backend, float32; slower than cpu, to check the tensor kernels";
-        return Ok(vec![entry(kind.into(), description.into())]);
+        return Ok(vec![(kind.into(), description.into())]);
     }
     let devices = of_kind(kind)?.into_iter().enumerate();
-    Ok(devices.map(|(index, device)| entry(format!("{kind}:{index}"), format!("{device:?}"))).collect())
+    Ok(devices.map(|(index, device)| (format!("{kind}:{index}"), format!("{device:?}"))).collect())
 }
 
 /// Devices of one kind; the drivers below may panic while they look, which counts as "not there".

@@ -6,10 +6,10 @@ use cruxscope_checkpoint::{Checkpoint, ModelConfig};
 
 use super::weights::{Held, HeldLayer, Weights};
 use crate::ModelError;
-use crate::block::place;
 use crate::decoder::{Decoder, Residence, Rotation};
 use crate::kernels::generation::GenerationKernels;
-use crate::kernels::{Run, Turn};
+use crate::kernels::{RopeDirection, SequenceSpan};
+use crate::module::projection_index;
 
 /// Tokens of a prompt that go through the layers at a time.
 const PROMPT_TILE: usize = 512;
@@ -133,8 +133,8 @@ impl<K: GenerationKernels> Generator<K> {
 
     /// The layers over new tokens: `ids` all of the one sequence, or one of each.
     fn layers(&self, sequences: &mut [Sequence<K>], ids: &[u32], rows: Rows) -> Result<K::Matrix, ModelError> {
-        let runs: Vec<Run> = (sequences.iter())
-            .map(|sequence| Run {
+        let runs: Vec<SequenceSpan> = (sequences.iter())
+            .map(|sequence| SequenceSpan {
                 position: sequence.tokens,
                 rows: if rows == Rows::Prompt { ids.len() } else { 1 },
             })
@@ -159,7 +159,7 @@ impl<K: GenerationKernels> Generator<K> {
         hidden: K::Matrix,
         rotation: &Rotation<K>,
         sequences: &mut [Sequence<K>],
-        runs: &[Run],
+        runs: &[SequenceSpan],
         rows: Rows,
     ) -> K::Matrix {
         let (kernels, heads) = (self.kernels(), self.decoder.heads());
@@ -169,25 +169,25 @@ impl<K: GenerationKernels> Generator<K> {
                 Some(weight) => kernels.norm(&x, weight, heads.width, epsilon),
                 None => x,
             };
-            kernels.rotate(x, heads.width, &rotation.cosine, &rotation.sine, Turn::Forward)
+            kernels.rotate(x, heads.width, &rotation.cosine, &rotation.sine, RopeDirection::Forward)
         };
 
         let normed = kernels.norm(&hidden, &layer.attention_norm, width, epsilon);
-        let [queries, keys, values] = self.project(layer, &normed, [place::QUERY, place::KEY, place::VALUE], rows);
+        let [queries, keys, values] = self.project(layer, &normed, [projection_index::QUERY, projection_index::KEY, projection_index::VALUE], rows);
         let (queries, keys) = (placed(queries, &layer.head_norms[0]), placed(keys, &layer.head_norms[1]));
-        for (sequence, (first, run)) in sequences.iter_mut().zip(Run::placed(runs)) {
+        for (sequence, (first, run)) in sequences.iter_mut().zip(SequenceSpan::placed(runs)) {
             kernels.extend(&mut sequence.keys[index], &keys, first, run.rows);
             kernels.extend(&mut sequence.values[index], &values, first, run.rows);
         }
-        let cached: Vec<(Run, &K::Cache, &K::Cache)> = (sequences.iter().zip(runs))
+        let cached: Vec<(SequenceSpan, &K::Cache, &K::Cache)> = (sequences.iter().zip(runs))
             .map(|(sequence, run)| (*run, &sequence.keys[index], &sequence.values[index]))
             .collect();
         let attended = kernels.attend(heads, &queries, &cached);
-        let [output] = self.project(layer, &attended, [place::OUTPUT], rows);
+        let [output] = self.project(layer, &attended, [projection_index::OUTPUT], rows);
         let hidden = kernels.add(output, &hidden);
         let normed = kernels.norm(&hidden, &layer.feed_forward_norm, width, epsilon);
-        let [gate, up] = self.project(layer, &normed, [place::GATE, place::UP], rows);
-        let [down] = self.project(layer, &kernels.gated(&gate, &up), [place::DOWN], rows);
+        let [gate, up] = self.project(layer, &normed, [projection_index::GATE, projection_index::UP], rows);
+        let [down] = self.project(layer, &kernels.gated(&gate, &up), [projection_index::DOWN], rows);
         kernels.add(down, &hidden)
     }
 

@@ -4,6 +4,8 @@
 //! order (of equal ones the lower id first), until their sum reaches top-p, the one that reaches it included; the token is
 //! drawn from those by one uniform number, which the seed and the place in the text give.
 
+use cruxscope_statistics::SplitMix;
+
 use super::Sampling;
 
 /// Tokens that are put in order first; nearly always they hold all that is kept.
@@ -11,17 +13,11 @@ const FIRST_LOOK: usize = 64;
 
 /// A number from 0 up to but without 1, out of a seed and the place of a token among the new ones.
 ///
-/// SplitMix64 of both: no state, so that no draw depends on how many were made before, or for whom.
+/// The place's number in a stream that begins at the seed's first: no state, so that no draw depends on how many were made
+/// before, or for whom.
 pub fn uniform(seed: u64, place: u64) -> f64 {
-    const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
-    let mix = |x: u64| {
-        let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        x ^ (x >> 31)
-    };
-    let start = mix(seed.wrapping_add(STEP));
-    let bits = mix(start.wrapping_add(STEP.wrapping_mul(place.wrapping_add(1))));
-    (bits >> 11) as f64 / (1u64 << 53) as f64
+    let start = SplitMix::new(seed).bits();
+    SplitMix::new(start).skip(place).share()
 }
 
 /// The token that `uniform` (from [`uniform`]) draws; nothing where a logit is not a finite number.
@@ -185,7 +181,7 @@ mod tests {
             (1.0, 1.1, "top-p"),
         ] {
             let error = Sampling::new(temperature, top_p).unwrap_err();
-            assert!(error.is_users_mistake() && error.to_string().contains(word), "{error}");
+            assert!(error.is_user_error() && error.to_string().contains(word), "{error}");
         }
         assert_eq!(Sampling::new(0.0, 1.0).unwrap(), Sampling::GREEDY);
     }

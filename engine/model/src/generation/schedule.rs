@@ -5,7 +5,7 @@ use crate::ModelError;
 use crate::kernels::generation::GenerationKernels;
 
 /// Whoever looks on.
-pub trait Watch {
+pub trait TokenSink {
     /// The prompt of a request, of so many tokens, has been read.
     fn began(&mut self, _request: usize, _prompt_tokens: usize) {}
     /// A request has one more token.
@@ -23,9 +23,9 @@ pub trait Watch {
 }
 
 /// Nobody looks on.
-pub struct Unwatched;
+pub struct NoSink;
 
-impl Watch for Unwatched {}
+impl TokenSink for NoSink {}
 
 /// Where requests come from, while others are being generated.
 pub trait Queue {
@@ -56,31 +56,31 @@ impl Queue for Known<'_> {
 }
 
 /// Keeps what came of each request, and passes everything on.
-struct Keeping<'a> {
-    watch: &'a mut dyn Watch,
+struct Collector<'a> {
+    sink: &'a mut dyn TokenSink,
     done: Vec<Option<Completion>>,
 }
 
-impl Watch for Keeping<'_> {
+impl TokenSink for Collector<'_> {
     fn began(&mut self, request: usize, prompt_tokens: usize) {
-        self.watch.began(request, prompt_tokens);
+        self.sink.began(request, prompt_tokens);
     }
 
     fn token(&mut self, request: usize, token: u32) {
-        self.watch.token(request, token);
+        self.sink.token(request, token);
     }
 
     fn finished(&mut self, request: usize, completion: &Completion) {
-        self.watch.finished(request, completion);
+        self.sink.finished(request, completion);
         self.done[request] = Some(completion.clone());
     }
 
     fn cancelled(&mut self, request: usize) -> bool {
-        self.watch.cancelled(request)
+        self.sink.cancelled(request)
     }
 
     fn stop(&mut self) -> bool {
-        self.watch.stop()
+        self.sink.stop()
     }
 }
 
@@ -118,29 +118,29 @@ pub fn generate<K: GenerationKernels>(
     generator: &Generator<K>,
     requests: &[Request],
     at_once: usize,
-    watch: &mut dyn Watch,
+    sink: &mut dyn TokenSink,
 ) -> Result<Vec<Completion>, ModelError> {
     for request in requests {
         request.check(generator.config())?;
     }
-    let mut keeping = Keeping {
-        watch,
+    let mut collector = Collector {
+        sink,
         done: vec![None; requests.len()],
     };
-    serve(generator, &mut Known { requests, next: 0 }, at_once, &mut keeping)?;
+    serve(generator, &mut Known { requests, next: 0 }, at_once, &mut collector)?;
     let cancelled = || Completion {
         tokens: Vec::new(),
         finish: Finish::Cancelled,
     };
-    Ok(keeping.done.into_iter().map(|completion| completion.unwrap_or_else(cancelled)).collect())
+    Ok(collector.done.into_iter().map(|completion| completion.unwrap_or_else(cancelled)).collect())
 }
 
 /// Generates what comes out of a queue, at most `at_once` sequences side by side, until it has no more while none is being
-/// generated. Requests are numbered from 0 as they come; what came of each, the watch is told.
+/// generated. Requests are numbered from 0 as they come; what came of each, the sink is told.
 ///
 /// # Errors
 /// As [`generate`], of a request when it comes.
-pub fn serve<K: GenerationKernels>(generator: &Generator<K>, queue: &mut dyn Queue, at_once: usize, watch: &mut dyn Watch) -> Result<(), ModelError> {
+pub fn serve<K: GenerationKernels>(generator: &Generator<K>, queue: &mut dyn Queue, at_once: usize, sink: &mut dyn TokenSink) -> Result<(), ModelError> {
     let (mut active, mut sequences): (Vec<Active>, Vec<Sequence<K>>) = (Vec::new(), Vec::new());
     let mut shared: Option<Read<K>> = None;
     let (mut stopped, mut number) = (false, 0);
@@ -149,26 +149,26 @@ pub fn serve<K: GenerationKernels>(generator: &Generator<K>, queue: &mut dyn Que
             && let Some(request) = queue.next(active.is_empty())
         {
             request.check(generator.config())?;
-            let Some(read) = read_prompt(generator, queue, &request.prompt, &mut shared, watch)? else {
+            let Some(read) = read_prompt(generator, queue, &request.prompt, &mut shared, sink)? else {
                 stopped = true;
                 break;
             };
-            watch.began(number, request.prompt.len());
+            sink.began(number, request.prompt.len());
             let mut begun = Active {
                 number,
                 request,
                 tokens: Vec::new(),
             };
             number += 1;
-            match advance(generator, &mut begun, &read.logits, watch)? {
+            match advance(generator, &mut begun, &read.logits, sink)? {
                 None => {
                     active.push(begun);
                     sequences.push(read.sequence);
                 }
-                Some(finish) => end(begun, finish, watch),
+                Some(finish) => end(begun, finish, sink),
             }
         }
-        stopped |= watch.stop();
+        stopped |= sink.stop();
         // With nothing under way the queue was asked to wait, so it has no more.
         if stopped || active.is_empty() {
             break;
@@ -178,36 +178,36 @@ pub fn serve<K: GenerationKernels>(generator: &Generator<K>, queue: &mut dyn Que
         let mut going = Vec::new();
         let mut kept = Vec::new();
         for ((mut one, sequence), logits) in active.into_iter().zip(sequences).zip(&logits) {
-            match advance(generator, &mut one, logits, watch)? {
+            match advance(generator, &mut one, logits, sink)? {
                 None => {
                     going.push(one);
                     kept.push(sequence);
                 }
-                Some(finish) => end(one, finish, watch),
+                Some(finish) => end(one, finish, sink),
             }
         }
         (active, sequences) = (going, kept);
     }
     for one in active {
-        end(one, Finish::Cancelled, watch);
+        end(one, Finish::Cancelled, sink);
     }
     Ok(())
 }
 
-/// Reads a request's prompt; nothing where the watch said stop. It is kept in `shared` where the next request has the same
+/// Reads a request's prompt; nothing where the sink said stop. It is kept in `shared` where the next request has the same
 /// one, as several samples of one question do.
 fn read_prompt<K: GenerationKernels>(
     generator: &Generator<K>,
     queue: &dyn Queue,
     prompt: &[u32],
     shared: &mut Option<Read<K>>,
-    watch: &mut dyn Watch,
+    sink: &mut dyn TokenSink,
 ) -> Result<Option<Read<K>>, ModelError> {
     let read = match shared.take() {
         Some(known) if known.prompt == prompt => known,
         _ => {
             let mut sequence = generator.begin();
-            let Some(logits) = generator.prompt(&mut sequence, prompt, &mut || !watch.stop())? else {
+            let Some(logits) = generator.prompt(&mut sequence, prompt, &mut || !sink.stop())? else {
                 return Ok(None);
             };
             let prompt = prompt.to_vec();
@@ -221,7 +221,7 @@ fn read_prompt<K: GenerationKernels>(
 }
 
 /// Draws the next token of a sequence; gives why it ended, if it did.
-fn advance<K: GenerationKernels>(generator: &Generator<K>, one: &mut Active, logits: &[f32], watch: &mut dyn Watch) -> Result<Option<Finish>, ModelError> {
+fn advance<K: GenerationKernels>(generator: &Generator<K>, one: &mut Active, logits: &[f32], sink: &mut dyn TokenSink) -> Result<Option<Finish>, ModelError> {
     let request = &one.request;
     if one.tokens.len() >= request.most_tokens {
         return Ok(Some(Finish::Length));
@@ -235,8 +235,8 @@ fn advance<K: GenerationKernels>(generator: &Generator<K>, one: &mut Active, log
         return Ok(Some(Finish::Stop(token)));
     }
     one.tokens.push(token);
-    watch.token(one.number, token);
-    if watch.cancelled(one.number) {
+    sink.token(one.number, token);
+    if sink.cancelled(one.number) {
         return Ok(Some(Finish::Cancelled));
     }
     if one.tokens.len() >= request.most_tokens {
@@ -246,7 +246,7 @@ fn advance<K: GenerationKernels>(generator: &Generator<K>, one: &mut Active, log
     Ok(full.then_some(Finish::Context))
 }
 
-fn end(one: Active, finish: Finish, watch: &mut dyn Watch) {
+fn end(one: Active, finish: Finish, sink: &mut dyn TokenSink) {
     let completion = Completion { tokens: one.tokens, finish };
-    watch.finished(one.number, &completion);
+    sink.finished(one.number, &completion);
 }

@@ -18,7 +18,7 @@ pub struct HeldLayer<K: GenerationKernels> {
     pub feed_forward_norm: K::Matrix,
     /// Norm of each query head and of each key head, `[1, head_dim]`, where the architecture has them.
     pub head_norms: [Option<K::Matrix>; 2],
-    /// q, k, v, o, gate, up, down; see [`place`](crate::block::place).
+    /// q, k, v, o, gate, up, down; see [`projection_index`](crate::module::projection_index).
     weights: Vec<K::Weight>,
     biases: Vec<Option<K::Matrix>>,
 }

@@ -9,7 +9,7 @@
 //! sequence is the same in whatever company it is generated; how far a device keeps that is said by
 //! [`GenerationKernels::rows_are_independent`].
 
-use super::{Heads, Kernels, Run};
+use super::{Heads, Kernels, SequenceSpan};
 
 /// A weight and its bias, `[out, in]` and `[1, out]`.
 pub type Projection<'a, K> = (&'a <K as GenerationKernels>::Weight, Option<&'a <K as Kernels>::Matrix>);
@@ -59,5 +59,5 @@ pub trait GenerationKernels: Kernels {
     /// # Shapes
     /// `queries [n, heads * head_dim]`, the runs one below the other; each run's keys and values hold every token up to its
     /// last; out as `queries`.
-    fn attend(&self, heads: Heads, queries: &Self::Matrix, runs: &[(Run, &Self::Cache, &Self::Cache)]) -> Self::Matrix;
+    fn attend(&self, heads: Heads, queries: &Self::Matrix, runs: &[(SequenceSpan, &Self::Cache, &Self::Cache)]) -> Self::Matrix;
 }

@@ -35,14 +35,14 @@ impl Heads {
 
 /// Consecutive tokens inside a packed matrix: `rows` of its rows, standing at `position ..` of their sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Run {
+pub struct SequenceSpan {
     /// Position of the first token in the sequence.
     pub position: usize,
     /// Number of tokens.
     pub rows: usize,
 }
 
-impl Run {
+impl SequenceSpan {
     /// The runs with the packed row at which each begins.
     pub fn placed(runs: &[Self]) -> impl Iterator<Item = (usize, Self)> {
         runs.iter().scan(0, |next, run| {
@@ -55,11 +55,11 @@ impl Run {
 
 /// Which way a rotary embedding turns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turn {
+pub enum RopeDirection {
     /// As in the forward pass.
     Forward,
     /// The transpose, by which gradients go back.
-    Back,
+    Inverse,
 }
 
 /// What a device must be able to do.
@@ -137,7 +137,7 @@ pub trait Kernels: Send + Sync {
     ///
     /// # Shapes
     /// `x [n, k * width]`, `cosine` and `sine` `[n, width / 2]`.
-    fn rotate(&self, x: Self::Matrix, width: usize, cosine: &Self::Matrix, sine: &Self::Matrix, turn: Turn) -> Self::Matrix;
+    fn rotate(&self, x: Self::Matrix, width: usize, cosine: &Self::Matrix, sine: &Self::Matrix, turn: RopeDirection) -> Self::Matrix;
 
     /// Causal attention of packed runs of tokens over keys and values from the beginning of their sequence:
     /// o_t = sum over s <= t of softmax(q_t . k_s / sqrt(width)) v_s.
@@ -145,7 +145,7 @@ pub trait Kernels: Send + Sync {
     /// # Shapes
     /// `queries [n, heads * width]`, the runs one below the other; `keys` and `values` `[tokens, key heads * width]` hold every
     /// token up to the last one of a run; out as `queries`.
-    fn attention(&self, heads: Heads, queries: &Self::Matrix, keys: &Self::Matrix, values: &Self::Matrix, runs: &[Run]) -> Self::Matrix;
+    fn attention(&self, heads: Heads, queries: &Self::Matrix, keys: &Self::Matrix, values: &Self::Matrix, runs: &[SequenceSpan]) -> Self::Matrix;
 
     /// Gradients of [`Self::attention`] at the queries, and at the keys and values of the same run's tokens only: everything
     /// else is held constant, other runs too. With D = rowsum(dO * O), dS = P * (dO V^T - D) / sqrt(width):
@@ -159,7 +159,7 @@ pub trait Kernels: Send + Sync {
         queries: &Self::Matrix,
         keys: &Self::Matrix,
         values: &Self::Matrix,
-        runs: &[Run],
+        runs: &[SequenceSpan],
         output: &Self::Matrix,
         gradient: &Self::Matrix,
     ) -> (Self::Matrix, Self::Matrix, Self::Matrix);

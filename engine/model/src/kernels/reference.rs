@@ -5,7 +5,7 @@
 mod calibration;
 mod generation;
 
-use super::{Heads, Kernels, Run, Turn};
+use super::{Heads, Kernels, RopeDirection, SequenceSpan};
 use crate::ModelError;
 
 /// A float64 matrix, row-major.
@@ -164,13 +164,13 @@ impl Kernels for ReferenceKernels {
         dx
     }
 
-    fn rotate(&self, mut x: Matrix64, width: usize, cosine: &Matrix64, sine: &Matrix64, turn: Turn) -> Matrix64 {
+    fn rotate(&self, mut x: Matrix64, width: usize, cosine: &Matrix64, sine: &Matrix64, turn: RopeDirection) -> Matrix64 {
         let half = width / 2;
         for row in 0..x.rows {
             let (cosine, sine) = (cosine.row(row).to_vec(), sine.row(row).to_vec());
             for head in x.row_mut(row).chunks_exact_mut(width) {
                 for i in 0..half {
-                    let sine = if turn == Turn::Forward { sine[i] } else { -sine[i] };
+                    let sine = if turn == RopeDirection::Forward { sine[i] } else { -sine[i] };
                     let (a, b) = (head[i], head[half + i]);
                     head[i] = a * cosine[i] - b * sine;
                     head[half + i] = b * cosine[i] + a * sine;
@@ -180,9 +180,9 @@ impl Kernels for ReferenceKernels {
         x
     }
 
-    fn attention(&self, heads: Heads, queries: &Matrix64, keys: &Matrix64, values: &Matrix64, runs: &[Run]) -> Matrix64 {
+    fn attention(&self, heads: Heads, queries: &Matrix64, keys: &Matrix64, values: &Matrix64, runs: &[SequenceSpan]) -> Matrix64 {
         let mut output = Matrix64::zeros(queries.rows, queries.columns);
-        for (first, run) in Run::placed(runs) {
+        for (first, run) in SequenceSpan::placed(runs) {
             for row in 0..run.rows {
                 for head in 0..heads.queries {
                     let (at, shared) = (head * heads.width, head / heads.group() * heads.width);
@@ -204,14 +204,14 @@ impl Kernels for ReferenceKernels {
         queries: &Matrix64,
         keys: &Matrix64,
         values: &Matrix64,
-        runs: &[Run],
+        runs: &[SequenceSpan],
         output: &Matrix64,
         gradient: &Matrix64,
     ) -> (Matrix64, Matrix64, Matrix64) {
         let scale = 1.0 / (heads.width as f64).sqrt();
         let mut dq = Matrix64::zeros(queries.rows, queries.columns);
         let (mut dk, mut dv) = (Matrix64::zeros(queries.rows, keys.columns), Matrix64::zeros(queries.rows, keys.columns));
-        for (first, run) in Run::placed(runs) {
+        for (first, run) in SequenceSpan::placed(runs) {
             for row in first..first + run.rows {
                 for head in 0..heads.queries {
                     let (at, shared) = (head * heads.width, head / heads.group() * heads.width);

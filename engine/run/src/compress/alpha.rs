@@ -2,9 +2,9 @@
 
 use cruxscope_checkpoint::Checkpoint;
 use cruxscope_checkpoint::writer::FolderWriter;
+use cruxscope_compress::method::MethodConfig;
 use cruxscope_compress::prune::alpha::{fit_tail, spectrum};
 use cruxscope_compress::prune::{AlphaPruningSettings, pruning_ratios};
-use cruxscope_compress::treatment::Treatment;
 use cruxscope_interpret::InterpretError;
 use cruxscope_study::Module;
 use rayon::prelude::*;
@@ -18,7 +18,7 @@ const NOTE: &str = "exponents";
 /// Turns AlphaPruning into SparseGPT with a sparsity for each matrix that it is to treat.
 pub fn resolve(checkpoint: &Checkpoint, writer: &FolderWriter<'_>, key: &str, planned: &mut [Planned], observer: &mut dyn Observer) -> Result<(), RunError> {
     let asked = |planned: &Planned| match &planned.treatment {
-        Some(Treatment::AlphaPruning(settings)) => Some(*settings),
+        Some(MethodConfig::AlphaPruning(settings)) => Some(*settings),
         _ => None,
     };
     let Some(settings) = planned.iter().find_map(asked) else { return Ok(()) };
@@ -75,7 +75,7 @@ pub fn resolve(checkpoint: &Checkpoint, writer: &FolderWriter<'_>, key: &str, pl
         source,
     })?;
     for (place, ratio) in places.into_iter().flatten().zip(ratios.into_iter().flatten()) {
-        planned[place].treatment = Some(Treatment::SparseGpt(settings.at(ratio)));
+        planned[place].treatment = Some(MethodConfig::SparseGpt(settings.at(ratio)));
     }
     Ok(())
 }

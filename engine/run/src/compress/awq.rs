@@ -1,17 +1,17 @@
 //! A layer by AWQ, which treats its matrices together and from the inputs that the original model gives.
 
 use cruxscope_checkpoint::{LayerWeights, Matrix};
-use cruxscope_compress::awq::{self, AwqSettings, BlockShape, InputGram, LayerEvidence, LayerGrams, LayerInputs, LayerScales, Search};
-use cruxscope_compress::evidence::{Evidence, Statistics};
+use cruxscope_compress::awq::{self, AwqSettings, BlockShape, InputGram, LayerCalibration, LayerGrams, LayerInputs, LayerScales, Search};
+use cruxscope_compress::evidence::{CalibrationStats, Statistics};
 use cruxscope_compress::linear_algebra::gram;
+use cruxscope_compress::method::{CompressedMatrix, MethodConfig};
 use cruxscope_compress::quantize::{Clipping, GridSettings, round_to_nearest};
-use cruxscope_compress::treatment::{Treated, Treatment};
-use cruxscope_model::block::Site;
 use cruxscope_model::decoder::Decoder;
 use cruxscope_model::kernels::calibration::CalibrationKernels;
+use cruxscope_model::module::ModuleInput;
 
 use super::Basis;
-use super::layer::Outcome;
+use super::outcome::Outcome;
 use super::plan::Planned;
 use super::report::{ComponentReport, ScaleReport};
 use super::statistics::statistics;
@@ -25,12 +25,12 @@ pub fn settings_of(planned: &[Planned]) -> Result<Option<AwqSettings>, RunError>
             .filter_map(|planned| planned.treatment.as_ref().map(|treatment| (planned.component, treatment)))
     };
     let Some(first) = all().find_map(|(_, treatment)| match treatment {
-        Treatment::Awq(settings) => Some(*settings),
+        MethodConfig::Awq(settings) => Some(*settings),
         _ => None,
     }) else {
         return Ok(None);
     };
-    if let Some((component, _)) = all().find(|(_, treatment)| **treatment != Treatment::Awq(first)) {
+    if let Some((component, _)) = all().find(|(_, treatment)| **treatment != MethodConfig::Awq(first)) {
         let why = format!("{component} is in a layer with AWQ under other settings or another method: AWQ scales the matrices of a layer together");
         return Err(RunError::Recipe { why });
     }
@@ -57,18 +57,18 @@ pub fn layer<K: CalibrationKernels>(
     let (layer, known) = match settings.search {
         Search::Outputs => {
             let inputs = inputs(kernels, original, &shape, hidden).map_err(refuse)?;
-            let layer = awq::compress_layer(kernels, original, LayerEvidence::Inputs(&inputs, &shape), settings).map_err(refuse)?;
+            let layer = awq::compress_layer(kernels, original, LayerCalibration::Inputs(&inputs, &shape), settings).map_err(refuse)?;
             (layer, Known::Inputs(inputs))
         }
         Search::Grams => {
-            let known = statistics(decoder, original, hidden, &Site::ALL, None)?;
+            let known = statistics(decoder, original, hidden, &ModuleInput::ALL, None)?;
             let grams = LayerGrams {
-                attention: gram_of(&known[Site::Attention as usize]),
-                output: gram_of(&known[Site::Output as usize]),
-                feed_forward: gram_of(&known[Site::FeedForward as usize]),
-                down: gram_of(&known[Site::Down as usize]),
+                attention: gram_of(&known[ModuleInput::Attention as usize]),
+                output: gram_of(&known[ModuleInput::Output as usize]),
+                feed_forward: gram_of(&known[ModuleInput::FeedForward as usize]),
+                down: gram_of(&known[ModuleInput::Down as usize]),
             };
-            let layer = awq::compress_layer(kernels, original, LayerEvidence::Grams(&grams), settings).map_err(refuse)?;
+            let layer = awq::compress_layer(kernels, original, LayerCalibration::Grams(&grams), settings).map_err(refuse)?;
             (layer, Known::Sums(known.into_iter()))
         }
     };
@@ -97,23 +97,23 @@ pub fn layer<K: CalibrationKernels>(
 /// What is known of the inputs, for the reports.
 enum Known {
     Inputs(LayerInputs),
-    /// In the order of [`Site::ALL`].
+    /// In the order of [`ModuleInput::ALL`].
     Sums(std::vec::IntoIter<Statistics>),
 }
 
 impl Known {
-    /// Of a site; asked in the order of [`Site::ALL`], and worked out only then: four Gram matrices at a time are much memory.
-    fn next(&mut self, site: Site) -> Option<Evidence> {
+    /// Of an input; asked in the order of [`ModuleInput::ALL`], and worked out only then: four Gram matrices at a time are much memory.
+    fn next(&mut self, input: ModuleInput) -> Option<CalibrationStats> {
         let statistics = match self {
             Self::Sums(all) => all.next()?,
-            Self::Inputs(inputs) => of_inputs(match site {
-                Site::Attention => &inputs.attention,
-                Site::Output => &inputs.output,
-                Site::FeedForward => &inputs.feed_forward,
-                Site::Down => &inputs.down,
+            Self::Inputs(inputs) => of_inputs(match input {
+                ModuleInput::Attention => &inputs.attention,
+                ModuleInput::Output => &inputs.output,
+                ModuleInput::FeedForward => &inputs.feed_forward,
+                ModuleInput::Down => &inputs.down,
             }),
         };
-        Some(Evidence::new(statistics))
+        Some(CalibrationStats::new(statistics))
     }
 }
 
@@ -160,15 +160,15 @@ fn reports(
     mut known: Known,
 ) -> Vec<ComponentReport> {
     let mut reports: Vec<ComponentReport> = Vec::new();
-    for site in Site::ALL {
-        let evidence = known.next(site);
-        let scale = match site {
-            Site::Attention => Some(&scales.attention),
-            Site::Output => scales.output.as_ref(),
-            Site::FeedForward => Some(&scales.feed_forward),
-            Site::Down => Some(&scales.down),
+    for input in ModuleInput::ALL {
+        let evidence = known.next(input);
+        let scale = match input {
+            ModuleInput::Attention => Some(&scales.attention),
+            ModuleInput::Output => scales.output.as_ref(),
+            ModuleInput::FeedForward => Some(&scales.feed_forward),
+            ModuleInput::Down => Some(&scales.down),
         };
-        for (index, planned) in planned.iter().enumerate().filter(|(index, _)| Site::of(*index) == site) {
+        for (index, planned) in planned.iter().enumerate().filter(|(index, _)| ModuleInput::of(*index) == input) {
             let (before, after) = (&original.projections[index].weight, &back.projections[index].weight);
             let scale = scale.map(ScaleReport::of);
             reports.push(match planned.treatment {
@@ -177,7 +177,7 @@ fn reports(
                     ..ComponentReport::untouched(planned, before)
                 },
                 Some(_) => {
-                    let mut treated = Treated::measured(before, after.values.clone(), evidence.as_ref());
+                    let mut treated = CompressedMatrix::measured(before, after.values.clone(), evidence.as_ref());
                     treated.bits = Some(settings.bits.get());
                     ComponentReport {
                         scale,

@@ -3,13 +3,13 @@
 use cruxscope_checkpoint::LayerWeights;
 use cruxscope_checkpoint::packed::Layout;
 use cruxscope_checkpoint::writer::PackedLayer;
-use cruxscope_compress::evidence::Evidence;
-use cruxscope_compress::quantize::Quantized;
-use cruxscope_compress::treatment::{Inputs, Treated};
-use cruxscope_model::block::{Site, place};
+use cruxscope_compress::evidence::CalibrationStats;
+use cruxscope_compress::method::{CompressedMatrix, Inputs};
 use cruxscope_model::decoder::Decoder;
 use cruxscope_model::kernels::calibration::CalibrationKernels;
+use cruxscope_model::module::{ModuleInput, projection_index};
 
+use super::outcome::Outcome;
 use super::plan::Planned;
 use super::report::ComponentReport;
 use super::statistics::{Streams, statistics};
@@ -17,7 +17,7 @@ use super::{Basis, awq};
 use crate::RunError;
 
 /// A layer as it will be written, and what is said of it.
-pub struct TreatedLayer {
+pub struct CompressedLayer {
     /// Its weights.
     pub weights: LayerWeights,
     /// Those of its projections that are written packed; `weights` holds what they are read back as.
@@ -28,10 +28,10 @@ pub struct TreatedLayer {
 
 /// The order in which the original programs take the matrices that share an input; it matters to GPTAQ's damping only.
 const ORDER: [&[usize]; 4] = [
-    &[place::KEY, place::VALUE, place::QUERY],
-    &[place::OUTPUT],
-    &[place::UP, place::GATE],
-    &[place::DOWN],
+    &[projection_index::KEY, projection_index::VALUE, projection_index::QUERY],
+    &[projection_index::OUTPUT],
+    &[projection_index::UP, projection_index::GATE],
+    &[projection_index::DOWN],
 ];
 
 /// Treats a layer, from the calibration text's hidden states at its input.
@@ -42,7 +42,7 @@ pub fn treat<K: CalibrationKernels>(
     streams: &Streams<K>,
     basis: Basis,
     layout: Option<Layout>,
-) -> Result<TreatedLayer, RunError> {
+) -> Result<CompressedLayer, RunError> {
     let (mut weights, treated) = match awq::settings_of(planned)? {
         Some(settings) => awq::layer(decoder, &original, &settings, planned, &streams.original, basis)?,
         None => one_by_one(decoder, original, planned, streams)?,
@@ -60,17 +60,11 @@ pub fn treat<K: CalibrationKernels>(
             packed[index] = Some(arrays);
         }
     }
-    Ok(TreatedLayer {
+    Ok(CompressedLayer {
         weights,
         packed,
         reports: treated.reports,
     })
-}
-
-/// Reports and, where there are such, codes of a layer's components.
-pub struct Outcome {
-    pub reports: Vec<ComponentReport>,
-    pub codes: [Option<Quantized>; 7],
 }
 
 /// Every matrix by its own treatment. Where a method asks for it, later matrices see what was done to earlier ones.
@@ -83,23 +77,23 @@ fn one_by_one<K: CalibrationKernels>(
     let sequential = planned
         .iter()
         .any(|planned| planned.treatment.as_ref().is_some_and(|treatment| treatment.is_sequential()));
-    let inputs_of = |site: Site| {
-        let treatments = ORDER[site as usize].iter().filter_map(|index| planned[*index].treatment.as_ref());
+    let inputs_of = |input: ModuleInput| {
+        let treatments = ORDER[input as usize].iter().filter_map(|index| planned[*index].treatment.as_ref());
         treatments
             .map(|treatment| treatment.inputs())
             .filter(|inputs| *inputs != Inputs::None)
             .max_by_key(|inputs| *inputs == Inputs::Both)
     };
-    let stages: Vec<Vec<Site>> = if sequential {
-        Site::ALL.map(|site| vec![site]).to_vec()
+    let stages: Vec<Vec<ModuleInput>> = if sequential {
+        ModuleInput::ALL.map(|input| vec![input]).to_vec()
     } else {
-        vec![Site::ALL.to_vec()]
+        vec![ModuleInput::ALL.to_vec()]
     };
     let mut weights = original.clone();
-    let mut outcomes: [Option<Treated>; 7] = [const { None }; 7];
+    let mut outcomes: [Option<CompressedMatrix>; 7] = [const { None }; 7];
     for stage in stages {
-        let asking: Vec<Site> = stage.iter().copied().filter(|site| inputs_of(*site).is_some()).collect();
-        let both = asking.iter().any(|site| inputs_of(*site) == Some(Inputs::Both));
+        let asking: Vec<ModuleInput> = stage.iter().copied().filter(|input| inputs_of(*input).is_some()).collect();
+        let both = asking.iter().any(|input| inputs_of(*input) == Some(Inputs::Both));
         let mut known = if asking.is_empty() {
             Vec::new()
         } else {
@@ -107,11 +101,15 @@ fn one_by_one<K: CalibrationKernels>(
             statistics(decoder, &weights, &streams.compressed, &asking, other)?
         }
         .into_iter();
-        for site in stage {
-            // Evidence lives no longer than the matrices that read this input: its factors are as large as itself.
-            let mut evidence = if asking.contains(&site) { known.next().map(Evidence::new) } else { None };
+        for input in stage {
+            // CalibrationStats lives no longer than the matrices that read this input: its factors are as large as itself.
+            let mut evidence = if asking.contains(&input) {
+                known.next().map(CalibrationStats::new)
+            } else {
+                None
+            };
             let mut nth = 0;
-            for index in ORDER[site as usize].iter().copied() {
+            for index in ORDER[input as usize].iter().copied() {
                 let Some(treatment) = &planned[index].treatment else { continue };
                 let weight = &mut weights.projections[index].weight;
                 let mut treated = treatment.apply(weight, evidence.as_mut(), nth).map_err(|source| RunError::Compress {

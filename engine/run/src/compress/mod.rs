@@ -8,6 +8,7 @@
 mod alpha;
 mod awq;
 mod layer;
+mod outcome;
 mod packing;
 mod plan;
 mod report;
@@ -20,8 +21,8 @@ use std::time::{Duration, Instant};
 use cruxscope_checkpoint::Checkpoint;
 use cruxscope_checkpoint::packed::{Layout, quantization_config};
 use cruxscope_checkpoint::writer::{FolderWriter, StoredAs};
+use cruxscope_compress::method::MethodConfig;
 use cruxscope_compress::recipe::Recipe;
-use cruxscope_compress::treatment::Treatment;
 use cruxscope_interpret::InterpretError;
 use cruxscope_model::decoder::{Decoder, Residence};
 use cruxscope_model::device::{self, ChosenDevice};
@@ -37,8 +38,8 @@ use self::plan::{Needs, Rates};
 pub(crate) use self::plan::{Planned, of_layer, planned};
 pub use self::report::{CalibrationReport, ComponentReport, CompressionReport, REPORT_FILE, ScaleReport, report_of};
 pub(crate) use self::statistics::Streams;
-use crate::guard::guard;
-use crate::machine::{available_memory, bytes_in_words};
+use crate::guard::catch_panic;
+use crate::machine::{available_memory, format_bytes};
 use crate::place::{Place, measure_products};
 use crate::windows::Calibration;
 use crate::{Event, Observer, RunError};
@@ -135,7 +136,7 @@ impl<'a> Compression<'a> {
             ChosenDevice::Reference => None,
             device => {
                 let rate = |device: &ChosenDevice| {
-                    guard("a probe of its speed", || {
+                    catch_panic("a probe of its speed", || {
                         with_kernels!(device.clone(), |kernels| measure_products(&kernels, checkpoint.config(), 4))
                     })
                 };
@@ -154,15 +155,15 @@ impl<'a> Compression<'a> {
         let free = Place::of(Some(&device), name, &checkpoint, None)?.device_memory;
         if let Some(free) = free.filter(|free| plan.device_memory > *free) {
             return Err(RunError::Memory {
-                needed: bytes_in_words(plan.device_memory),
-                available: bytes_in_words(free),
+                needed: format_bytes(plan.device_memory),
+                available: format_bytes(free),
                 hint: "of the device's memory; fewer or shorter calibration windows need less".into(),
             });
         }
         if let Some(available) = available_memory().filter(|available| plan.memory > *available) {
             return Err(RunError::Memory {
-                needed: bytes_in_words(plan.memory),
-                available: bytes_in_words(available),
+                needed: format_bytes(plan.memory),
+                available: format_bytes(available),
                 hint: "fewer or shorter calibration windows need less; so does AWQ with --search grams".into(),
             });
         }
@@ -220,7 +221,7 @@ impl<'a> Compression<'a> {
                 }
                 None => {
                     let planned = of_layer(&self.planned, layer);
-                    let treated = guard("a layer", || {
+                    let treated = catch_panic("a layer", || {
                         treat(&decoder, checkpoint.layer(layer)?, planned, &streams, settings.basis, settings.packed)
                     })?;
                     let note = LayerNote {
@@ -233,14 +234,14 @@ impl<'a> Compression<'a> {
             };
             components.extend(reports);
             if needs.last_original.is_some_and(|last| layer < last) {
-                guard("the calibration text", || {
+                catch_panic("the calibration text", || {
                     statistics::advance(&decoder, checkpoint.layer(layer)?, &mut streams.original)
                 })?;
             }
             // Compressed layers go on as they were written, so that a run which goes on sees the same numbers as one that was
             // never stopped.
             if needs.last_compressed.is_some_and(|last| layer < last) {
-                guard("the calibration text", || {
+                catch_panic("the calibration text", || {
                     statistics::advance(&decoder, writer.finished_layer(layer)?, &mut streams.compressed)
                 })?;
             }
@@ -257,7 +258,7 @@ impl<'a> Compression<'a> {
             }),
             _ => None,
         };
-        let awq = self.planned.iter().any(|planned| matches!(planned.treatment, Some(Treatment::Awq(_))));
+        let awq = self.planned.iter().any(|planned| matches!(planned.treatment, Some(MethodConfig::Awq(_))));
         let report = CompressionReport {
             program: concat!("cruxscope ", env!("CARGO_PKG_VERSION")).into(),
             source: checkpoint.name(),

@@ -5,8 +5,8 @@
 
 use cruxscope_checkpoint::packed::{Layout, Scheme};
 use cruxscope_checkpoint::{ModelConfig, PROJECTIONS};
+use cruxscope_compress::method::MethodConfig;
 use cruxscope_compress::quantize::{Bits, ColumnOrder, GridSettings, GroupSize};
-use cruxscope_compress::treatment::Treatment;
 use cruxscope_study::Module;
 
 use super::Basis;
@@ -57,7 +57,7 @@ pub fn plan(planned: &[Planned], layout: Layout, basis: Basis, config: &ModelCon
             continue;
         };
         let stored = stored(treatment).ok_or_else(|| refuse(format!("{} gives no integer codes, which is all that packed layouts hold", treatment.name())))?;
-        if matches!(treatment, Treatment::Awq(_)) && basis == Basis::Original {
+        if matches!(treatment, MethodConfig::Awq(_)) && basis == Basis::Original {
             return Err(refuse(
                 "AWQ's codes are those of scaled weights, so they can only be packed with their scales folded in (--basis folded)".into(),
             ));
@@ -118,7 +118,7 @@ pub fn plan(planned: &[Planned], layout: Layout, basis: Basis, config: &ModelCon
     })
 }
 
-fn stored(treatment: &Treatment) -> Option<Stored> {
+fn stored(treatment: &MethodConfig) -> Option<Stored> {
     let of = |grid: &GridSettings, moved: bool| Stored {
         bits: grid.bits,
         group_size: grid.group_size,
@@ -126,13 +126,13 @@ fn stored(treatment: &Treatment) -> Option<Stored> {
         moved,
     };
     match treatment {
-        Treatment::Rtn(grid) => Some(of(grid, false)),
-        Treatment::Gptq(settings) => Some(of(&settings.grid, settings.order == ColumnOrder::Activation && !settings.static_groups)),
-        Treatment::Gptaq(settings) => Some(of(
+        MethodConfig::Rtn(grid) => Some(of(grid, false)),
+        MethodConfig::Gptq(settings) => Some(of(&settings.grid, settings.order == ColumnOrder::Activation && !settings.static_groups)),
+        MethodConfig::Gptaq(settings) => Some(of(
             &settings.gptq.grid,
             settings.gptq.order == ColumnOrder::Activation && !settings.gptq.static_groups,
         )),
-        Treatment::Awq(settings) => Some(Stored {
+        MethodConfig::Awq(settings) => Some(Stored {
             bits: settings.bits,
             group_size: settings.group_size,
             symmetric: settings.grid.is_symmetric(),

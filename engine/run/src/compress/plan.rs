@@ -5,9 +5,9 @@ use std::time::Duration;
 use cruxscope_checkpoint::ModelConfig;
 use cruxscope_checkpoint::writer::StoredAs;
 use cruxscope_compress::awq::{RATIOS, Search};
+use cruxscope_compress::method::{Inputs, MethodConfig};
 use cruxscope_compress::recipe::Recipe;
-use cruxscope_compress::treatment::{Inputs, Treatment};
-use cruxscope_model::block::Site;
+use cruxscope_model::module::ModuleInput;
 use cruxscope_study::{Component, Module};
 
 use crate::RunError;
@@ -27,7 +27,7 @@ pub struct Planned {
     /// The component.
     pub component: Component,
     /// What is done to it; what a recipe says for whole models is resolved to what that means for this matrix.
-    pub treatment: Option<Treatment>,
+    pub treatment: Option<MethodConfig>,
     /// The name of what the recipe asks for.
     pub method: Option<&'static str>,
 }
@@ -35,10 +35,10 @@ pub struct Planned {
 /// Every component, layer by layer.
 pub fn planned(recipe: &Recipe, layers: usize) -> Result<Vec<Planned>, RunError> {
     let plan = recipe.plan(layers).map_err(|why| RunError::Recipe { why })?;
-    let of = |(component, treatment): (Component, Option<&Treatment>)| Planned {
+    let of = |(component, treatment): (Component, Option<&MethodConfig>)| Planned {
         component,
         treatment: treatment.cloned(),
-        method: treatment.map(Treatment::name),
+        method: treatment.map(MethodConfig::name),
     };
     Ok(plan.into_iter().map(of).collect())
 }
@@ -179,28 +179,30 @@ impl LayerWork {
             memory: 0.0,
             device_memory: 0.0,
         };
-        let treatments = |site: Site| {
-            let of_site = planned.iter().enumerate().filter(move |(index, _)| Site::of(*index) == site);
-            of_site.filter_map(|(index, planned)| planned.treatment.as_ref().map(|treatment| (index, treatment)))
+        let treatments = |input: ModuleInput| {
+            let readers = planned.iter().enumerate().filter(move |(index, _)| ModuleInput::of(*index) == input);
+            readers.filter_map(|(index, planned)| planned.treatment.as_ref().map(|treatment| (index, treatment)))
         };
-        let sequential = planned.iter().any(|planned| planned.treatment.as_ref().is_some_and(Treatment::is_sequential));
+        let sequential = planned
+            .iter()
+            .any(|planned| planned.treatment.as_ref().is_some_and(MethodConfig::is_sequential));
         let (mut sums, mut factors, mut asking) = (0.0, 0.0f64, 0);
         let mut awq = None;
-        for site in Site::ALL {
-            let width = config.dimensions(site.reader()).1 as f64;
+        for input in ModuleInput::ALL {
+            let width = config.dimensions(input.reader()).1 as f64;
             let square = width * width;
             let (mut needed, mut both, mut hessian) = (false, false, false);
-            for (index, treatment) in treatments(site) {
+            for (index, treatment) in treatments(input) {
                 let rows = config.dimensions(index).0 as f64;
                 needed |= treatment.inputs() != Inputs::None;
                 both |= treatment.inputs() == Inputs::Both;
                 hessian |= matches!(
                     treatment,
-                    Treatment::Gptq(_) | Treatment::Gptaq(_) | Treatment::SparseGpt(_) | Treatment::AlphaPruning(_)
+                    MethodConfig::Gptq(_) | MethodConfig::Gptaq(_) | MethodConfig::SparseGpt(_) | MethodConfig::AlphaPruning(_)
                 );
                 // The column loop and the trailing products are a triangle of rows by columns; the report's two forms a square each.
                 work.treating += 4.0 * rows * square + if hessian { 2.0 * rows * square } else { 0.0 };
-                if let Treatment::Awq(settings) = treatment {
+                if let MethodConfig::Awq(settings) = treatment {
                     awq = Some(settings.search);
                 }
             }

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use cruxscope_checkpoint::Matrix;
 use cruxscope_compress::awq::Scale;
+use cruxscope_compress::method::CompressedMatrix;
 use cruxscope_compress::recipe::Recipe;
-use cruxscope_compress::treatment::Treated;
 use cruxscope_study::{ComponentCompression, CompressionMap, FileDigest};
 use serde::{Deserialize, Serialize};
 
@@ -47,7 +47,7 @@ fn is_zero(count: &usize) -> bool {
 
 impl ComponentReport {
     /// Of a treated component.
-    pub(super) fn of(planned: &Planned, treated: &Treated) -> Self {
+    pub(super) fn of(planned: &Planned, treated: &CompressedMatrix) -> Self {
         Self {
             component: planned.component.to_string(),
             method: planned.method.map(Into::into),

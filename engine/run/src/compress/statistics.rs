@@ -4,10 +4,11 @@ mod tally;
 
 use cruxscope_checkpoint::LayerWeights;
 use cruxscope_compress::evidence::Statistics;
-use cruxscope_model::block::{self, Site};
+use cruxscope_model::block;
 use cruxscope_model::decoder::{Decoder, Layer};
 use cruxscope_model::kernels::Kernels;
 use cruxscope_model::kernels::calibration::CalibrationKernels;
+use cruxscope_model::module::ModuleInput;
 
 use self::tally::Tally;
 use super::plan::Needs;
@@ -49,39 +50,39 @@ fn run<K: Kernels>(
     decoder: &Decoder<K>,
     layer: &Layer<K>,
     hidden: &K::Matrix,
-    mut see: impl FnMut(Site, &K::Matrix) -> Result<(), cruxscope_model::ModelError>,
+    mut see: impl FnMut(ModuleInput, &K::Matrix) -> Result<(), cruxscope_model::ModelError>,
 ) -> Result<K::Matrix, RunError> {
     let rotation = decoder.rotation(&(0..decoder.kernels().rows(hidden)).collect::<Vec<_>>());
-    Ok(block::forward(decoder, layer, hidden, &rotation, |site, _, x| see(site, x))?.0)
+    Ok(block::forward(decoder.kernels(), &decoder.shape(), layer, hidden, &rotation, |input, _, x| see(input, x))?.0)
 }
 
-/// Statistics of some of a layer's inputs over the calibration text, in the order of `sites`. With `original`, a layer and the
+/// Statistics of some of a layer's inputs over the calibration text, in the order of `inputs`. With `original`, a layer and the
 /// hidden states of the same text at its input, also of how far those inputs are from the layer's own.
 pub fn statistics<K: CalibrationKernels>(
     decoder: &Decoder<K>,
     weights: &LayerWeights,
     hidden: &[K::Matrix],
-    sites: &[Site],
+    inputs: &[ModuleInput],
     original: Option<(&LayerWeights, &[K::Matrix])>,
 ) -> Result<Vec<Statistics>, RunError> {
     let kernels = decoder.kernels();
     let layer = decoder.bring(weights.clone());
     let other = original.map(|(weights, hidden)| (decoder.bring(weights.clone()), hidden));
-    let mut tallies: Vec<Tally<K>> = sites.iter().map(|site| Tally::new(decoder.width(*site), other.is_some())).collect();
-    let place = |site: Site| sites.iter().position(|wanted| *wanted == site);
+    let mut tallies: Vec<Tally<K>> = inputs.iter().map(|input| Tally::new(decoder.width(*input), other.is_some())).collect();
+    let place = |input: ModuleInput| inputs.iter().position(|wanted| *wanted == input);
     for (window, hidden) in hidden.iter().enumerate() {
         // Tiles of each input, in the order in which they come by again.
-        let mut before: Vec<Vec<K::Matrix>> = vec![Vec::new(); sites.len()];
+        let mut before: Vec<Vec<K::Matrix>> = vec![Vec::new(); inputs.len()];
         if let Some((layer, hidden)) = &other {
-            run(decoder, layer, &hidden[window], |site, x| {
-                if let Some(place) = place(site) {
+            run(decoder, layer, &hidden[window], |input, x| {
+                if let Some(place) = place(input) {
                     before[place].push(x.clone());
                 }
                 Ok(())
             })?;
         }
-        let mut seen = vec![0; sites.len()];
-        run(decoder, &layer, hidden, |site, x| match place(site) {
+        let mut seen = vec![0; inputs.len()];
+        run(decoder, &layer, hidden, |input, x| match place(input) {
             Some(place) => {
                 seen[place] += 1;
                 tallies[place].add(kernels, x, before[place].get(seen[place] - 1))

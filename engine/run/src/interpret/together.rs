@@ -2,7 +2,7 @@
 
 use cruxscope_interpret::attribution::{Channels, Steering, contribution};
 use cruxscope_interpret::part::InstancePart;
-use cruxscope_interpret::pass::Work;
+use cruxscope_interpret::pass::Instance;
 use cruxscope_interpret::{InterpretError, Layout};
 use cruxscope_study::{COMPRESSION_FILE, Contributions, InstanceEntry, MANIFEST_FILE, Study, TraceEntry, folder};
 use serde_json::Value;
@@ -22,7 +22,7 @@ impl PlannedRun {
         if let Some(study) = self.finished(&run_key)? {
             return Ok(Outcome { study, was_complete: true });
         }
-        observer.event(Event::Combining);
+        observer.event(Event::Merging);
         let mut study = self.combine(&run_key)?;
         study.manifest.traces = self.save_texts()?;
         // What was done to the model is shown beside what it changed.
@@ -75,9 +75,9 @@ impl PlannedRun {
     fn combine(&self, run_key: &str) -> Result<Study, RunError> {
         let definition = self.settings.traces.definition;
         let layout = Layout::of(self.checkpoint.config());
-        let load = |work: &Work| -> Result<InstancePart, RunError> {
-            let path = self.part(work);
-            InstancePart::load(&path, &self.part_key(work))?.ok_or_else(|| {
+        let load = |instance: &Instance| -> Result<InstancePart, RunError> {
+            let path = self.part(instance);
+            InstancePart::load(&path, &self.part_key(instance))?.ok_or_else(|| {
                 InterpretError::Part {
                     path,
                     why: "it has disappeared".into(),
@@ -87,8 +87,8 @@ impl PlannedRun {
         };
         let mut steering = Steering::new(layout.clone(), definition);
         let mut channels = Channels::new(layout.clone());
-        for work in &self.instances.works {
-            let part = load(work)?;
+        for instance in &self.instances.items {
+            let part = load(instance)?;
             steering.add(&part)?;
             channels.add(&part);
         }
@@ -96,8 +96,8 @@ impl PlannedRun {
         let mut contributions = Contributions::default();
         let mut entries = Vec::new();
         let mut backends = std::collections::BTreeSet::new();
-        for (work, cut) in self.instances.works.iter().zip(&self.instances.tokens_cut) {
-            let part = load(work)?;
+        for (instance, cut) in self.instances.items.iter().zip(&self.instances.tokens_cut) {
+            let part = load(instance)?;
             contributions.instances.push(contribution(&part, &steering, &layout, definition));
             entries.push(InstanceEntry {
                 id: part.id.clone(),

@@ -65,22 +65,22 @@ fn eight_billion_weights_fit_a_card_of_24_gigabytes_and_a_desktop_without_one() 
     let config = config(&Shape::LLAMA_8B);
     // What is free of 24 GB after the driver's share, in a machine with 32.
     let found = place(&config, 120, WeightsChoice::Automatic, &card(23, 30)).unwrap();
-    assert_eq!((found.weights, found.kept), (Residence::Resident, Kept::Device));
+    assert_eq!((found.weights, found.activations), (Residence::Resident, ActivationStorage::Device));
     assert!((15 * GIB..19 * GIB).contains(&found.memory.device), "{:?}", found.memory);
     assert_eq!(found.batches, vec![1; 120]);
     // Less free: what instances keep goes to the machine first, then the weights stay on the disk.
     let found = place(&config, 120, WeightsChoice::Automatic, &card(21, 30)).unwrap();
-    assert_eq!((found.weights, found.kept), (Residence::Resident, Kept::Memory));
+    assert_eq!((found.weights, found.activations), (Residence::Resident, ActivationStorage::Memory));
     let found = place(&config, 120, WeightsChoice::Automatic, &card(12, 30)).unwrap();
-    assert_eq!((found.weights, found.kept), (Residence::Streamed, Kept::Memory));
+    assert_eq!((found.weights, found.activations), (Residence::Streamed, ActivationStorage::Memory));
     assert!(found.batches.iter().any(|count| *count > 1), "{:?}", found.batches);
 
     let found = place(&config, 120, WeightsChoice::Automatic, &processors(23)).unwrap();
-    assert_eq!((found.weights, found.kept), (Residence::Streamed, Kept::Device));
+    assert_eq!((found.weights, found.activations), (Residence::Streamed, ActivationStorage::Device));
     assert!(found.memory.machine < 19 * GIB, "{:?}", found.memory);
     // So little that what is kept must go to the disk.
     let found = place(&config, 120, WeightsChoice::Automatic, &processors(8)).unwrap();
-    assert_eq!((found.weights, found.kept), (Residence::Streamed, Kept::Disk));
+    assert_eq!((found.weights, found.activations), (Residence::Streamed, ActivationStorage::Disk));
     assert!(found.memory.disk > GIB && found.memory.machine < 7 * GIB, "{:?}", found.memory);
 }
 
@@ -88,7 +88,7 @@ fn eight_billion_weights_fit_a_card_of_24_gigabytes_and_a_desktop_without_one() 
 fn seventy_billion_weights_go_through_a_card_of_80_gigabytes() {
     let config = config(&Shape::LLAMA_70B);
     let found = place(&config, 120, WeightsChoice::Automatic, &card(79, 120)).unwrap();
-    assert_eq!((found.weights, found.kept), (Residence::Streamed, Kept::Memory));
+    assert_eq!((found.weights, found.activations), (Residence::Streamed, ActivationStorage::Memory));
     assert!(found.memory.device < 63 * GIB && found.memory.machine < 96 * GIB, "{:?}", found.memory);
     let refused = place(&config, 120, WeightsChoice::Resident, &card(79, 120)).unwrap_err().to_string();
     assert!(
@@ -129,7 +129,7 @@ fn memory_is_what_the_parts_say_and_never_more_than_may_be_filled() {
             let Ok(found) = place(&config, 5, weights, &place_of) else { continue };
             assert!(found.memory.machine as f64 <= 0.8 * place_of.machine_memory.unwrap() as f64, "{found:?}");
             assert!(found.memory.device <= place_of.device_memory.map_or(0, |free| free / 5 * 4), "{found:?}");
-            assert_eq!(found.memory.disk > 0, found.kept == Kept::Disk);
+            assert_eq!(found.memory.disk > 0, found.activations == ActivationStorage::Disk);
             let said: Vec<&str> = found.words.iter().map(|placed| placed.what.as_str()).collect();
             assert_eq!(said, ["weights", "block inputs", "keys, values", "inside layers"]);
         }

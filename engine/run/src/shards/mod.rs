@@ -5,8 +5,8 @@
 //! can be stopped, killed and run again, alone or beside others. What is put together has the same bytes however the work was
 //! split.
 
+mod balance;
 mod note;
-mod spread;
 
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -15,9 +15,9 @@ use cruxscope_interpret::InterpretError;
 use cruxscope_study::{StudyError, folder};
 use serde::{Deserialize, Serialize};
 
+use self::balance::balance;
 use self::note::Note;
 pub use self::note::{ShardState, ShardStatus};
-use self::spread::spread;
 use crate::interpret::{InterpretSettings, Outcome, PlannedRun};
 use crate::place::has_memory_of_its_own;
 use crate::placement::Placed;
@@ -93,18 +93,18 @@ impl ShardPlan {
             })?;
         }
         let run = PlannedRun::new(settings.clone(), observer)?;
-        let works = &run.instances().works;
-        if shards == 0 || shards > works.len() {
+        let instances = &run.instances().items;
+        if shards == 0 || shards > instances.len() {
             return Err(RunError::Shards {
                 why: format!(
                     "{shards} shards were asked for, but there are {} instances; a shard needs at least one",
-                    works.len()
+                    instances.len()
                 ),
             });
         }
-        let costs: Vec<f64> = works.iter().map(|work| run.cost(work)).collect();
+        let costs: Vec<f64> = instances.iter().map(|instance| run.cost(instance)).collect();
         let whole: f64 = costs.iter().sum();
-        let members = spread(&costs, shards);
+        let members = balance(&costs, shards);
         Ok(Self {
             schema: SCHEMA,
             program: concat!("cruxscope ", env!("CARGO_PKG_VERSION")).into(),
@@ -114,7 +114,7 @@ impl ShardPlan {
                 .collect(),
             shards: members
                 .iter()
-                .map(|shard| shard.iter().map(|place| works[*place].id.clone()).collect())
+                .map(|shard| shard.iter().map(|place| instances[*place].id.clone()).collect())
                 .collect(),
             memory: run.plan.memory().machine,
             device_memory: Some(run.plan.memory().device).filter(|bytes| *bytes > 0),
@@ -197,7 +197,7 @@ impl ShardPlan {
             settings.device_memory = settings.device_memory.filter(|_| has_memory_of_its_own(device));
         }
         let run = PlannedRun::new(settings, observer)?;
-        run.compute_parts(&mut Noting { observer, note })
+        run.compute_parts(&mut HeartbeatObserver { observer, note })
     }
 
     /// Puts the parts of all shards together into the study.
@@ -207,9 +207,9 @@ impl ShardPlan {
     pub fn merge(&self, observer: &mut dyn Observer) -> Result<Outcome, RunError> {
         let run = PlannedRun::to_merge(self.settings.clone(), observer)?;
         let planned: Vec<&String> = self.shards.iter().flatten().collect();
-        if let Some(work) = run.instances().works.iter().find(|work| !planned.contains(&&work.id)) {
+        if let Some(instance) = run.instances().items.iter().find(|instance| !planned.contains(&&instance.id)) {
             return Err(RunError::Shards {
-                why: format!("the traces hold an instance, {}, that the plan does not know; plan again", work.id),
+                why: format!("the traces hold an instance, {}, that the plan does not know; plan again", instance.id),
             });
         }
         let is_done = self.settings.out.join(cruxscope_study::MANIFEST_FILE).is_file();
@@ -273,12 +273,12 @@ pub fn is_stop(error: &RunError) -> bool {
 }
 
 /// Notes every finished instance.
-struct Noting<'a> {
+struct HeartbeatObserver<'a> {
     observer: &'a mut dyn Observer,
     note: &'a mut Note,
 }
 
-impl Observer for Noting<'_> {
+impl Observer for HeartbeatObserver<'_> {
     fn event(&mut self, event: Event) {
         match event {
             Event::Finished { done, .. } => self.note.advance(done),

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use cruxscope_checkpoint::Checkpoint;
-use cruxscope_model::generation::{Completion, Request, Sampling, Watch, generate};
+use cruxscope_model::generation::{Completion, Request, Sampling, TokenSink, generate};
 use cruxscope_model::kernels::generation::GenerationKernels;
 
 use crate::RunError;
 use crate::generate::load;
-use crate::guard::guard;
+use crate::guard::catch_panic;
 use crate::machine::{peak_memory, processor_time};
 
 /// What one number of sequences measured.
@@ -55,7 +55,7 @@ struct Times {
     last: Option<Instant>,
 }
 
-impl Watch for Times {
+impl TokenSink for Times {
     fn began(&mut self, _: usize, _: usize) {
         // Requests share one prompt, which is read once.
         self.prompt = self.prompt.or_else(|| Some(Instant::now()));
@@ -99,7 +99,7 @@ pub fn generation<K: GenerationKernels>(
         let mut tokens = Vec::new();
         for _ in 0..runs.max(1) {
             let (began, began_processor, mut times) = (Instant::now(), processor_time(), Times::default());
-            let completions: Vec<Completion> = guard("tokens", || generate(&generator, &requests, *count, &mut times))?;
+            let completions: Vec<Completion> = catch_panic("tokens", || generate(&generator, &requests, *count, &mut times))?;
             if let (Some(prompt), Some(last)) = (times.prompt, times.last) {
                 prompt_seconds = prompt_seconds.min((prompt - began).as_secs_f64());
                 seconds = seconds.min((last - prompt).as_secs_f64());

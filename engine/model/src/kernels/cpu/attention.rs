@@ -3,7 +3,7 @@
 use pulp::Arch;
 use rayon::prelude::*;
 
-use super::super::{Heads, Run};
+use super::super::{Heads, SequenceSpan};
 use super::elementwise::dot;
 use super::exponential::exp;
 use super::product::{Operand, multiply_into};
@@ -63,13 +63,13 @@ pub(super) fn softmax(scores: &mut [f32], seen: usize, visible: usize) {
 }
 
 /// See [`super::Kernels::attention`].
-pub(super) fn forward(heads: Heads, queries: &[f32], keys: &[f32], values: &[f32], runs: &[Run]) -> Vec<f32> {
+pub(super) fn forward(heads: Heads, queries: &[f32], keys: &[f32], values: &[f32], runs: &[SequenceSpan]) -> Vec<f32> {
     let (q_stride, k_stride) = (heads.queries * heads.width, heads.keys * heads.width);
     let scale = 1.0 / (heads.width as f32).sqrt();
     let mut output = vec![0.0; queries.len()];
     let mut tiles = Vec::new();
     let mut rest = output.as_mut_slice();
-    for (start, run) in Run::placed(runs) {
+    for (start, run) in SequenceSpan::placed(runs) {
         for first in (0..run.rows).step_by(TILE) {
             let (tile, after) = rest.split_at_mut(TILE.min(run.rows - first) * q_stride);
             tiles.push((start + first, run.position + first, tile));
@@ -125,13 +125,13 @@ pub(super) fn backward(
     queries: &[f32],
     keys: &[f32],
     values: &[f32],
-    runs: &[Run],
+    runs: &[SequenceSpan],
     output: &[f32],
     gradient: &[f32],
 ) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
     let (q_stride, k_stride, width) = (heads.queries * heads.width, heads.keys * heads.width, heads.width);
     let rows = queries.len() / q_stride;
-    let tasks: Vec<(usize, Run, usize)> = Run::placed(runs)
+    let tasks: Vec<(usize, SequenceSpan, usize)> = SequenceSpan::placed(runs)
         .flat_map(|(first, run)| (0..heads.keys).map(move |key_head| (first, run, key_head)))
         .collect();
     let parts: Vec<HeadGradient> = tasks

@@ -5,7 +5,7 @@
 
 use pulp::Arch;
 
-use super::super::Turn;
+use super::super::RopeDirection;
 use super::exponential::exp;
 
 /// Elements that one task works on.
@@ -81,8 +81,8 @@ pub(super) fn norm_backward(gradient: &mut [f32], x: &[f32], weight: &[f32], eps
     });
 }
 
-pub(super) fn rotate(row: &mut [f32], width: usize, cosine: &[f32], sine: &[f32], turn: Turn) {
-    let sign = if turn == Turn::Forward { 1.0 } else { -1.0 };
+pub(super) fn rotate(row: &mut [f32], width: usize, cosine: &[f32], sine: &[f32], turn: RopeDirection) {
+    let sign = if turn == RopeDirection::Forward { 1.0 } else { -1.0 };
     for head in row.chunks_exact_mut(width) {
         let (a, b) = head.split_at_mut(width / 2);
         for (((a, b), cosine), sine) in a.iter_mut().zip(b).zip(cosine).zip(sine) {

@@ -3,11 +3,12 @@
 use rayon::prelude::*;
 
 use super::attention;
+use super::cache::CpuCache;
 use super::held::HeldWeight;
 use super::product::{Operand, multiply};
 use super::{CpuKernels, CpuMatrix, rows, step, step_attention};
 use crate::kernels::generation::{GenerationKernels, Projection};
-use crate::kernels::{Heads, Run};
+use crate::kernels::{Heads, SequenceSpan};
 
 /// Rows of a weight that are turned into float32 at a time for a prompt.
 const READ_ROWS: usize = 512;
@@ -15,22 +16,6 @@ const READ_ROWS: usize = 512;
 /// The miniature reads prompts of twenty tokens 2.5 times as fast for it.
 const FEW_ROWS: usize = 32;
 const FEW_WEIGHTS: usize = 1 << 17;
-/// Rows by which a cache grows at least.
-const GROWTH: usize = 256;
-
-/// Keys or values of one layer of a sequence: for each key head `[tokens, width]`, so that a step reads each in one go.
-#[derive(Clone, Debug)]
-pub struct CpuCache {
-    width: usize,
-    heads: Vec<Vec<f32>>,
-}
-
-impl CpuCache {
-    /// The keys or values of one head, `[tokens, width]`.
-    pub(super) fn head(&self, head: usize) -> &[f32] {
-        &self.heads[head]
-    }
-}
 
 impl GenerationKernels for CpuKernels {
     type Weight = HeldWeight;
@@ -90,26 +75,14 @@ impl GenerationKernels for CpuKernels {
     }
 
     fn cache(&self, heads: Heads) -> CpuCache {
-        CpuCache {
-            width: heads.width,
-            heads: vec![Vec::new(); heads.keys],
-        }
+        CpuCache::new(heads)
     }
 
     fn extend(&self, cache: &mut CpuCache, x: &CpuMatrix, first: usize, count: usize) {
-        let width = cache.width;
-        for (head, values) in cache.heads.iter_mut().enumerate() {
-            if values.capacity() - values.len() < count * width {
-                // By a quarter rather than to the double: caches are what fills the memory in long generations.
-                values.reserve_exact((count * width).max(values.len() / 4).max(GROWTH * width));
-            }
-            for row in first..first + count {
-                values.extend_from_slice(&x.values[row * x.columns + head * width..][..width]);
-            }
-        }
+        cache.extend(x, first, count);
     }
 
-    fn attend(&self, heads: Heads, queries: &CpuMatrix, runs: &[(Run, &CpuCache, &CpuCache)]) -> CpuMatrix {
+    fn attend(&self, heads: Heads, queries: &CpuMatrix, runs: &[(SequenceSpan, &CpuCache, &CpuCache)]) -> CpuMatrix {
         let mut output = CpuMatrix::new(queries.rows, queries.columns, vec![0.0; queries.values.len()]);
         if runs.iter().all(|(run, _, _)| run.rows == 1) {
             step_attention::attention(heads, &queries.values, runs, &mut output.values);

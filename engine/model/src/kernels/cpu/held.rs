@@ -28,7 +28,7 @@ pub struct HeldWeight {
 pub(super) enum Form {
     Float32(Vec<f32>),
     /// The upper half of a float32.
-    BrainFloat16(Vec<u16>),
+    BFloat16(Vec<u16>),
     Float16(Vec<u16>),
     /// Codes up to 255, one a byte.
     Levels8(Vec<Scale>, Vec<[u8; BLOCK]>),
@@ -46,8 +46,8 @@ pub(super) struct Scale {
 impl HeldWeight {
     /// Holds a weight in the shortest form that keeps every value.
     pub fn new(rows: usize, columns: usize, values: Vec<f32>) -> Self {
-        let form = brain_float(&values)
-            .or_else(|| half_float(&values))
+        let form = as_bf16(&values)
+            .or_else(|| as_f16(&values))
             .or_else(|| levels(columns, &values))
             .unwrap_or(Form::Float32(values));
         Self { rows, columns, form }
@@ -58,7 +58,7 @@ impl HeldWeight {
         let scale = size_of::<Scale>();
         match &self.form {
             Form::Float32(values) => ("float32", 4 * values.len()),
-            Form::BrainFloat16(values) => ("bfloat16", 2 * values.len()),
+            Form::BFloat16(values) => ("bfloat16", 2 * values.len()),
             Form::Float16(values) => ("float16", 2 * values.len()),
             Form::Levels8(scales, _) => ("256 levels", (scale + BLOCK) * scales.len()),
             Form::Levels4(scales, _) => ("16 levels", (scale + BLOCK / 2) * scales.len()),
@@ -76,28 +76,28 @@ impl Scale {
 
 /// The value of a bfloat16.
 #[inline(always)]
-pub(super) fn brain_float_value(bits: u16) -> f32 {
+pub(super) fn bf16_value(bits: u16) -> f32 {
     f32::from_bits(u32::from(bits) << 16)
 }
 
 /// The value of a finite float16, without a branch: its exponent counts from 15, that of a float32 from 127, and the
 /// multiplication by 2^112 moves the one to the other, for values below the smallest normal one too.
 #[inline(always)]
-pub(super) fn half_float_value(bits: u16) -> f32 {
+pub(super) fn f16_value(bits: u16) -> f32 {
     const TWO_TO_112: f32 = f32::from_bits((112 + 127) << 23);
     let bits = u32::from(bits);
     let size = f32::from_bits((bits & 0x7fff) << 13) * TWO_TO_112;
     f32::from_bits(size.to_bits() | (bits & 0x8000) << 16)
 }
 
-fn brain_float(values: &[f32]) -> Option<Form> {
+fn as_bf16(values: &[f32]) -> Option<Form> {
     let exact = values.par_iter().with_min_len(1 << 16).all(|value| value.to_bits() & 0xffff == 0);
-    exact.then(|| Form::BrainFloat16(values.iter().map(|value| (value.to_bits() >> 16) as u16).collect()))
+    exact.then(|| Form::BFloat16(values.iter().map(|value| (value.to_bits() >> 16) as u16).collect()))
 }
 
-fn half_float(values: &[f32]) -> Option<Form> {
+fn as_f16(values: &[f32]) -> Option<Form> {
     let narrowed = |value: &f32| f16::from_f32(*value).to_bits();
-    let exact = |value: &f32| half_float_value(narrowed(value)).to_bits() == value.to_bits();
+    let exact = |value: &f32| f16_value(narrowed(value)).to_bits() == value.to_bits();
     let exact = values.par_iter().with_min_len(1 << 16).all(exact);
     exact.then(|| Form::Float16(values.iter().map(narrowed).collect()))
 }
@@ -208,7 +208,7 @@ mod tests {
         let plain = noise(40 * 96);
         held(40, 96, &plain, "float32");
         held(48, 80, &plain, "float32");
-        let brain: Vec<f32> = plain.iter().map(|value| brain_float_value((value.to_bits() >> 16) as u16)).collect();
+        let brain: Vec<f32> = plain.iter().map(|value| bf16_value((value.to_bits() >> 16) as u16)).collect();
         held(40, 96, &brain, "bfloat16");
         let half: Vec<f32> = plain.iter().map(|value| f16::from_f32(*value).to_f32()).collect();
         held(40, 96, &half, "float16");
@@ -253,7 +253,7 @@ mod tests {
         for bits in 0..=u16::MAX {
             let wanted = f16::from_bits(bits);
             if wanted.is_finite() {
-                assert_eq!(half_float_value(bits).to_bits(), wanted.to_f32().to_bits(), "{bits:04x}");
+                assert_eq!(f16_value(bits).to_bits(), wanted.to_f32().to_bits(), "{bits:04x}");
             }
         }
     }

@@ -23,9 +23,9 @@ pub(super) trait Lanes: Copy {
     /// The upper halves of bytes as numbers.
     fn high_halves(self, codes: &[u8; LANES]) -> Self::Vector;
     /// bfloat16.
-    fn brain_floats(self, bits: &[u16; LANES]) -> Self::Vector;
+    fn bf16_values(self, bits: &[u16; LANES]) -> Self::Vector;
     /// Finite float16.
-    fn half_floats(self, bits: &[u16; LANES]) -> Self::Vector;
+    fn f16_values(self, bits: &[u16; LANES]) -> Self::Vector;
     /// a + b.
     fn add(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// a * b.
@@ -79,13 +79,13 @@ impl Lanes for Plain {
     }
 
     #[inline(always)]
-    fn brain_floats(self, bits: &[u16; LANES]) -> [f32; LANES] {
-        bits.map(super::held::brain_float_value)
+    fn bf16_values(self, bits: &[u16; LANES]) -> [f32; LANES] {
+        bits.map(super::held::bf16_value)
     }
 
     #[inline(always)]
-    fn half_floats(self, bits: &[u16; LANES]) -> [f32; LANES] {
-        bits.map(super::held::half_float_value)
+    fn f16_values(self, bits: &[u16; LANES]) -> [f32; LANES] {
+        bits.map(super::held::f16_value)
     }
 
     #[inline(always)]
@@ -146,13 +146,13 @@ mod x86 {
         }
 
         #[inline(always)]
-        fn brain_floats(self, bits: &[u16; LANES]) -> __m512 {
+        fn bf16_values(self, bits: &[u16; LANES]) -> __m512 {
             let wide = self.avx512f._mm512_cvtepu16_epi32(cast(*bits));
             cast(self.avx512f._mm512_slli_epi32::<16>(wide))
         }
 
         #[inline(always)]
-        fn half_floats(self, bits: &[u16; LANES]) -> __m512 {
+        fn f16_values(self, bits: &[u16; LANES]) -> __m512 {
             self.avx512f._mm512_cvtph_ps(cast(*bits))
         }
 
@@ -219,15 +219,15 @@ mod x86 {
         }
 
         #[inline(always)]
-        fn brain_floats(self, bits: &[u16; LANES]) -> [__m256; 2] {
+        fn bf16_values(self, bits: &[u16; LANES]) -> [__m256; 2] {
             let [low, high] = words(self, bits);
             [cast(self.avx2._mm256_slli_epi32::<16>(low)), cast(self.avx2._mm256_slli_epi32::<16>(high))]
         }
 
         /// Without a conversion of its own, which not every processor with AVX2 has; see
-        /// [`half_float_value`](super::super::held::half_float_value).
+        /// [`f16_value`](super::super::held::f16_value).
         #[inline(always)]
-        fn half_floats(self, bits: &[u16; LANES]) -> [__m256; 2] {
+        fn f16_values(self, bits: &[u16; LANES]) -> [__m256; 2] {
             let two_to_112 = self.avx._mm256_set1_ps(f32::from_bits((112 + 127) << 23));
             let (size, sign) = (self.avx._mm256_set1_epi32(0x7fff), self.avx._mm256_set1_epi32(0x8000));
             words(self, bits).map(
@@ -276,10 +276,10 @@ mod tests {
         }
         for first in (0..=u16::MAX).step_by(LANES) {
             let bits = std::array::from_fn(|lane| first + lane as u16);
-            keep(lanes.brain_floats(&bits));
+            keep(lanes.bf16_values(&bits));
             // Infinity and what is no number are never held.
             if first & 0x7c00 != 0x7c00 {
-                keep(lanes.half_floats(&bits));
+                keep(lanes.f16_values(&bits));
             }
             let numbers: [f32; LANES] = std::array::from_fn(|lane| (first as f32 + lane as f32).sin());
             let (a, b) = (lanes.load(&numbers), lanes.splat(first as f32 * 0.37));

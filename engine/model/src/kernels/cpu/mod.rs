@@ -7,6 +7,7 @@
 //! Results do not depend on the number of threads: every output is computed by one task, in one order.
 
 mod attention;
+mod cache;
 mod calibration;
 mod elementwise;
 mod exponential;
@@ -22,7 +23,7 @@ mod step_attention;
 use rayon::prelude::*;
 
 use self::product::{Operand, multiply, multiply_rows};
-use super::{Heads, Kernels, Run, Turn};
+use super::{Heads, Kernels, RopeDirection, SequenceSpan};
 use crate::ModelError;
 
 /// A float32 matrix in main memory, row-major.
@@ -169,7 +170,7 @@ impl Kernels for CpuKernels {
         CpuMatrix::new(gradient.rows, weight.columns, values)
     }
 
-    fn rotate(&self, mut x: CpuMatrix, width: usize, cosine: &CpuMatrix, sine: &CpuMatrix, turn: Turn) -> CpuMatrix {
+    fn rotate(&self, mut x: CpuMatrix, width: usize, cosine: &CpuMatrix, sine: &CpuMatrix, turn: RopeDirection) -> CpuMatrix {
         let half = width / 2;
         x.values.par_chunks_mut(x.columns).enumerate().for_each(|(row, values)| {
             elementwise::rotate(values, width, &cosine.values[row * half..][..half], &sine.values[row * half..][..half], turn);
@@ -177,7 +178,7 @@ impl Kernels for CpuKernels {
         x
     }
 
-    fn attention(&self, heads: Heads, queries: &CpuMatrix, keys: &CpuMatrix, values: &CpuMatrix, runs: &[Run]) -> CpuMatrix {
+    fn attention(&self, heads: Heads, queries: &CpuMatrix, keys: &CpuMatrix, values: &CpuMatrix, runs: &[SequenceSpan]) -> CpuMatrix {
         let output = attention::forward(heads, &queries.values, &keys.values, &values.values, runs);
         CpuMatrix::new(queries.rows, queries.columns, output)
     }
@@ -188,7 +189,7 @@ impl Kernels for CpuKernels {
         queries: &CpuMatrix,
         keys: &CpuMatrix,
         values: &CpuMatrix,
-        runs: &[Run],
+        runs: &[SequenceSpan],
         output: &CpuMatrix,
         gradient: &CpuMatrix,
     ) -> (CpuMatrix, CpuMatrix, CpuMatrix) {

@@ -3,7 +3,7 @@
 use pulp::{Arch, NullaryFnOnce};
 use rayon::prelude::*;
 
-use super::held::{BLOCK, Form, HeldWeight, Scale, brain_float_value, half_float_value};
+use super::held::{BLOCK, Form, HeldWeight, Scale, bf16_value, f16_value};
 use super::lanes::{LANES, Lanes, Plain};
 
 /// Weights that one task reads.
@@ -34,18 +34,18 @@ impl<L: Lanes> Row<L> for Float32<'_> {
 }
 
 #[derive(Clone, Copy)]
-struct BrainFloat16<'a>(&'a [u16]);
+struct BFloat16<'a>(&'a [u16]);
 
-impl<L: Lanes> Row<L> for BrainFloat16<'_> {
+impl<L: Lanes> Row<L> for BFloat16<'_> {
     #[inline(always)]
     fn block(self, lanes: L, block: usize) -> [L::Vector; 2] {
         let [low, high] = halves(self.0, block);
-        [lanes.brain_floats(low), lanes.brain_floats(high)]
+        [lanes.bf16_values(low), lanes.bf16_values(high)]
     }
 
     #[inline(always)]
     fn at(self, column: usize) -> f32 {
-        brain_float_value(self.0[column])
+        bf16_value(self.0[column])
     }
 }
 
@@ -56,12 +56,12 @@ impl<L: Lanes> Row<L> for Float16<'_> {
     #[inline(always)]
     fn block(self, lanes: L, block: usize) -> [L::Vector; 2] {
         let [low, high] = halves(self.0, block);
-        [lanes.half_floats(low), lanes.half_floats(high)]
+        [lanes.f16_values(low), lanes.f16_values(high)]
     }
 
     #[inline(always)]
     fn at(self, column: usize) -> f32 {
-        half_float_value(self.0[column])
+        f16_value(self.0[column])
     }
 }
 
@@ -134,7 +134,7 @@ pub(super) fn visit<L: Lanes>(lanes: L, weight: &HeldWeight, rows: std::ops::Ran
     let rows = rows.enumerate();
     match &weight.form {
         Form::Float32(stored) => rows.for_each(|(place, row)| visitor.row(lanes, place, Float32(of(stored, row, columns)))),
-        Form::BrainFloat16(stored) => rows.for_each(|(place, row)| visitor.row(lanes, place, BrainFloat16(of(stored, row, columns)))),
+        Form::BFloat16(stored) => rows.for_each(|(place, row)| visitor.row(lanes, place, BFloat16(of(stored, row, columns)))),
         Form::Float16(stored) => rows.for_each(|(place, row)| visitor.row(lanes, place, Float16(of(stored, row, columns)))),
         Form::Levels8(scales, codes) => {
             rows.for_each(|(place, row)| visitor.row(lanes, place, Levels8(of(scales, row, blocks), of(codes, row, blocks))));

@@ -6,9 +6,9 @@ use pulp::{Arch, NullaryFnOnce};
 use rayon::prelude::*;
 
 use super::attention::softmax;
-use super::generation::CpuCache;
+use super::cache::CpuCache;
 use super::lanes::{LANES, Lanes, Plain};
-use crate::kernels::{Heads, Run};
+use crate::kernels::{Heads, SequenceSpan};
 
 /// Vectors of values that are summed side by side.
 const TOGETHER: usize = 4;
@@ -17,7 +17,7 @@ const TOGETHER: usize = 4;
 ///
 /// # Shapes
 /// `queries [n, heads * width]`, as `output`, which is written over.
-pub(super) fn attention(heads: Heads, queries: &[f32], runs: &[(Run, &CpuCache, &CpuCache)], output: &mut [f32]) {
+pub(super) fn attention(heads: Heads, queries: &[f32], runs: &[(SequenceSpan, &CpuCache, &CpuCache)], output: &mut [f32]) {
     let wide = heads.group() * heads.width;
     let tasks = output.par_chunks_mut(wide).zip(queries.par_chunks(wide)).enumerate();
     tasks.for_each(|(task, (output, queries))| {

@@ -2,7 +2,7 @@
 
 use super::{Matrix64, ReferenceKernels, probabilities};
 use crate::kernels::generation::{GenerationKernels, Projection};
-use crate::kernels::{Heads, Kernels as _, Run};
+use crate::kernels::{Heads, Kernels as _, SequenceSpan};
 
 impl GenerationKernels for ReferenceKernels {
     type Weight = Matrix64;
@@ -39,7 +39,7 @@ impl GenerationKernels for ReferenceKernels {
         cache.rows += count;
     }
 
-    fn attend(&self, heads: Heads, queries: &Matrix64, runs: &[(Run, &Matrix64, &Matrix64)]) -> Matrix64 {
+    fn attend(&self, heads: Heads, queries: &Matrix64, runs: &[(SequenceSpan, &Matrix64, &Matrix64)]) -> Matrix64 {
         let mut output = Matrix64::zeros(queries.rows, queries.columns);
         let mut next = 0;
         for (run, keys, values) in runs {

@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 
 use super::TensorKernels;
 use crate::kernels::generation::{GenerationKernels, Projection};
-use crate::kernels::{Heads, Kernels as _, Run};
+use crate::kernels::{Heads, Kernels as _, SequenceSpan};
 
 /// Rows by which a cache grows at least.
 const GROWTH: usize = 256;
@@ -69,7 +69,7 @@ impl GenerationKernels for TensorKernels {
         cache.rows = needed;
     }
 
-    fn attend(&self, heads: Heads, queries: &Tensor<2>, runs: &[(Run, &TensorCache, &TensorCache)]) -> Tensor<2> {
+    fn attend(&self, heads: Heads, queries: &Tensor<2>, runs: &[(SequenceSpan, &TensorCache, &TensorCache)]) -> Tensor<2> {
         let mut parts = Vec::new();
         let mut next = 0;
         for (run, keys, values) in runs {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::CompressError;
 use crate::any::{AnySettings, any_quantize};
 use crate::awq::AwqSettings;
-use crate::evidence::Evidence;
+use crate::evidence::CalibrationStats;
 use crate::linear_algebra::{dot, product};
 use crate::prune::{AlphaPruningSettings, Pattern, SparseGptSettings, input_norms_of_hessian, magnitude, sparse_gpt_with_factor, wanda};
 use crate::quantize::{
@@ -17,7 +17,7 @@ use crate::quantize::{
 /// A method and its settings.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "method", rename_all = "snake_case")]
-pub enum Treatment {
+pub enum MethodConfig {
     /// Each weight to the nearest point of its group's grid.
     Rtn(GridSettings),
     /// Rounding in which later columns make up for earlier ones.
@@ -60,7 +60,7 @@ pub enum Inputs {
 
 /// A treated matrix and what can be said of it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Treated {
+pub struct CompressedMatrix {
     /// The weights as an engine would read them back, in float32.
     pub weight: Matrix,
     /// Bits of a weight's code, scales not counted; none where weights stay numbers.
@@ -80,7 +80,7 @@ pub struct Treated {
     pub weight_error: f64,
 }
 
-impl Treatment {
+impl MethodConfig {
     /// The name that people know.
     pub fn name(&self) -> &'static str {
         match self {
@@ -119,7 +119,7 @@ impl Treatment {
     ///
     /// # Errors
     /// When evidence is missing, or as the method says.
-    pub fn apply(&self, weight: &Matrix, evidence: Option<&mut Evidence>, nth: u32) -> Result<Treated, CompressError> {
+    pub fn apply(&self, weight: &Matrix, evidence: Option<&mut CalibrationStats>, nth: u32) -> Result<CompressedMatrix, CompressError> {
         let (rows, columns) = (weight.rows, weight.columns);
         let refused = |setting, value: &str, rule: &str| CompressError::Setting {
             method: self.name(),
@@ -131,13 +131,13 @@ impl Treatment {
         match self {
             Self::Rtn(settings) => {
                 let quantized = round_to_nearest(&weight.values, rows, columns, settings)?;
-                Ok(Treated::measured(weight, quantized.dequantize(), evidence.as_deref()).with_codes(quantized))
+                Ok(CompressedMatrix::measured(weight, quantized.dequantize(), evidence.as_deref()).with_codes(quantized))
             }
             Self::Gptq(settings) => {
                 let evidence = evidence.ok_or_else(missing)?;
                 let (factor, _) = evidence.factor(settings.order, settings.grid.group_size, settings.damping)?;
                 let done = gptq_with_factor(&weight.values, rows, factor, settings)?;
-                Ok(Treated::compensated(weight, done, evidence))
+                Ok(CompressedMatrix::compensated(weight, done, evidence))
             }
             Self::Gptaq(settings) => {
                 let evidence = evidence.ok_or_else(missing)?;
@@ -147,7 +147,7 @@ impl Treatment {
                 let cross = statistics.cross.as_deref().ok_or_else(uncompared)?;
                 let asymmetry = AsymmetryFactor::new(factor, cross, settings.alpha)?;
                 let done = gptaq_with_factors(&weight.values, rows, factor, &asymmetry, gptq)?;
-                Ok(Treated::compensated(weight, done, evidence))
+                Ok(CompressedMatrix::compensated(weight, done, evidence))
             }
             Self::Awq(_) => Err(refused(
                 "a single matrix",
@@ -162,33 +162,33 @@ impl Treatment {
             Self::Any(settings) => {
                 let evidence = evidence.ok_or_else(missing)?;
                 let values = any_quantize(&weight.values, rows, columns, Some(&evidence.statistics().means), settings)?.dequantize();
-                Ok(Treated {
+                Ok(CompressedMatrix {
                     bits: Some(settings.bits.get()),
-                    ..Treated::measured(weight, values, Some(evidence))
+                    ..CompressedMatrix::measured(weight, values, Some(evidence))
                 })
             }
             Self::Magnitude { pattern } => {
                 let mut values = weight.values.clone();
                 magnitude(&values, rows, columns, *pattern)?.apply(&mut values);
-                Ok(Treated::measured(weight, values, evidence.as_deref()))
+                Ok(CompressedMatrix::measured(weight, values, evidence.as_deref()))
             }
             Self::Wanda { pattern } => {
                 let evidence = evidence.ok_or_else(missing)?;
                 let mut values = weight.values.clone();
                 let norms = input_norms_of_hessian(&evidence.statistics().hessian, columns)?;
                 wanda(&values, rows, columns, &norms, *pattern)?.apply(&mut values);
-                Ok(Treated::measured(weight, values, Some(evidence)))
+                Ok(CompressedMatrix::measured(weight, values, Some(evidence)))
             }
             Self::SparseGpt(settings) => {
                 let evidence = evidence.ok_or_else(missing)?;
                 let mut values = weight.values.clone();
                 let (factor, _) = evidence.factor(ColumnOrder::Stored, GroupSize::Row, settings.damping())?;
                 let report = sparse_gpt_with_factor(&mut values, rows, factor, settings)?;
-                Ok(Treated {
+                Ok(CompressedMatrix {
                     damping: Some(report.damping),
                     dead_columns: report.dead_columns,
                     bits: settings.bits.map(|bits| bits.get()),
-                    ..Treated::measured(weight, values, Some(evidence))
+                    ..CompressedMatrix::measured(weight, values, Some(evidence))
                 })
             }
         }
@@ -205,9 +205,9 @@ fn damping_in_place(settings: &GptqSettings, nth: u32) -> Damping {
     }
 }
 
-impl Treated {
+impl CompressedMatrix {
     /// What can be said of new values for a matrix. Shapes: `values` as `weight`.
-    pub fn measured(weight: &Matrix, values: Vec<f32>, evidence: Option<&Evidence>) -> Self {
+    pub fn measured(weight: &Matrix, values: Vec<f32>, evidence: Option<&CalibrationStats>) -> Self {
         let (rows, columns) = (weight.rows, weight.columns);
         let difference: Vec<f32> = values.iter().zip(&weight.values).map(|(new, old)| new - old).collect();
         let square = |values: &[f32]| values.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>();
@@ -237,7 +237,7 @@ impl Treated {
         }
     }
 
-    fn compensated(weight: &Matrix, done: Compensated, evidence: &Evidence) -> Self {
+    fn compensated(weight: &Matrix, done: Compensated, evidence: &CalibrationStats) -> Self {
         Self {
             damping: Some(done.damping),
             dead_columns: done.dead,

@@ -1,9 +1,8 @@
 //! Two models on the same questions: is the difference more than chance?
 
-use cruxscope_study::{Bootstrap, SplitMix};
 use serde::Serialize;
 
-use super::passes::{Cluster, clustered_mean};
+use crate::{Bootstrap, Cluster, SplitMix, clustered_mean};
 
 /// Differences that are not zero, up to which every pattern of signs is tried.
 const EXACT_UP_TO: usize = 18;

@@ -1,5 +1,8 @@
 //! A small seeded generator of random numbers, the same on every machine.
 
+/// From one state to the next: the golden ratio in 64 bits.
+const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+
 /// The SplitMix64 generator (Steele, Lea and Flood, 2014). Made for resampling and for picking, not for secrets.
 #[derive(Clone, Debug)]
 pub struct SplitMix(u64);
@@ -12,11 +15,16 @@ impl SplitMix {
 
     /// The next 64 random bits.
     pub fn bits(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.0 = self.0.wrapping_add(STEP);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
+    }
+
+    /// The generator `count` numbers further on, without drawing those.
+    pub const fn skip(self, count: u64) -> Self {
+        Self(self.0.wrapping_add(STEP.wrapping_mul(count)))
     }
 
     /// A number from 0 up to, and without, `bound`; 0 if that is 0.
@@ -29,7 +37,7 @@ impl SplitMix {
         (self.bits() >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    /// So many of the numbers below `bound`, none twice, in ascending order; all of them if there are not so many.
+    /// `count` of the numbers below `bound`, none twice, in ascending order; all of them if there are fewer.
     pub fn pick(&mut self, count: usize, bound: usize) -> Vec<usize> {
         let mut numbers: Vec<usize> = (0..bound).collect();
         let count = count.min(bound);
@@ -53,6 +61,14 @@ mod tests {
         let mut generator = SplitMix::new(1_234_567);
         assert_eq!(generator.bits(), 6_457_827_717_110_365_317);
         assert_eq!(generator.bits(), 3_203_168_211_198_807_973);
+    }
+
+    #[test]
+    fn skipping_is_drawing() {
+        let mut drawn = SplitMix::new(u64::MAX - 5);
+        for count in 0..9 {
+            assert_eq!(SplitMix::new(u64::MAX - 5).skip(count).bits(), drawn.bits());
+        }
     }
 
     #[test]

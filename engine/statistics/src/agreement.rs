@@ -1,6 +1,6 @@
 //! How far two annotators agree.
 
-use cruxscope_study::{Bootstrap, RankCorrelation};
+use crate::{Bootstrap, RankCorrelation};
 
 /// Spearman's rank correlation, equal values sharing their mean rank. `None` for fewer than four pairs, or where either list
 /// does not vary.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use cruxscope_study::Bootstrap;
+use crate::Bootstrap;
 
 /// One question: the sum of its scores, and how many there are.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

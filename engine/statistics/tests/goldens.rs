@@ -2,10 +2,9 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "the helpers of these tests are tests too")]
 
-use cruxscope_benchmark::statistics::{
-    Cluster, clustered_interval, clustered_mean, cohens_kappa, mcnemar_exact, pass_at_k, sign_flip, spearman, spearman_interval, wilson,
+use cruxscope_statistics::{
+    Bootstrap, Cluster, clustered_interval, clustered_mean, cohens_kappa, mcnemar_exact, pass_at_k, sign_flip, spearman, spearman_interval, wilson,
 };
-use cruxscope_study::Bootstrap;
 use serde_json::Value;
 
 fn goldens(name: &str) -> Vec<Value> {
