@@ -18,7 +18,7 @@ use serde::Serialize;
 
 use crate::endpoint::{EndpointFlags, InterfaceChoice};
 use crate::failure::Failure;
-use crate::output::{print_json, print_text};
+use crate::output::{print_json, print_text, status};
 use crate::progress::Progress;
 use crate::settings::set_threads;
 
@@ -42,10 +42,10 @@ pub struct Run {
     #[arg(long, value_name = "NAME[@REVISION]")]
     fetch: Vec<String>,
     /// Where fetched datasets are kept
-    #[arg(long, value_name = "DIR", default_value = "datasets")]
+    #[arg(long = "dataset-cache", alias = "keep", value_name = "DIR", default_value = "datasets")]
     keep: PathBuf,
-    /// Only the first so many questions of each dataset
-    #[arg(long, value_name = "NUMBER")]
+    /// Maximum number of questions of each dataset, from the first
+    #[arg(long = "limit", alias = "first", value_name = "N")]
     first: Option<usize>,
     /// The program's own generation with this checkpoint (a Hugging Face folder or a GGUF file), rather than an endpoint
     #[arg(long, value_name = "PATH", conflicts_with_all = ["endpoint", "model"])]
@@ -53,8 +53,8 @@ pub struct Run {
     /// With --checkpoint: where to compute: cpu, vulkan, wgpu, cuda, or one of several such as cuda:1
     #[arg(long, default_value = "cpu", requires = "checkpoint")]
     device: String,
-    /// With --checkpoint: threads on the CPU [default: all processors]
-    #[arg(long, value_name = "NUMBER", requires = "checkpoint")]
+    /// With --checkpoint: number of threads [default: number of CPUs]
+    #[arg(long, value_name = "N", requires = "checkpoint")]
     threads: Option<usize>,
     #[command(flatten)]
     endpoint: EndpointFlags,
@@ -68,8 +68,8 @@ pub struct Run {
     /// of one's own, in which {{ question }}, {{ dataset }}, {{ id }} and {{ passages }} are filled
     #[arg(long, value_name = "PATH")]
     template: Option<PathBuf>,
-    /// Passes over the questions
-    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    /// Samples per question
+    #[arg(long = "samples-per-question", alias = "passes", value_name = "N", default_value_t = 1)]
     passes: u32,
     /// Temperature
     #[arg(long, default_value_t = 0.6)]
@@ -77,7 +77,7 @@ pub struct Run {
     /// Nucleus sampling
     #[arg(long, default_value_t = 0.95)]
     top_p: f64,
-    /// At most so many new tokens
+    /// Maximum number of new tokens
     #[arg(long, value_name = "TOKENS", default_value_t = 32_768)]
     max_new_tokens: usize,
     /// A text that ends an output; may be given several times
@@ -86,14 +86,14 @@ pub struct Run {
     /// End outputs early that only repeat themselves; recorded with each
     #[arg(long)]
     stop_on_collapse: bool,
-    /// Seed of the first pass; each further pass has the next
+    /// Seed of the first sample of each question; each further sample has the next
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Put the nearest passages before each question: of a file of {"title","text"} lines, or "dataset" for the dataset's own
     #[arg(long, value_name = "FILE|dataset")]
     retrieve: Option<PathBuf>,
-    /// Passages a question
-    #[arg(long, value_name = "NUMBER", default_value_t = 10, requires = "retrieve")]
+    /// Passages per question
+    #[arg(long = "passages", alias = "top", value_name = "N", default_value_t = 10, requires = "retrieve")]
     top: usize,
     /// Find passages by this embeddings model of the endpoint rather than by words
     #[arg(long, value_name = "NAME", requires = "retrieve")]
@@ -102,7 +102,7 @@ pub struct Run {
     #[arg(long, value_name = "FILE.jsonl")]
     out: PathBuf,
     /// Print the plan and stop
-    #[arg(long)]
+    #[arg(long = "dry-run", alias = "plan-only")]
     plan_only: bool,
     /// Print the summary as JSON
     #[arg(long)]
@@ -235,16 +235,16 @@ fn sample(arguments: &Run) -> Result<(), Failure> {
         (None, Some(endpoint)) => format!("at {endpoint}"),
         _ => format!("by {} {}", planned.plan.engine.name, planned.plan.engine.version),
     };
-    eprintln!("model      {} {place}", planned.plan.model.name);
-    eprintln!("questions  {}; passes {}", questions.join(", "), arguments.passes);
+    status!("model      {} {place}", planned.plan.model.name);
+    status!("questions  {}; passes {}", questions.join(", "), arguments.passes);
     let missing = planned.missing();
-    eprintln!(
+    status!(
         "samples    {} wanted, {} there, {missing} missing",
         planned.plan.wanted.len(),
         planned.plan.wanted.len() - missing
     );
     for line in oddities(planned.opened.dropped_bytes, &planned.opened.damaged_lines, &planned.opened.repeated_lines) {
-        eprintln!("{line}");
+        status!("{line}");
     }
     if arguments.plan_only {
         progress.finish();
@@ -275,7 +275,7 @@ fn oddities(dropped_bytes: u64, damaged: &[usize], repeated: &[usize]) -> Vec<St
 
 /// The summary of a run, on stderr; an error where something is missing.
 pub fn conclude(report: &SamplingReport, what: &str, place: &str) -> Result<(), Failure> {
-    eprintln!(
+    status!(
         "{} of {} {what} are in {place}: {} made now ({} after several tries), {} by earlier runs",
         report.kept + report.made,
         report.wanted,
@@ -284,7 +284,7 @@ pub fn conclude(report: &SamplingReport, what: &str, place: &str) -> Result<(), 
         report.kept
     );
     for (kind, (count, message)) in report.failures_by_kind() {
-        eprintln!("failed     {count}: {}; the first: {message}", kind.words());
+        status!("failed     {count}: {}; the first: {message}", kind.words());
     }
     if report.missing() == 0 {
         return Ok(());
@@ -329,7 +329,7 @@ fn status(arguments: &Status) -> Result<(), Failure> {
         })
         .collect();
     for line in oddities(0, &outputs.damaged_lines, &outputs.repeated_lines) {
-        eprintln!("{line}");
+        status!("{line}");
     }
     if arguments.json {
         return print_json(&holdings);

@@ -33,10 +33,10 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     text: Option<PathBuf>,
     /// Tokens of a window of text
-    #[arg(long, default_value_t = 512, requires = "text")]
+    #[arg(long = "sequence-length", alias = "length", value_name = "N", default_value_t = 512, requires = "text")]
     length: usize,
-    /// At most so many windows of each set
-    #[arg(long)]
+    /// Maximum number of windows of each set
+    #[arg(long = "limit", alias = "windows", value_name = "N")]
     windows: Option<usize>,
     #[command(flatten)]
     machine: Machine,

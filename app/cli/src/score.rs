@@ -14,7 +14,7 @@ use cruxscope_study::{RESULTS_SCHEMA, Results, Score};
 use serde::Serialize;
 
 use crate::failure::Failure;
-use crate::output::{print_json, print_text};
+use crate::output::{print_json, print_text, status};
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -24,8 +24,8 @@ pub struct Arguments {
     /// A dataset with the answers; may be given several times
     #[arg(long, value_name = "FILE", required_unless_present = "list_rules")]
     data: Vec<PathBuf>,
-    /// Only the first so many questions of each dataset
-    #[arg(long, value_name = "NUMBER")]
+    /// Maximum number of questions of each dataset, from the first
+    #[arg(long = "limit", alias = "first", value_name = "N")]
     first: Option<usize>,
     /// A rule; may be given several times [default: one a benchmark, two for MuSiQue]
     #[arg(long, value_name = "RULE")]
@@ -56,10 +56,10 @@ pub struct Arguments {
     #[arg(long, value_name = "NAME", requires = "results")]
     name: Option<String>,
     /// With --results: how the model was compressed, such as "3-bit RTN"
-    #[arg(long, value_name = "WORDS", default_value = "", requires = "results", hide_default_value = true)]
+    #[arg(long, value_name = "TEXT", default_value = "", requires = "results", hide_default_value = true)]
     compression: String,
     /// With --results: the experiment that the scores belong to
-    #[arg(long, value_name = "WORDS", default_value = "", requires = "results", hide_default_value = true)]
+    #[arg(long, value_name = "TEXT", default_value = "", requires = "results", hide_default_value = true)]
     experiment: String,
     /// Print as JSON
     #[arg(long)]
@@ -207,7 +207,7 @@ pub fn read_outputs(path: &Path, model: Option<&str>) -> Result<Outputs, Failure
     let outputs = Outputs::read(path).map_err(RunError::from)?;
     for (what, lines) in [("damaged", &outputs.damaged_lines), ("repeated", &outputs.repeated_lines)] {
         if let Some(first) = lines.first() {
-            eprintln!(
+            status!(
                 "note: {} {what} lines of {} are passed over, the first is line {first}",
                 lines.len(),
                 path.display()
@@ -266,7 +266,7 @@ fn warn_of_others(outputs: &Outputs, datasets: &[Dataset]) {
         .collect();
     let others = outputs.outputs.iter().filter(|output| !known.contains(output.id.as_str())).count();
     if others > 0 {
-        eprintln!("note: {others} outputs belong to none of the questions given and are not scored");
+        status!("note: {others} outputs belong to none of the questions given and are not scored");
     }
 }
 

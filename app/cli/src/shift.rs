@@ -9,7 +9,7 @@ use cruxscope_study::{Behaviour, Bootstrap, Comparability, Comparison, Component
 use serde::Serialize;
 
 use crate::failure::Failure;
-use crate::output::{print_json, print_text};
+use crate::output::{print_json, print_text, status};
 use crate::show::TOP;
 
 /// The name under which the mean over behaviours stands beside them.
@@ -24,7 +24,7 @@ pub struct Arguments {
     #[arg(long, value_name = "STUDY")]
     to: PathBuf,
     /// decreases (RI_A - RI_B where that is positive), increases, or net (RI_B - RI_A)
-    #[arg(long, default_value = "decreases")]
+    #[arg(long = "direction", alias = "view", default_value = "decreases")]
     view: ShiftView,
     /// In what the studies may differ, and the result says so: data, instances, basis, settings, or all
     #[arg(long, value_name = "KIND", value_delimiter = ',')]
@@ -91,7 +91,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let (a, b) = (folder::load(&arguments.from)?, folder::load(&arguments.to)?);
     let comparison = compare(&a, &b, &allowed)?;
     for difference in &comparison.differences {
-        eprintln!("note: {}", difference.sentence);
+        status!("note: {}", difference.sentence);
     }
     let mut intervals = Vec::new();
     for behaviour in parts(&comparison) {

@@ -84,7 +84,7 @@ impl Instances {
     pub fn read(checkpoint: &Checkpoint, settings: &TraceSettings) -> Result<Self, RunError> {
         if settings.max_tokens == Some(0) {
             return Err(RunError::Setting {
-                setting: "--max-tokens",
+                setting: "--max-length",
                 value: "0".into(),
                 rule: "at least one token has to be read",
             });

@@ -187,7 +187,7 @@ fn traces(path: &Path, length: usize, checkpoint: &Checkpoint) -> Result<WindowS
 fn cut(path: &Path, length: usize, ids: Vec<u32>) -> Result<WindowSets, RunError> {
     if length < 2 {
         return Err(RunError::Setting {
-            setting: "--length",
+            setting: "--sequence-length",
             value: length.to_string(),
             rule: "a window needs at least two tokens",
         });

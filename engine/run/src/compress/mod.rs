@@ -164,7 +164,7 @@ impl<'a> Compression<'a> {
             return Err(RunError::Memory {
                 needed: format_bytes(plan.memory),
                 available: format_bytes(available),
-                hint: "fewer or shorter calibration windows need less; so does AWQ with --search grams".into(),
+                hint: "fewer or shorter calibration windows need less; so does AWQ with --objective grams".into(),
             });
         }
         Ok(Self {
