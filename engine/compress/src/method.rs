@@ -81,7 +81,7 @@ pub struct CompressedMatrix {
 }
 
 impl MethodConfig {
-    /// The name that people know.
+    /// The usual name.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Rtn(_) => "round to nearest",
@@ -157,7 +157,7 @@ impl MethodConfig {
             Self::AlphaPruning(_) => Err(refused(
                 "a single matrix",
                 "asked for",
-                "how much is pruned hangs on all matrices; it becomes SparseGPT with a sparsity for each",
+                "how much is pruned depends on all matrices; it becomes SparseGPT with a sparsity for each",
             )),
             Self::Any(settings) => {
                 let evidence = evidence.ok_or_else(missing)?;

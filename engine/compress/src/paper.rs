@@ -24,7 +24,7 @@ pub enum Experiment {
 }
 
 impl Experiment {
-    /// Its rows, by name, for a model with so many layers.
+    /// Its rows, by name, for a model with `layers` layers.
     ///
     /// # Errors
     /// When the model has too few layers to tell the last from the first.

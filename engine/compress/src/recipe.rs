@@ -41,7 +41,7 @@ impl Recipe {
         Self { rules }
     }
 
-    /// The treatment of every component of a model with so many layers, layer by layer.
+    /// The method of every component of a model with `layers` layers, layer by layer.
     ///
     /// # Errors
     /// A sentence, when a selection means nothing, or the recipe leaves everything as it is.

@@ -23,7 +23,7 @@ const ATTENTION: [Module; 4] = [Module::Query, Module::Key, Module::Value, Modul
 const MLP: [Module; 3] = [Module::Gate, Module::Up, Module::Down];
 
 impl Selection {
-    /// Reads a selection for a model with so many layers.
+    /// Parses a selection for a model with `layers` layers.
     ///
     /// # Errors
     /// A sentence, when an item means nothing or lies outside the model.

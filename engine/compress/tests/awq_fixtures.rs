@@ -374,7 +374,7 @@ fn layers(method: &str) {
             let back = found.rounded_back(&layer, &settings).unwrap();
             worst.error(&what, error(&back), &variant["layer_output_rel_err_quantized"]);
 
-            // The fast form: another loss for two of the groups, so only its result is held against the original's.
+            // The fast form: another loss for two of the groups, so only its result is compared with the original's.
             let fast: AwqLayer = compress_layer(&CpuKernels, &layer, LayerCalibration::Grams(&grams), &settings).unwrap();
             for (name, scale) in by_name(&fast.scales).into_iter().filter(|(name, _)| name.ends_with("layernorm")) {
                 gram_groups += 1;

@@ -72,7 +72,7 @@ impl Answer {
     }
 }
 
-/// What a model answered, with what it hangs on.
+/// What a model answered, with what the answers depend on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Examination {
     key: String,

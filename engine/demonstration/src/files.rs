@@ -1,4 +1,4 @@
-//! Files that a demonstration writes: whole or not at all.
+//! Files that a demonstration writes, atomically.
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ pub fn create(path: &Path) -> Result<(), RunError> {
     })
 }
 
-/// Writes a file, whole or not at all; one that holds these bytes already is left alone.
+/// Writes a file atomically; one that holds these bytes already is left alone.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
     if std::fs::read(path).is_ok_and(|found| found == bytes) {
         return Ok(());

@@ -1,6 +1,6 @@
-//! The whole method on the miniature, in minutes on two cores: asked, annotated, interpreted, compressed, asked again.
+//! The whole method on the miniature, in minutes on two cores: evaluated, annotated, interpreted, compressed, re-evaluated.
 //!
-//! What stands in the folder afterwards:
+//! The folder afterwards:
 //!
 //! | place | what |
 //! | --- | --- |
@@ -10,7 +10,7 @@
 //! | `studies/` | a study of each main model |
 //! | `results.json`, `collection.json`, `summary.json` | scores; everything as a collection with a tour; the printed numbers |
 //!
-//! The same seed gives the same bytes on the same kind of processor. A run that was stopped goes on where it was.
+//! The same seed gives the same bytes on the same kind of processor. An interrupted run resumes.
 
 mod course;
 mod examination;

@@ -48,7 +48,7 @@ impl Desk<'_> {
     }
 }
 
-/// Does `jobs` jobs on so many threads, in order of their numbers as threads become free; results come in the jobs' order. The
+/// Does `jobs` jobs on `threads` threads, in order of their numbers as threads become free; results come in the jobs' order. The
 /// first error stops the others.
 ///
 /// # Errors

@@ -182,7 +182,7 @@ fn chance(kind: Kind) -> Option<f64> {
     }
 }
 
-/// The name of a kind, for people.
+/// The name of a kind, for display.
 pub fn title(kind: Kind) -> &'static str {
     match kind {
         Kind::Arithmetic => "Arithmetic",

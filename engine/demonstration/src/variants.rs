@@ -76,10 +76,10 @@ pub fn main_variants() -> Result<Vec<Variant>, CompressError> {
     Ok(variants)
 }
 
-/// Rounding to nearest at so many bits.
+/// Round-to-nearest at `bits` bits.
 ///
 /// # Errors
-/// When no code has so many bits.
+/// When `bits` is out of range.
 pub fn rounding(bits: u8) -> Result<MethodConfig, CompressError> {
     Ok(MethodConfig::Rtn(grid(Grid::AwqAsym, bits)?))
 }

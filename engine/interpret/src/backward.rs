@@ -129,13 +129,13 @@ fn head_tile<K: Kernels>(decoder: &Decoder<K>, x: &K::Matrix, rows: &[HeadRow], 
 
 /// Takes the gradient at a layer's output back to its input, over the packed rows.
 ///
-/// `see` is given the gradient at each module's output, `[packed rows, out]`.
+/// `observe` is given the gradient at each module's output, `[packed rows, out]`.
 ///
 /// # Shapes
 /// `input` (the layer's input at the packed rows) and `gradient` are `[packed rows, hidden]`, as is the result.
 ///
 /// # Errors
-/// Whatever `see` returns.
+/// Whatever `observe` returns.
 pub fn layer<K: Kernels>(
     decoder: &Decoder<K>,
     layer: &Layer<K>,
@@ -144,7 +144,7 @@ pub fn layer<K: Kernels>(
     rotation: &Rotation<K>,
     packed: &Packed,
     gradient: K::Matrix,
-    mut see: impl FnMut(Module, &K::Matrix) -> Result<(), ModelError>,
+    mut observe: impl FnMut(Module, &K::Matrix) -> Result<(), ModelError>,
 ) -> Result<K::Matrix, ModelError> {
     let (kernels, config, heads) = (decoder.kernels(), decoder.config(), decoder.heads());
     let (epsilon, width) = (config.norm_epsilon, heads.width);
@@ -166,10 +166,10 @@ pub fn layer<K: Kernels>(
     let up = block::linear(kernels, layer, projection_index::UP, &middle_normed, None);
 
     // The feed-forward block backwards.
-    see(Module::Down, &gradient)?;
+    observe(Module::Down, &gradient)?;
     let (gate_gradient, up_gradient) = kernels.gated_backward(&gate, &up, &back(projection_index::DOWN, &gradient, None));
-    see(Module::Up, &up_gradient)?;
-    see(Module::Gate, &gate_gradient)?;
+    observe(Module::Up, &up_gradient)?;
+    observe(Module::Gate, &gate_gradient)?;
     let at_norm = back(projection_index::UP, &up_gradient, Some(back(projection_index::GATE, &gate_gradient, None)));
     let at_middle = kernels.add(
         kernels.norm_backward(&middle, &layer.feed_forward_norm, config.hidden, epsilon, &at_norm),
@@ -177,7 +177,7 @@ pub fn layer<K: Kernels>(
     );
 
     // Attention backwards.
-    see(Module::Output, &at_middle)?;
+    observe(Module::Output, &at_middle)?;
     let at_attended = back(projection_index::OUTPUT, &at_middle, None);
     let (mut dq, mut dk, dv) = kernels.attention_backward(heads, &queries, &cache.keys, &cache.values, &packed.runs, &attended, &at_attended);
     dq = turned(dq, RopeDirection::Inverse);
@@ -189,9 +189,9 @@ pub fn layer<K: Kernels>(
         let raw_keys = block::linear(kernels, layer, projection_index::KEY, &normed, None);
         dk = kernels.norm_backward(&raw_keys, weight, width, epsilon, &dk);
     }
-    see(Module::Query, &dq)?;
-    see(Module::Key, &dk)?;
-    see(Module::Value, &dv)?;
+    observe(Module::Query, &dq)?;
+    observe(Module::Key, &dk)?;
+    observe(Module::Value, &dv)?;
     let at_norm = back(
         projection_index::VALUE,
         &dv,

@@ -14,7 +14,7 @@ pub enum InterpretError {
     /// The result is no study.
     #[error(transparent)]
     Study(#[from] StudyError),
-    /// The person stopped the work.
+    /// The user stopped the work.
     #[error("stopped on request; finished instances are kept, and the same command goes on from there")]
     Cancelled,
     /// A part on disk cannot be used.
@@ -60,7 +60,7 @@ pub enum InterpretError {
 }
 
 impl InterpretError {
-    /// Whether the person can mend it by other input, rather than by trying again.
+    /// Whether it is a usage or input error, rather than a failure that may pass.
     pub fn is_user_error(&self) -> bool {
         match self {
             Self::Model(error) => error.is_user_error(),

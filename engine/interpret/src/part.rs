@@ -70,7 +70,7 @@ impl InstancePart {
         (targets > 0).then(|| sum / targets as f64)
     }
 
-    /// Saves the part, whole or not at all, with its key and the backend it was computed on.
+    /// Saves the part atomically, with its key and the backend it was computed on.
     ///
     /// # Errors
     /// When the disk refuses.

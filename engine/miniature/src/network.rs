@@ -46,7 +46,7 @@ pub struct Workspace {
 }
 
 impl Workspace {
-    /// Room for so many sequences of one length.
+    /// Room for `sequences` sequences of one length.
     pub fn new(shape: Shape, sequences: usize, length: usize) -> Self {
         let rows = sequences * length;
         let room = |width: usize| vec![0.0; rows * width];

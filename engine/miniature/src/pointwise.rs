@@ -78,7 +78,7 @@ pub struct Rotation {
 }
 
 impl Rotation {
-    /// The angles of so many positions.
+    /// The angles of the first positions.
     pub fn new(positions: usize, head: usize) -> Self {
         let half = head / 2;
         let angle = |place: usize| {

@@ -1,4 +1,4 @@
-//! A whole training: so many steps from given weights, kept as it goes, so that a stopped one goes on to the same weights.
+//! A whole training: a number of steps from given weights, saved as it goes, so that a stopped one goes on to the same weights.
 
 use std::{
     fs,

@@ -36,21 +36,21 @@ pub fn rotated<K: Kernels>(kernels: &K, shape: &LayerShape, mut x: K::Matrix, no
     kernels.rotate(x, shape.heads.width, cosine, sine, RopeDirection::Forward)
 }
 
-/// Runs a layer over the tokens of one sequence from its beginning; `see` is given every input of the linear modules, tile
+/// Runs a layer over the tokens of one sequence from its beginning; `observe` is given every input of the linear modules, tile
 /// by tile, with the position of its first token.
 ///
 /// # Shapes
 /// `hidden` and the result are `[tokens, hidden]`; `rotation` holds as many positions.
 ///
 /// # Errors
-/// Whatever `see` returns.
+/// Whatever `observe` returns.
 pub fn forward<K: Kernels>(
     kernels: &K,
     shape: &LayerShape,
     layer: &Layer<K>,
     hidden: &K::Matrix,
     rotation: &Rotation<K>,
-    mut see: impl FnMut(ModuleInput, usize, &K::Matrix) -> Result<(), ModelError>,
+    mut observe: impl FnMut(ModuleInput, usize, &K::Matrix) -> Result<(), ModelError>,
 ) -> Result<(K::Matrix, KeysValues<K>), ModelError> {
     let tokens = kernels.rows(hidden);
     let tiles = || (0..tokens).step_by(TILE).map(|first| (first, TILE.min(tokens - first)));
@@ -71,19 +71,19 @@ pub fn forward<K: Kernels>(
     let mut parts = Vec::new();
     for (first, count) in tiles() {
         let normed = take(&normed, first, count);
-        see(ModuleInput::Attention, first, &normed)?;
+        observe(ModuleInput::Attention, first, &normed)?;
         let queries = linear(kernels, layer, projection_index::QUERY, &normed, None);
         let (cosine, sine) = (take(&rotation.cosine, first, count), take(&rotation.sine, first, count));
         let queries = rotated(kernels, shape, queries, layer.query_norm.as_ref(), &cosine, &sine);
         let attended = kernels.attention(shape.heads, &queries, &keys, &values, &[SequenceSpan { position: first, rows: count }]);
-        see(ModuleInput::Output, first, &attended)?;
+        observe(ModuleInput::Output, first, &attended)?;
         let hidden = linear(kernels, layer, projection_index::OUTPUT, &attended, Some(take(hidden, first, count)));
         let normed = norm(&hidden, &layer.feed_forward_norm);
-        see(ModuleInput::FeedForward, first, &normed)?;
+        observe(ModuleInput::FeedForward, first, &normed)?;
         let gate = linear(kernels, layer, projection_index::GATE, &normed, None);
         let up = linear(kernels, layer, projection_index::UP, &normed, None);
         let gated = kernels.gated(&gate, &up);
-        see(ModuleInput::Down, first, &gated)?;
+        observe(ModuleInput::Down, first, &gated)?;
         parts.push(linear(kernels, layer, projection_index::DOWN, &gated, Some(hidden)));
     }
     Ok((kernels.stack(parts), KeysValues { keys, values }))

@@ -76,7 +76,7 @@ pub enum ModelError {
 }
 
 impl ModelError {
-    /// Whether the person can mend it by other input, rather than by trying again.
+    /// Whether it is a usage or input error, rather than a failure that may pass.
     pub fn is_user_error(&self) -> bool {
         match self {
             Self::Checkpoint(error) => error.is_user_error(),

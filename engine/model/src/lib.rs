@@ -1,9 +1,9 @@
-//! A model in motion: devices, kernels and the forward pass.
+//! Inference: devices, kernels, the forward pass and generation.
 //!
 //! * [`kernels`] — the dozen operations that a decoder is made of, forwards and backwards, behind one trait. Three
 //!   implementations stand side by side: plain float64 loops (the reference), vectorised and threaded float32 on the CPU,
 //!   and burn tensors for every accelerator (feature `tensors`).
-//! * [`product`] — matrix products on slices, for the CPU kernels and for whoever else needs them.
+//! * [`product`] — matrix products on slices, for the CPU kernels and for other crates.
 //! * [`decoder`] — a checkpoint's layers brought to a device, one at a time or all at once.
 //! * [`block`] — one decoder layer, forwards, over all tokens of a sequence.
 //! * [`module`] — the seven linear modules of a layer, and the four inputs that they read.

@@ -152,7 +152,7 @@ pub enum RunError {
 }
 
 impl RunError {
-    /// Whether the person can mend it by other input, rather than by trying again: exit code 2 rather than 1.
+    /// Whether it is a usage or input error (exit code 2) rather than a runtime failure that may pass (1).
     pub fn is_user_error(&self) -> bool {
         match self {
             Self::Checkpoint(error) => error.is_user_error(),

@@ -31,7 +31,7 @@ pub struct TraceSettings {
     pub alignment: Option<Alignment>,
     /// Which instances; empty means all.
     pub only: Vec<String>,
-    /// At most so many instances, the first ones of the file.
+    /// Maximum number of instances, the first ones of the file.
     pub first: Option<usize>,
     /// Tokens of an instance that are read at most, beyond the model's context too; `None`: the model's context.
     pub max_tokens: Option<usize>,
@@ -62,7 +62,7 @@ pub struct Instances {
     pub items: Vec<Instance>,
     /// Tokens beyond the cap, per instance, in the same order.
     pub tokens_cut: Vec<usize>,
-    /// The texts to be read by people, in the same order; none where a trace came as tokens.
+    /// The texts for display, in the same order; `None` if a trace came as tokens.
     pub texts: Vec<Option<TraceText>>,
     /// What was dropped.
     pub dropped: Vec<Drop>,
@@ -157,7 +157,7 @@ fn choose(instances: Vec<AnnotatedTrace>, settings: &TraceSettings) -> Result<Ve
     Ok(wanted.take(settings.first.unwrap_or(usize::MAX)).collect())
 }
 
-/// One instance: its work, the tokens cut off, its drops, its text for people.
+/// One instance: what is interpreted, the tokens truncated, its drops, its text for display.
 struct One {
     instance: Instance,
     cut: usize,

@@ -47,14 +47,14 @@ pub struct InterpretSettings {
     pub device: String,
     /// Where weights live.
     pub weights: WeightsChoice,
-    /// Free memory of the device in bytes, where the person says it: for a device that does not tell, or is not here.
+    /// Free memory of the device in bytes, where the user gives it: for a device that cannot be asked, or is not in this machine.
     #[serde(default)]
     pub device_memory: Option<u64>,
     /// Whether per-channel maps are kept.
     pub channels: bool,
     /// Whether the texts of traces are kept, to be read beside the figures.
     pub texts: bool,
-    /// A title for people; the model's name if there is none.
+    /// A title for display; the model's name if there is none.
     pub title: Option<String>,
 }
 

@@ -1,7 +1,7 @@
-//! The pipelines: what the command line and the window start, watch and stop.
+//! The pipelines: what the command line and the window start, monitor and stop.
 //!
 //! A pipeline goes from a configuration to a validated plan to a run. The plan says what will be read, how much memory and
-//! time it takes; the run reports to an [`Observer`], can be stopped at any time, and goes on from where it was when it is
+//! time it takes; the run reports to an [`Observer`], can be stopped at any time, and resumes when it is
 //! started again.
 //!
 //! * [`instances`] — traces, annotations and a tokenizer into instances with segments; what was dropped, and why.
@@ -9,8 +9,8 @@
 //! * [`interpret`] — the run itself: parts, resume, the study.
 //! * [`shards`] — the same run in parts that many processes share.
 //! * [`compress`] — a checkpoint into a compressed one, layer by layer.
-//! * [`validate`] — one component at a time compressed, its damage held against its importance.
-//! * [`perplexity`] — the cheap yardstick of what compression cost, over [`windows`] of tokens.
+//! * [`validate`] — one component at a time compressed, its degradation compared with its importance.
+//! * [`perplexity`] — a quick proxy for compression loss, over [`windows`] of tokens.
 //! * [`generate`] — texts out of a model: prompts in words, samples by seed, text as it comes.
 //! * [`native`] — the program's own model as a generator of samples, beside endpoints.
 //! * [`sampling`] — datasets and an endpoint or a model into samples; [`annotation`] — outputs and an endpoint into annotations.

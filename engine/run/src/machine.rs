@@ -26,7 +26,7 @@ fn field(file: &str, name: &str) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace().next()?.parse().ok()
 }
 
-/// A size for people: `1.4 GiB`.
+/// A size for display: `1.4 GiB`.
 pub fn format_bytes(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
     let (mut value, mut unit) = (bytes as f64, 0);
@@ -41,7 +41,7 @@ pub fn format_bytes(bytes: u64) -> String {
     }
 }
 
-/// A time for people: `3 min 20 s`.
+/// A duration for display: `3 min 20 s`.
 pub fn format_duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match seconds {

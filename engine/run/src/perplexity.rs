@@ -1,6 +1,6 @@
 //! Perplexity: exp of the mean negative log-likelihood of the next token, windows read independently of each other.
 //!
-//! The cheap yardstick of what compression cost. Compare only numbers made of the same token ids.
+//! Perplexity: a quick proxy for compression loss. Compare only numbers made of the same token ids.
 
 use cruxscope_model::decoder::Decoder;
 use cruxscope_model::kernels::Kernels;

@@ -26,7 +26,7 @@ const DRIVER: u64 = 512 << 20;
 /// Bytes that a device's tiles of attention take: 8 Mi scores, of which six arrays live at a time.
 const ATTENTION: u64 = 6 * 4 * (8 << 20);
 
-/// Where the weights live, if the person chooses.
+/// Where the weights are, if the user chooses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum WeightsChoice {
@@ -39,7 +39,7 @@ pub enum WeightsChoice {
     Streamed,
 }
 
-/// One thing a run needs, and where it is, in words for people.
+/// One thing a run needs, and where it is, for display.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Placed {
     /// The thing.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Something that a person who waits wants to know.
+/// Progress of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// Files are being digested, so that the study can name them.
@@ -42,7 +42,7 @@ pub enum Event {
     },
     /// Something did not work; the work goes on.
     Note {
-        /// What, for a person.
+        /// The message.
         text: String,
     },
     /// Instances were finished and saved.

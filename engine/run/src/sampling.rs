@@ -51,7 +51,7 @@ impl Answerer {
 pub struct SamplingConfiguration {
     /// The datasets.
     pub datasets: Vec<DatasetSource>,
-    /// Only so many questions of each.
+    /// Maximum number of questions of each.
     pub first: Option<usize>,
     /// Passages for the questions, if any.
     pub retrieval: Option<Retrieval>,

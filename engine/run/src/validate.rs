@@ -1,6 +1,6 @@
-//! Importance held against damage: one component at a time is compressed, and the next-token distributions are compared.
+//! Importance compared with degradation: one component at a time is compressed, and the next-token distributions are compared.
 //!
-//! The hidden states before a layer do not hang on what is done to it, so only the layers from it on are run again; the variants of
+//! The hidden states before a layer do not depend on what is done to it, so only the layers from it on are run again; the variants of
 //! a layer's components go through them together, so that weights are read once for all of them. What is finished is kept line by
 //! line, and a run that was stopped goes on there.
 
@@ -37,7 +37,7 @@ const PARTIAL: &str = "validation.partial.jsonl";
 /// What is to be validated, and how.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ValidateSettings {
-    /// The study whose importance is held against the damage; the result is saved in it.
+    /// The study whose importance is compared with the degradation; the result is saved in it.
     pub study: PathBuf,
     /// Its model.
     pub model: PathBuf,

@@ -44,7 +44,7 @@ pub enum WindowSource {
 pub struct Calibration {
     /// Where it comes from.
     pub source: WindowSource,
-    /// At most so many windows.
+    /// Maximum number of windows.
     pub windows: Option<usize>,
     /// The seed by which windows are drawn from the whole text; without one they are its first.
     pub seed: Option<u64>,
@@ -66,7 +66,7 @@ impl Calibration {
     }
 }
 
-/// Puts windows in an order that hangs on the seed alone (Fisher and Yates).
+/// Puts windows in an order that depends on the seed alone (Fisher and Yates).
 fn draw<T>(windows: &mut [T], seed: u64) {
     let mut random = SplitMix::new(seed);
     for last in (1..windows.len()).rev() {

@@ -38,7 +38,7 @@ impl Behaviour {
         }
     }
 
-    /// The name a person reads, in sentence case.
+    /// The name for display, in sentence case.
     pub const fn title(self) -> &'static str {
         match self {
             Self::Backtracking => "Backtracking",

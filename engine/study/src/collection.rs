@@ -19,7 +19,7 @@ const MOST: usize = 1_000;
 pub struct Collection {
     /// Layout of this file.
     pub schema: u32,
-    /// A title for people.
+    /// A title for display.
     pub title: String,
     /// The folders of studies, relative to this file, in the order in which they are opened.
     #[serde(default)]

@@ -1,4 +1,4 @@
-//! The weight matrices of a decoder: seven modules a layer, and the names people give them.
+//! The weight matrices of a decoder: seven modules a layer, and their usual names.
 
 use std::fmt;
 use std::str::FromStr;
@@ -73,13 +73,13 @@ impl fmt::Display for Module {
     }
 }
 
-/// A decoder layer: counted from 0 in code and files, from 1 wherever a person reads it.
+/// A decoder layer: counted from 0 in code and files, from 1 in everything that is displayed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct LayerIndex(pub usize);
 
 impl LayerIndex {
-    /// The number a person reads: 1 for the first layer.
+    /// The number for display: 1 for the first layer.
     pub const fn number(self) -> usize {
         self.0 + 1
     }
@@ -109,7 +109,7 @@ impl Component {
         }
     }
 
-    /// All components of a model with so many layers, layer by layer.
+    /// All components of a model with `layers` layers, layer by layer.
     pub fn all(layers: usize) -> impl Iterator<Item = Self> {
         (0..layers).flat_map(|layer| Module::ALL.into_iter().map(move |module| Self::new(layer, module)))
     }

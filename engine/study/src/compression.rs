@@ -61,7 +61,7 @@ impl CompressionMap {
     /// Reads `compression.json`.
     ///
     /// # Errors
-    /// When it is no such file, or does not cover a model of so many layers.
+    /// When the file is not one of these, or does not cover a model with this number of layers.
     pub fn from_json(bytes: &[u8], layers: usize) -> Result<Self, StudyError> {
         let read: Self = serde_json::from_slice(bytes).map_err(|source| StudyError::Json {
             file: COMPRESSION_FILE.into(),

@@ -1,4 +1,4 @@
-//! Studies on a disk: written whole or not at all, checked when read.
+//! Studies on a disk: written atomically, checked when read.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

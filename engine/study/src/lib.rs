@@ -1,6 +1,6 @@
-//! The contract: what a study holds, and how it is saved, checked, merged and compared.
+//! Data model and file format: what a study holds, and how it is saved, checked, merged and compared.
 //!
-//! A *study* is the answer to "which weight matrices does this model's reasoning hang on?": one number, the
+//! A *study* is the answer to "which weight matrices does this model's reasoning depend on?": one number, the
 //! [importance](ImportanceMap), for every behaviour, layer and module, with the per-instance contributions it was made
 //! of and a [manifest](Manifest) that says from what, how and with what it was computed.
 //!

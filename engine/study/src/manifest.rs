@@ -73,7 +73,7 @@ pub struct ModuleDimensions {
 /// The model that was read.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ModelEntry {
-    /// A name for people.
+    /// A name for display.
     pub name: String,
     /// Such as `llama`.
     pub architecture: String,
@@ -196,7 +196,7 @@ pub struct ArrayEntry {
 pub struct Manifest {
     /// Layout of this file.
     pub schema: u32,
-    /// A title for people.
+    /// A title for display.
     pub title: String,
     /// The program that wrote it.
     pub program: Program,

@@ -21,7 +21,7 @@ const MOST_OUTPUTS: usize = 1_000_000;
 pub struct Results {
     /// Layout of this file.
     pub schema: u32,
-    /// A title for people.
+    /// A title for display.
     pub title: String,
     /// Where the numbers come from: a citation, or the command that made them.
     pub source: String,

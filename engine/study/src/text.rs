@@ -1,4 +1,4 @@
-//! Numbers as people read them, the same in the window, on the page and in the terminal.
+//! Numbers formatted for display, the same in the window, on the page and in the terminal.
 
 /// A whole number in groups of three: `3,587`.
 pub fn grouped(number: u64) -> String {

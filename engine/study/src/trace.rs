@@ -1,4 +1,4 @@
-//! An annotated trace of a study, to be read by a person: the prompt, the reasoning, and which behaviour stands where.
+//! An annotated trace of a study, for display: the prompt, the reasoning, and where each behaviour is.
 
 use serde::{Deserialize, Serialize};
 

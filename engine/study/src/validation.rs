@@ -1,4 +1,4 @@
-//! Importance held against measured damage: what happens to a model when one weight matrix at a time is compressed.
+//! Importance compared with measured degradation: what happens to a model when one weight matrix at a time is compressed.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -42,7 +42,7 @@ impl Validation {
     /// Reads `validation.json`.
     ///
     /// # Errors
-    /// When it is no such file, or does not cover a model of so many layers.
+    /// When the file is not one of these, or does not cover a model with this number of layers.
     pub fn from_json(bytes: &[u8], layers: usize) -> Result<Self, StudyError> {
         let read: Self = serde_json::from_slice(bytes).map_err(|source| StudyError::Json {
             file: VALIDATION_FILE.into(),

@@ -1,4 +1,4 @@
-//! The sections of an annotation that do not become segments, and why, in words for a person.
+//! The sections of an annotation that do not become segments, and why, as a message.
 //!
 //! Nothing disappears in silence: whoever drops a section makes one of these. Segments that a definition later finds to
 //! have no row or no loss are not among them.
@@ -51,7 +51,7 @@ impl fmt::Display for DropCause {
     }
 }
 
-/// A section that was dropped. Its `Display` is a sentence for a person.
+/// A section that was dropped. Its `Display` is a sentence.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DroppedSection {
     /// Position of the section in the annotation, from 0.

@@ -139,7 +139,7 @@ impl InputCalibration<'_> {
         }
     }
 
-    /// Whether this belongs to a projection with so many inputs.
+    /// Whether this belongs to a projection with `width` inputs.
     pub(super) fn check(&self, width: usize) -> Result<(), CompressError> {
         match self {
             Self::Inputs(inputs) => {

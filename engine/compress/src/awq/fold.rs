@@ -2,7 +2,7 @@
 //!
 //! Folding multiplies the columns of a group's weights by `s` and divides what feeds them by it: a norm's weights, or the rows of
 //! the value or up projection. The layer computes the same function, but the outputs of up (and of value) are in another basis, so
-//! importance scores of the folded layer cannot be held against the original's. Folding back undoes it after rounding:
+//! importance scores of the folded layer cannot be compared with the original's. Folding back undoes it after rounding:
 //! `W' = Q(W s) / s`, norms and biases as they were, the same function as the rounded layer in the original basis.
 
 use cruxscope_checkpoint::{LayerWeights, Matrix, Projection};

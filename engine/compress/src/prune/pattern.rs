@@ -1,4 +1,4 @@
-//! Which weights may be pruned together: any, in a share, or so many of every few.
+//! Which weights may be pruned together: a share of all, or n of every m neighbours (N:M).
 
 use serde::{Deserialize, Serialize};
 

@@ -163,7 +163,7 @@ pub fn sparse_gpt_with_factor(
     })
 }
 
-/// Rows that one task takes through a block. Fixed, so that results do not hang on the number of threads.
+/// Rows that one task takes through a block. Fixed, so that results do not depend on the number of threads.
 const ROWS_A_TASK: usize = 64;
 
 /// Checks everything, fits a grid to each original row (or to none) and sets dead columns to zero.

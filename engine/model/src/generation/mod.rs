@@ -2,7 +2,7 @@
 //!
 //! * [`Request`] — a prompt, how to draw ([`Sampling`]), a seed, where to stop; [`Completion`] — what came of it.
 //! * [`Generator`] — the weights as steps read them, and the two passes: a prompt into caches, one more token for each sequence.
-//! * [`generate`] — requests through a generator, so many in flight at once, followed and stopped by a [`TokenSink`]; [`serve`] — the same
+//! * [`generate`] — requests through a generator, a bounded number in flight at once, followed and stopped by a [`TokenSink`]; [`serve`] — the same
 //!   of a [`Queue`] that may get more of them meanwhile.
 //! * [`TextStream`] — tokens into text as they come, never half a character.
 //!

@@ -1,4 +1,4 @@
-//! Requests through a generator, so many in flight at once: where one ends, the next begins beside the others.
+//! Requests through a generator, a bounded number in flight at once: where one ends, the next begins beside the others.
 
 use super::{Completion, Finish, Generator, Request, Sequence, pick, uniform};
 use crate::ModelError;
@@ -6,7 +6,7 @@ use crate::kernels::generation::GenerationKernels;
 
 /// Whoever looks on.
 pub trait TokenSink {
-    /// The prompt of a request, of so many tokens, has been read.
+    /// The prompt of a request has been read; it has `prompt_tokens` tokens.
     fn began(&mut self, _request: usize, _prompt_tokens: usize) {}
     /// A request has one more token.
     fn token(&mut self, _request: usize, _token: u32) {}

@@ -150,7 +150,7 @@ fn gram_of(statistics: &Statistics) -> InputGram {
     }
 }
 
-/// Errors are those in the original basis, so that they can be held against other methods'.
+/// Errors are those in the original basis, so that they can be compared with other methods'.
 fn reports(
     original: &LayerWeights,
     back: &LayerWeights,

@@ -90,7 +90,7 @@ pub struct Rates {
 pub struct CompressPlan {
     /// Components that are treated.
     pub treated: usize,
-    /// Of so many.
+    /// Of this number.
     pub components: usize,
     /// Calibration windows.
     pub windows: usize,

@@ -50,10 +50,10 @@ fn run<K: Kernels>(
     decoder: &Decoder<K>,
     layer: &Layer<K>,
     hidden: &K::Matrix,
-    mut see: impl FnMut(ModuleInput, &K::Matrix) -> Result<(), cruxscope_model::ModelError>,
+    mut observe: impl FnMut(ModuleInput, &K::Matrix) -> Result<(), cruxscope_model::ModelError>,
 ) -> Result<K::Matrix, RunError> {
     let rotation = decoder.rotation(&(0..decoder.kernels().rows(hidden)).collect::<Vec<_>>());
-    Ok(block::forward(decoder.kernels(), &decoder.shape(), layer, hidden, &rotation, |input, _, x| see(input, x))?.0)
+    Ok(block::forward(decoder.kernels(), &decoder.shape(), layer, hidden, &rotation, |input, _, x| observe(input, x))?.0)
 }
 
 /// Statistics of some of a layer's inputs over the calibration text, in the order of `inputs`. With `original`, a layer and the

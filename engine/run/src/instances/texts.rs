@@ -1,4 +1,4 @@
-//! The texts of instances as a study keeps them for people: which bytes of the output each section covers, and its fate.
+//! The texts of instances as a study keeps them for display: which bytes of the output each section covers, and its fate.
 
 use cruxscope_study::{DropReason, Label, TraceSection, TraceText};
 

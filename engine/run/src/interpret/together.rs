@@ -13,7 +13,7 @@ use crate::manifest::ManifestSource;
 use crate::{Event, Observer, RunError};
 
 impl PlannedRun {
-    /// Makes the study out of the parts, all of which are there, and saves it; bytes do not hang on how the work was shared out.
+    /// Makes the study out of the parts, all of which are there, and saves it; bytes do not depend on how the work was divided.
     ///
     /// # Errors
     /// When a part is missing, or the disk refuses.

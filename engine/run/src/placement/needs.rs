@@ -22,7 +22,7 @@ pub struct Needs {
 }
 
 impl Needs {
-    /// Of an instance with so many tokens, packed rows and sets of gradients.
+    /// Of an instance, by its tokens, packed rows and sets of gradients.
     pub fn of(config: &ModelConfig, layout: &Layout, tokens: usize, rows: usize, gradients: usize) -> Self {
         let key_value = config.key_value_heads * config.head_dim;
         let floats = |count: usize| 4 * count as u64;

@@ -75,7 +75,7 @@ impl std::str::FromStr for Shard {
 }
 
 impl ShardPlan {
-    /// Plans an interpretation in so many shards of about the same work.
+    /// Plans an interpretation in `shards` shards of about the same work.
     ///
     /// # Errors
     /// When the interpretation cannot be planned, or there are fewer instances than shards.
@@ -156,7 +156,7 @@ impl ShardPlan {
         Ok(plan)
     }
 
-    /// Writes the file, whole or not at all.
+    /// Writes the file atomically.
     ///
     /// # Errors
     /// When the disk refuses.

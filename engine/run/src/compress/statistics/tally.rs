@@ -26,7 +26,7 @@ struct Pending<M> {
 }
 
 impl<K: CalibrationKernels> Tally<K> {
-    /// Nothing yet, of an input of so many features; `with_cross` where a method asks how far it is from the uncompressed model's.
+    /// Empty sums for an input of `width` features; `with_cross` if a method needs the difference from the uncompressed model's.
     pub fn new(width: usize, with_cross: bool) -> Self {
         Self {
             pending: None,
