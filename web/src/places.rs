@@ -34,10 +34,7 @@ pub struct Place {
 impl Places {
     /// So many places.
     pub fn new(most: usize) -> Arc<Self> {
-        Arc::new(Self {
-            most,
-            taken: Mutex::default(),
-        })
+        Arc::new(Self { most, taken: Mutex::default() })
     }
 
     /// A place for a connection that is about to ask; `number` tells connections apart, later ones higher. Nothing where all are taken by

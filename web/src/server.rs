@@ -326,7 +326,12 @@ mod tests {
             answer
         };
         let port = address.port();
-        for host in ["localhost".to_owned(), format!("127.0.0.1:{port}"), format!("LOCALHOST:{port}"), format!("[::1]:{port}")] {
+        for host in [
+            "localhost".to_owned(),
+            format!("127.0.0.1:{port}"),
+            format!("LOCALHOST:{port}"),
+            format!("[::1]:{port}"),
+        ] {
             assert!(with(&format!("Host: {host}\r\n")).starts_with("HTTP/1.1 200"), "{host}");
         }
         for hosts in [

@@ -231,7 +231,7 @@ fn annotate(arguments: Run) -> Result<(), Failure> {
     })?;
     let wanted = planned.plan.wanted.len();
     let there = wanted - planned.plan.missing(&planned.opened).count();
-    let place = arguments.endpoint.endpoint.as_deref().unwrap_or_default();
+    let place = arguments.endpoint.shown_address().unwrap_or_default();
     eprintln!("annotator  {} at {place}", planned.plan.model.name);
     eprintln!("outputs    {} in {wanted} windows; {there} windows are there", chosen.len());
     let mut progress = Progress::new();

@@ -30,7 +30,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use cruxscope_run::RunError;
-use cruxscope_study::StudyError;
+use cruxscope_study::{StudyError, printable, printable_json};
 
 /// Finds the weights that a model's reasoning hangs on, and shows what compression did to them.
 #[derive(Debug, Parser)]
@@ -174,18 +174,22 @@ pub fn run() -> ExitCode {
         Err(Failure::Hopeless(error)) => (error, 3),
         Err(Failure::Stopped(error)) => (error, 75),
     };
-    eprintln!("cruxscope: {error:#}");
+    eprintln!("cruxscope: {}", printable(&format!("{error:#}")));
     ExitCode::from(code)
 }
 
 /// Prints data for another program: JSON on stdout. A reader that closes the pipe early is no failure.
 fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(value).map_err(Failure::failed)?;
-    print_text(&text)
+    write_line(&printable_json(&text))
 }
 
-/// Prints text on stdout.
+/// Prints text on stdout, without what a terminal would obey in texts of others.
 fn print_text(text: &str) -> Result<(), Failure> {
+    write_line(&printable(text))
+}
+
+fn write_line(text: &str) -> Result<(), Failure> {
     use std::io::Write as _;
     match writeln!(std::io::stdout(), "{text}") {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::failed(error)),

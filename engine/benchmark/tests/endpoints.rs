@@ -347,7 +347,7 @@ fn passages_by_vectors_of_an_endpoint() {
         }
     });
     let endpoint = Endpoint::new(settings(&server.address, Interface::Completions, false)).unwrap();
-    let retriever = Retriever::by_vectors(&corpus, &endpoint).unwrap();
+    let retriever = Retriever::by_vectors(&corpus, &endpoint, &|| false).unwrap();
     assert_eq!(retriever.nearest("which rivers?", 1).unwrap()[0].title, "Water");
 }
 

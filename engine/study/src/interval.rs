@@ -1,5 +1,6 @@
 //! Intervals over instances: how far a component's relative importance, and its rank, hang on which traces were read.
 
+use crate::resampling::Ends;
 use crate::{Behaviour, Contributions, Ranks, SplitMix, StudyError};
 
 /// A percentile bootstrap over instances.
@@ -73,17 +74,17 @@ impl Bootstrap {
     }
 
     /// Draws so many of so many instances with replacement, again and again; `statistic` turns how often each was drawn
-    /// into one number a component, and the interval of every component is read off the sorted numbers.
+    /// into one number a component. Of these, only those are held that an end of a component's interval can be.
     pub(crate) fn resample(
         &self,
         instances: usize,
         mut statistic: impl FnMut(&[f64]) -> Result<Vec<f64>, StudyError>,
     ) -> Result<Vec<ComponentStability>, StudyError> {
-        let mut samples: Vec<Vec<f64>> = Vec::new();
+        let mut samples: Vec<Ends> = Vec::new();
         let mut firsts: Vec<usize> = Vec::new();
         for multiplicity in self.multiplicities(instances) {
             let values = statistic(&multiplicity)?;
-            samples.resize(values.len(), Vec::with_capacity(self.draws));
+            samples.resize(values.len(), Ends::of(self));
             firsts.resize(values.len(), 0);
             if let Some(first) = Ranks::of(&values).order().first() {
                 firsts[first.index()] += 1;
@@ -93,7 +94,7 @@ impl Bootstrap {
             }
         }
         let stability = samples.into_iter().zip(firsts).filter_map(|(sample, first)| {
-            let (low, high) = self.percentiles(sample)?;
+            let (low, high) = sample.found()?;
             Some(ComponentStability {
                 low,
                 high,
@@ -114,7 +115,7 @@ impl Bootstrap {
     }
 
     /// How often each of so many units is drawn, draw after draw.
-    fn multiplicities(&self, units: usize) -> impl Iterator<Item = Vec<f64>> {
+    pub(crate) fn multiplicities(&self, units: usize) -> impl Iterator<Item = Vec<f64>> {
         let mut generator = SplitMix::new(self.seed);
         (0..self.draws).map(move |_| {
             let mut multiplicity = vec![0.0; units];

@@ -24,10 +24,13 @@ mod error;
 pub mod folder;
 mod importance;
 mod interval;
+#[cfg(not(target_arch = "wasm32"))]
+mod lock;
 mod manifest;
 mod proportion;
 mod random;
 mod rank;
+mod resampling;
 mod results;
 mod shift;
 mod study;
@@ -48,6 +51,8 @@ pub use digest::{Digest, DigestBuilder};
 pub use error::StudyError;
 pub use importance::ImportanceMap;
 pub use interval::{Bootstrap, ComponentStability};
+#[cfg(not(target_arch = "wasm32"))]
+pub use lock::OutputLock;
 pub use manifest::{
     ArrayEntry, Definition, Drop, DropReason, FileDigest, InstanceEntry, Manifest, ModelEntry, ModuleDimensions, Program, SCHEMA_VERSION, SegmentCounts,
 };
@@ -59,6 +64,6 @@ pub use results::{RESULTS_FILE, RESULTS_SCHEMA, Results, Score, ScoredOutput};
 pub use shift::{Comparison, ShiftInterval, ShiftView};
 pub use study::{ARRAYS_FILE, CHANNELS_FILE, MANIFEST_FILE, Study};
 pub use test_time::{Response, Split, TestTime, test_time};
-pub use text::grouped;
+pub use text::{grouped, is_obeyed, printable, printable_json};
 pub use trace::{TraceEntry, TraceSection, TraceText};
 pub use validation::{Damage, VALIDATION_FILE, Validation};
