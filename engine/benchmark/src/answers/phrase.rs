@@ -26,7 +26,10 @@ pub fn words(text: &str) -> Vec<String> {
         .flat_map(char::to_lowercase)
         .filter(|character| character.is_alphanumeric() || character.is_whitespace())
         .collect();
-    let words = plain.split_whitespace().filter(|word| !matches!(*word, "a" | "an" | "the"));
+    let is_article = |word: &&str| matches!(*word, "a" | "an" | "the");
+    // A grade or a blood group may be an A.
+    let only_articles = plain.split_whitespace().all(|word| is_article(&word));
+    let words = plain.split_whitespace().filter(|word| only_articles || !is_article(word));
     words.map(str::to_owned).collect()
 }
 
@@ -111,7 +114,8 @@ mod tests {
         ] {
             assert_eq!(words(one), words(other), "{one}");
         }
-        assert!(words("the … — !").is_empty());
+        assert!(words(" … — !").is_empty());
+        assert_eq!(words("A."), ["a"]);
     }
 
     #[test]

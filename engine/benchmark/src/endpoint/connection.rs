@@ -3,6 +3,7 @@
 //! A server may be silent for minutes, and a read cannot be broken off from outside. So the thread that reads is not the one that
 //! asked: whoever asked waits for what arrives in short steps, hears a stop between them, and leaves the reader behind.
 
+use std::cell::Cell;
 use std::io::Read;
 use std::ops::ControlFlow;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -49,6 +50,8 @@ enum Arrival {
 /// An answer on its way.
 pub(super) struct Connection {
     arrivals: Receiver<Arrival>,
+    /// Whether its end has arrived.
+    ended: Cell<bool>,
 }
 
 impl Connection {
@@ -63,7 +66,10 @@ impl Connection {
                 sender.send(last).ok();
             })
             .map_err(|error| Attempt::new(FailureKind::Internal, format!("no thread could be started: {error}")))?;
-        Ok(Self { arrivals })
+        Ok(Self {
+            arrivals,
+            ended: Cell::new(false),
+        })
     }
 
     /// The head of the answer.
@@ -104,8 +110,12 @@ impl Connection {
                 return Err(Attempt::new(FailureKind::Stopped, "the work was stopped"));
             }
             match self.arrivals.recv_timeout(STEP) {
-                Ok(arrival) => return Ok(Some(arrival)),
+                Ok(arrival) => {
+                    self.ended.set(matches!(arrival, Arrival::End));
+                    return Ok(Some(arrival));
+                }
                 Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) if self.ended.get() => return Ok(Some(Arrival::End)),
                 // The reader failed without a word.
                 Err(RecvTimeoutError::Disconnected) => return Err(Attempt::new(FailureKind::Internal, "the thread that reads the answer failed")),
             }

@@ -213,7 +213,7 @@ fn read(path: &Path, file: &mut File) -> Result<(Opened, Mending), BenchmarkErro
                 }
                 mending.end_line = !line.ended;
             }
-            None if !line.ended && is_begun(line.bytes) => mending.cut = line.bytes.len() as u64,
+            None if !line.ended && is_begun(line.bytes, !opened.keys.is_empty()) => mending.cut = line.bytes.len() as u64,
             None => {
                 opened.damaged_lines.push(line.number);
                 mending.end_line = !line.ended;
@@ -264,8 +264,12 @@ fn is_digit(byte: &u8) -> bool {
     matches!(byte, b'0'..=b'9' | b'a'..=b'f')
 }
 
-/// Whether a line without its end is the beginning of a sample's line, and can be nothing else.
-fn is_begun(line: &[u8]) -> bool {
+/// Whether a line without its end is the beginning of a sample's line, and can be nothing else; behind other samples a few bytes tell,
+/// in a file of their own they do not.
+fn is_begun(line: &[u8], behind_samples: bool) -> bool {
+    if behind_samples && BEGINNING.starts_with(line) {
+        return true;
+    }
     let Some(rest) = line.strip_prefix(BEGINNING) else { return false };
     let digits = rest.iter().take(DIGITS).take_while(|byte| is_digit(byte)).count();
     match rest.get(digits) {
