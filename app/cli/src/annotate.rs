@@ -232,7 +232,7 @@ fn annotate(arguments: Run) -> Result<(), Failure> {
     })?;
     let wanted = planned.plan.wanted.len();
     let there = wanted - planned.plan.missing(&planned.opened).count();
-    let place = arguments.endpoint.endpoint.as_deref().unwrap_or_default();
+    let place = arguments.endpoint.shown_address().unwrap_or_default();
     status!("annotator  {} at {place}", planned.plan.model.name);
     status!("outputs    {} in {wanted} windows; {there} windows are there", chosen.len());
     let mut progress = Progress::new();

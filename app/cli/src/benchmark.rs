@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use cruxscope_benchmark::datasets::{Benchmark, hub};
 use cruxscope_benchmark::endpoint::EndpointSettings;
-use cruxscope_benchmark::generator::SamplingSettings;
+use cruxscope_benchmark::generator::{FailureKind, SamplingSettings};
 use cruxscope_benchmark::published::Published;
 use cruxscope_benchmark::samples::Outputs;
 use cruxscope_benchmark::sampling::SamplingReport;
@@ -14,6 +14,7 @@ use cruxscope_run::RunError;
 use cruxscope_run::native::NativeSettings;
 use cruxscope_run::sampling::{Answers, DatasetSource, PlannedSampling, PromptChoice, Retrieval, SamplingConfiguration};
 use cruxscope_study::folder::write_atomically;
+use cruxscope_study::printable;
 use serde::Serialize;
 
 use crate::endpoint::{EndpointFlags, InterfaceChoice};
@@ -231,8 +232,8 @@ fn sample(arguments: &Run) -> Result<(), Failure> {
         .iter()
         .map(|(benchmark, count)| format!("{} {count}", benchmark.title()))
         .collect();
-    let place = match (&arguments.checkpoint, &arguments.endpoint.endpoint) {
-        (None, Some(endpoint)) => format!("at {endpoint}"),
+    let place = match arguments.endpoint.shown_address() {
+        Some(address) if arguments.checkpoint.is_none() => format!("at {address}"),
         _ => format!("by {} {}", planned.plan.engine.name, planned.plan.engine.version),
     };
     status!("model      {} {place}", planned.plan.model.name);
@@ -243,7 +244,8 @@ fn sample(arguments: &Run) -> Result<(), Failure> {
         planned.plan.wanted.len(),
         planned.plan.wanted.len() - missing
     );
-    for line in oddities(planned.opened.dropped_bytes, &planned.opened.damaged_lines, &planned.opened.repeated_lines) {
+    let cut = (planned.opened.dropped_bytes, arguments.plan_only);
+    for line in oddities(cut, &planned.opened.damaged_lines, &planned.opened.repeated_lines) {
         status!("{line}");
     }
     if arguments.plan_only {
@@ -259,11 +261,14 @@ fn sample(arguments: &Run) -> Result<(), Failure> {
     conclude(&report, "samples", &arguments.out.display().to_string())
 }
 
-/// What was odd about a file of samples, a line each.
-fn oddities(dropped_bytes: u64, damaged: &[usize], repeated: &[usize]) -> Vec<String> {
+/// What was odd about a file of samples, a line each; `cut` is how many bytes of a last line that was cut short there are, and whether they
+/// stay.
+fn oddities(cut: (u64, bool), damaged: &[usize], repeated: &[usize]) -> Vec<String> {
     let mut lines = Vec::new();
-    if dropped_bytes > 0 {
-        lines.push(format!("dropped    {dropped_bytes} bytes of a last line that was cut short"));
+    match cut {
+        (0, _) => {}
+        (bytes, true) => lines.push(format!("cut short  a last line of {bytes} bytes; a run drops it")),
+        (bytes, false) => lines.push(format!("dropped    {bytes} bytes of a last line that was cut short")),
     }
     for (name, found) in [("damaged", damaged), ("repeated", repeated)] {
         if let Some(first) = found.first() {
@@ -286,6 +291,9 @@ pub fn conclude(report: &SamplingReport, what: &str, place: &str) -> Result<(), 
     for (kind, (count, message)) in report.failures_by_kind() {
         status!("failed     {count}: {}; the first: {message}", kind.words());
     }
+    for (model, count) in &report.other_models {
+        status!("note: {count} answers name another model, \"{}\"", printable(model));
+    }
     if report.missing() == 0 {
         return Ok(());
     }
@@ -305,49 +313,68 @@ struct Holding {
     samples: usize,
     /// Nothing where an output's tokens were not counted by the server.
     new_tokens: Option<u64>,
+    /// Answers that came without usable text, by kind.
+    failed: BTreeMap<FailureKind, usize>,
 }
 
 fn status(arguments: &Status) -> Result<(), Failure> {
     let outputs = Outputs::read(&arguments.samples).map_err(RunError::from)?;
-    let mut counts: BTreeMap<(String, String, u32), (usize, Option<u64>)> = BTreeMap::new();
+    let mut counts: BTreeMap<(String, String, u32), Holding> = BTreeMap::new();
+    let place = |model: &str, id: &str, pass: u32| {
+        let benchmark = Benchmark::of_id(id).map_or("other", Benchmark::title);
+        (model.to_owned(), benchmark.to_owned(), pass)
+    };
+    let begun = |(model, benchmark, pass): &(String, String, u32)| Holding {
+        model: model.clone(),
+        benchmark: benchmark.clone(),
+        pass: *pass,
+        samples: 0,
+        new_tokens: Some(0),
+        failed: BTreeMap::new(),
+    };
     for output in &outputs.outputs {
-        let benchmark = Benchmark::of_id(&output.id).map_or("other", Benchmark::title);
-        let (samples, tokens) = counts
-            .entry((output.model.clone().unwrap_or_default(), benchmark.to_owned(), output.pass))
-            .or_insert((0, Some(0)));
-        *samples += 1;
-        *tokens = tokens.zip(output.new_tokens).map(|(sum, more)| sum + more);
+        let place = place(output.model.as_deref().unwrap_or_default(), &output.id, output.pass);
+        let empty = begun(&place);
+        let holding = counts.entry(place).or_insert(empty);
+        holding.samples += 1;
+        holding.new_tokens = holding.new_tokens.zip(output.new_tokens).map(|(sum, more)| sum + more);
     }
-    let holdings: Vec<Holding> = counts
-        .into_iter()
-        .map(|((model, benchmark, pass), (samples, new_tokens))| Holding {
-            model,
-            benchmark,
-            pass,
-            samples,
-            new_tokens,
-        })
-        .collect();
-    for line in oddities(0, &outputs.damaged_lines, &outputs.repeated_lines) {
+    for failure in &outputs.failures {
+        let place = place(&failure.model.name, &failure.id, failure.pass);
+        let empty = begun(&place);
+        *counts.entry(place).or_insert(empty).failed.entry(failure.kind).or_default() += 1;
+    }
+    let holdings: Vec<Holding> = counts.into_values().collect();
+    for line in oddities((0, true), &outputs.damaged_lines, &outputs.repeated_lines) {
         status!("{line}");
     }
     if arguments.json {
         return print_json(&holdings);
     }
     let mut lines = vec![format!(
-        "{:<28} {:<10} {:>4} {:>8} {:>12}",
-        "model", "benchmark", "pass", "samples", "new tokens"
+        "{:<28} {:<10} {:>4} {:>8} {:>12} {:>7}",
+        "model", "benchmark", "pass", "samples", "new tokens", "failed"
     )];
     lines.extend(holdings.iter().map(|holding| {
         let model = if holding.model.is_empty() { "(not named)" } else { &holding.model };
         format!(
-            "{model:<28} {:<10} {:>4} {:>8} {:>12}",
+            "{model:<28} {:<10} {:>4} {:>8} {:>12} {:>7}",
             holding.benchmark,
             holding.pass,
             holding.samples,
-            holding.new_tokens.map_or_else(|| "not counted".to_owned(), |tokens| tokens.to_string())
+            holding.new_tokens.map_or_else(|| "not counted".to_owned(), |tokens| tokens.to_string()),
+            holding.failed.values().sum::<usize>()
         )
     }));
+    let mut kinds: BTreeMap<FailureKind, usize> = BTreeMap::new();
+    for (kind, count) in holdings.iter().flat_map(|holding| &holding.failed) {
+        *kinds.entry(*kind).or_default() += count;
+    }
+    lines.extend(
+        kinds
+            .iter()
+            .map(|(kind, count)| format!("failed {count}: {}; the next run asks again", kind.words())),
+    );
     print_text(&lines.join("\n"))
 }
 

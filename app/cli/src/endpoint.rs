@@ -53,6 +53,12 @@ pub enum InterfaceChoice {
 }
 
 impl EndpointFlags {
+    /// The endpoint's address as it may be printed, if one is given.
+    pub fn shown_address(&self) -> Option<String> {
+        let address = self.endpoint.as_deref()?;
+        Some(EndpointSettings::new(address, Interface::default(), "").shown_address())
+    }
+
     /// The settings of the engine.
     pub fn settings(&self, interface: InterfaceChoice) -> Result<EndpointSettings, Failure> {
         let interface = match interface {

@@ -4,6 +4,8 @@ use std::fmt::Arguments;
 use std::io::Write as _;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use cruxscope_study::{printable, printable_json};
+
 use crate::failure::Failure;
 
 const QUIET: u8 = 0;
@@ -49,17 +51,23 @@ pub fn print_error(line: &str) {
 
 fn print_stderr(line: Arguments<'_>) {
     // In one write, so that lines of several threads and processes stay whole. Nobody is there to hear of a failure.
-    std::io::stderr().lock().write_all(format!("{line}\n").as_bytes()).ok();
+    // Texts of others may hold what a terminal would obey.
+    let line = line.to_string();
+    std::io::stderr().lock().write_all(format!("{}\n", printable(&line)).as_bytes()).ok();
 }
 
 /// Prints data for another program: JSON on stdout. A reader that closes the pipe early is no failure.
 pub fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(value).map_err(Failure::failed)?;
-    print_text(&text)
+    write_line(&printable_json(&text))
 }
 
-/// Prints text on stdout.
+/// Prints text on stdout, without what a terminal would obey in texts of others.
 pub fn print_text(text: &str) -> Result<(), Failure> {
+    write_line(&printable(text))
+}
+
+fn write_line(text: &str) -> Result<(), Failure> {
     match writeln!(std::io::stdout(), "{text}") {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::failed(error)),
         _ => Ok(()),

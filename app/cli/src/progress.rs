@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use cruxscope_run::machine::{format_bytes, format_duration};
 use cruxscope_run::{Event, Observer};
+use cruxscope_study::printable;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::output::{is_quiet, is_verbose, status};
@@ -60,6 +61,7 @@ impl Progress {
     }
 
     fn say(&self, line: &str) {
+        let line = printable(line);
         if self.in_terminal {
             self.bar.suspend(|| status!("{line}"))
         } else {
@@ -114,6 +116,10 @@ impl Observer for Progress {
             Event::Digesting { .. } => {}
             Event::Preparing { what, share } => {
                 self.bar.set_position((share * STEPS as f64) as u64);
+                if !self.in_terminal && self.last_line.elapsed() > BETWEEN_LINES {
+                    status!("{:.0} %, {what}", share * 100.0);
+                    self.last_line = Instant::now();
+                }
                 self.bar.set_message(what);
             }
             Event::Resumed { instances } => self.say(&format!("{instances} finished by an earlier run are kept")),

@@ -160,7 +160,7 @@ impl RunError {
             Self::Benchmark(error) => error.is_user_error(),
             Self::Model(error) => error.is_user_error(),
             Self::Interpret(error) => error.is_user_error(),
-            Self::Study(error) => !matches!(error, StudyError::Io { .. }),
+            Self::Study(error) => !matches!(error, StudyError::Io { .. } | StudyError::Busy { .. }),
             Self::Io { .. } | Self::Unfinished { .. } => false,
             _ => true,
         }

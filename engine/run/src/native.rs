@@ -307,6 +307,10 @@ impl TextGenerator for NativeGenerator {
                 }
             }
         };
+        // A model that ends at once has answered with nothing; one that writes what is no text has not answered.
+        if new_tokens > 0 && text.trim().is_empty() {
+            return Err(failed(FailureKind::NoText, &format!("{new_tokens} tokens were made, and they are no text")));
+        }
         Ok(Generation {
             text,
             reasoning_bytes: 0,
@@ -314,6 +318,7 @@ impl TextGenerator for NativeGenerator {
             prompt_tokens: Some(prompt_tokens),
             new_tokens: Some(new_tokens),
             attempts: 1,
+            answered_by: None,
         })
     }
 }

@@ -35,8 +35,11 @@ mod error;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod folder;
 mod importance;
+#[cfg(not(target_arch = "wasm32"))]
+mod lock;
 mod manifest;
 mod rank;
+mod resampling;
 mod results;
 mod shift;
 mod stability;
@@ -61,6 +64,8 @@ pub use contributions::{Contributions, InstanceContribution};
 pub use digest::{Digest, DigestBuilder};
 pub use error::StudyError;
 pub use importance::ImportanceMap;
+#[cfg(not(target_arch = "wasm32"))]
+pub use lock::OutputLock;
 pub use manifest::{
     ArrayEntry, Definition, Drop, DropReason, FileDigest, InstanceEntry, Manifest, ModelEntry, ModuleDimensions, Program, SCHEMA_VERSION, SegmentCounts,
 };
@@ -71,6 +76,6 @@ pub use shift::{Comparison, ShiftInterval, ShiftView};
 pub use stability::ComponentStability;
 pub use study::{ARRAYS_FILE, CHANNELS_FILE, MANIFEST_FILE, Study};
 pub use test_time::{Response, Split, TestTime, test_time};
-pub use text::grouped;
+pub use text::{grouped, is_obeyed, printable, printable_json};
 pub use trace::{TraceEntry, TraceSection, TraceText};
 pub use validation::{Degradation, VALIDATION_FILE, Validation};
