@@ -4,8 +4,10 @@
 //! float32 a layer, or a few rows, at a time. Families are Llama, Qwen2 and Qwen3 (dense); weights are float32, float16, bfloat16
 //! any block type of GGUF, or packed as AutoAWQ and GPTQ do. This crate computes nothing with them: there is no tensor library in it.
 
+mod accounting;
 mod checkpoint;
 mod config;
+mod config_keys;
 mod error;
 mod folder;
 mod gguf;
@@ -14,6 +16,7 @@ mod gguf_tokenizer;
 mod hugging_face_config;
 pub mod packed;
 mod packed_store;
+mod packed_zeros;
 mod pre_tokenizer;
 mod rope;
 mod stop_tokens;

@@ -58,6 +58,26 @@ macro_rules! with_kernels {
     };
 }
 
+/// Kinds of devices, by the names that [`find`] takes.
+const KINDS: [&str; 6] = ["cpu", "reference", "flex", "cuda", "vulkan", "wgpu"];
+
+/// What a device's numbers hang on, of its name: the kind and the precision (`cuda@bfloat16`), and not which of several it is. What is
+/// kept to be gone on with carries it in its key, so that instances of one arithmetic never meet those of another.
+pub fn arithmetic(name: &str) -> String {
+    let (place, precision) = name.split_once('@').unwrap_or((name, "float32"));
+    let kind = place.split_once(':').map_or(place, |(kind, _)| kind);
+    format!("{kind}@{precision}")
+}
+
+/// Every [`arithmetic`] that there is.
+pub fn arithmetics() -> Vec<String> {
+    let precisions = ["float32", "bfloat16"];
+    KINDS
+        .iter()
+        .flat_map(|kind| precisions.iter().map(move |precision| format!("{kind}@{precision}")))
+        .collect()
+}
+
 /// Everything that could be computed on, in the order of preference among accelerators.
 pub fn list() -> Vec<DeviceEntry> {
     let mut entries = vec![DeviceEntry {
@@ -108,6 +128,7 @@ pub fn find(name: &str) -> Result<ChosenDevice, ModelError> {
         "cpu" | "reference" if precision != Precision::Float32 => {
             return Err(refuse("products in bfloat16 are for accelerators; leave \"@bfloat16\" out".into()));
         }
+        "cpu" | "reference" | "flex" if index > 0 => return Err(refuse("there is one of this kind".into())),
         "cpu" => return Ok(ChosenDevice::Cpu),
         "reference" => return Ok(ChosenDevice::Reference),
         "flex" => return tensors(Device::flex(), "flex"),
@@ -202,6 +223,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn numbers_hang_on_kind_and_precision() {
+        assert_eq!(arithmetic("cuda:1@bfloat16"), arithmetic("cuda:0@bfloat16"));
+        assert_eq!(arithmetic("cpu"), "cpu@float32");
+        assert_ne!(arithmetic("cuda"), arithmetic("cuda@bfloat16"));
+        for name in ["cpu", "flex@bfloat16", "cuda:3"] {
+            assert!(arithmetics().contains(&arithmetic(name)), "{name}");
+        }
+    }
+
+    #[test]
     fn a_precision_stands_behind_the_device_and_is_refused_where_it_means_nothing() {
         assert_eq!(find("flex").unwrap().describe(), "flex, float32");
         assert_eq!(find("flex@float32").unwrap().describe(), "flex, float32");
@@ -210,6 +241,8 @@ mod tests {
             ("cpu@bfloat16", "for accelerators"),
             ("flex@int4", "known are float32 and bfloat16"),
             ("tpu@bfloat16", "no such kind"),
+            ("cpu:3", "one of this kind"),
+            ("flex:7", "one of this kind"),
         ] {
             let error = find(name).err().map(|error| error.to_string()).unwrap_or_default();
             assert!(error.contains(said) && error.contains(name), "{error}");

@@ -15,7 +15,7 @@ use cruxscope_benchmark::prompts::{ChatTemplate, PromptStyle, PromptTemplate};
 use cruxscope_benchmark::samples::{Opened, SampleLog};
 use cruxscope_benchmark::sampling::{SamplingEvent, SamplingPlan, SamplingReport};
 
-use crate::native::{self, NativeGenerator, NativeModel, NativeSettings};
+use crate::native::{self, Beginning, NativeGenerator, NativeModel, NativeSettings};
 use crate::{Event, Observer, RunError};
 
 /// Where a dataset comes from.
@@ -194,7 +194,11 @@ impl PlannedSampling {
             Answers::Endpoint(settings) => Answerer::Endpoint(Box::new(Endpoint::new(settings.clone())?)),
             Answers::Native(settings) => {
                 let (generator, model) = native::open(settings, observer)?;
-                Answerer::Native(Box::new(generator), model)
+                let beginning = match &style {
+                    PromptStyle::Chat(template) => Beginning::Template(template.beginning()?),
+                    _ => Beginning::Tokenizer,
+                };
+                Answerer::Native(Box::new(generator.beginning(beginning)), model)
             }
         };
         let plan = SamplingPlan::new(

@@ -23,7 +23,7 @@ use cruxscope_study::{Damage, DigestBuilder, Module, Study, VALIDATION_FILE, Val
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::compress::{Basis, Calibrates, Streams, of_layer, planned, treat};
+use crate::compress::{Basis, Calibrates, METHODS_VERSION, Storage, Streams, digest_windows, of_layer, planned, treat};
 use crate::guard::guard;
 use crate::windows::Calibration;
 use crate::{Event, Observer, RunError};
@@ -68,6 +68,9 @@ fn validate_with<K: Calibrates>(kernels: K, settings: &ValidateSettings, observe
         &settings.study
     };
     let checkpoint = Arc::new(Checkpoint::open(&settings.model)?);
+    for note in checkpoint.notes() {
+        observer.event(Event::Note { text: note.clone() });
+    }
     let layers = checkpoint.config().layers;
     check(&study, &checkpoint, &settings.treatment)?;
     let windows = settings.text.read(&checkpoint)?;
@@ -78,8 +81,11 @@ fn validate_with<K: Calibrates>(kernels: K, settings: &ValidateSettings, observe
     let data = folder::digest_of_file(settings.text.source.path())?;
     let mut key = DigestBuilder::default();
     key.update(&serde_json::to_vec(&settings.treatment).map_err(|error| RunError::Recipe { why: error.to_string() })?);
-    model_files.iter().for_each(|file| key.update(file.sha256.0.as_bytes()));
-    windows.iter().flatten().for_each(|id| key.update(&id.to_le_bytes()));
+    key.update(format!("\nvalidate {METHODS_VERSION} {}", device::arithmetic(&settings.device)).as_bytes());
+    for file in &model_files {
+        key.update(format!("\n{} {}", file.name, file.sha256).as_bytes());
+    }
+    digest_windows(&mut key, &windows);
     let mut kept = Kept::open(study_folder, &key.finish().0)?;
 
     let recipe = Recipe::of(settings.treatment.clone(), None, None);
@@ -189,7 +195,7 @@ fn variants<K: Calibrates>(
             .enumerate()
             .filter(|(other, _)| *other != index)
             .for_each(|(_, planned)| planned.treatment = None);
-        let treated = treat(decoder, original.clone(), &alone, &streams, Basis::Original, None)?;
+        let treated = treat(decoder, original.clone(), &alone, &streams, Basis::Original, Storage::default())?;
         states.push(through(decoder, &decoder.bring(treated.weights), hidden)?);
     }
     for next in layer + 1..decoder.config().layers {

@@ -1,10 +1,8 @@
 //! One layer of a checkpoint: its treatment, and what is said of it.
 
-use cruxscope_checkpoint::LayerWeights;
-use cruxscope_checkpoint::packed::Layout;
 use cruxscope_checkpoint::writer::PackedLayer;
+use cruxscope_checkpoint::{LayerWeights, Matrix};
 use cruxscope_compress::evidence::Evidence;
-use cruxscope_compress::quantize::Quantized;
 use cruxscope_compress::treatment::{Inputs, Treated};
 use cruxscope_model::block::{Site, place};
 use cruxscope_model::decoder::Decoder;
@@ -12,6 +10,7 @@ use cruxscope_model::decoder::Decoder;
 use super::plan::Planned;
 use super::report::ComponentReport;
 use super::statistics::{Calibrates, Streams, statistics};
+use super::storage::Storage;
 use super::{Basis, awq};
 use crate::RunError;
 
@@ -33,43 +32,19 @@ const ORDER: [&[usize]; 4] = [
     &[place::DOWN],
 ];
 
-/// Treats a layer, from the calibration text's hidden states at its input.
+/// Treats a layer, from the calibration text's hidden states at its input. Its weights are those that will be read back.
 pub fn treat<K: Calibrates>(
     decoder: &Decoder<K>,
     original: LayerWeights,
     planned: &[Planned],
     streams: &Streams<K>,
     basis: Basis,
-    layout: Option<Layout>,
+    storage: Storage,
 ) -> Result<TreatedLayer, RunError> {
-    let (mut weights, treated) = match awq::settings_of(planned)? {
-        Some(settings) => awq::layer(decoder, &original, &settings, planned, &streams.original, basis)?,
-        None => one_by_one(decoder, original, planned, streams)?,
-    };
-    let mut packed: PackedLayer = [const { None }; 7];
-    if let Some(layout) = layout {
-        for (index, codes) in treated.codes.iter().enumerate() {
-            let Some(codes) = codes else { continue };
-            let refused = |source| RunError::Pack {
-                component: planned[index].component.to_string(),
-                source,
-            };
-            let arrays = codes.codes().pack(layout).map_err(refused)?;
-            weights.projections[index].weight.values = arrays.unpack().map_err(refused)?.dequantize();
-            packed[index] = Some(arrays);
-        }
+    match awq::settings_of(planned)? {
+        Some(settings) => awq::layer(decoder, &original, &settings, planned, &streams.original, basis, storage),
+        None => one_by_one(decoder, original, planned, streams, storage),
     }
-    Ok(TreatedLayer {
-        weights,
-        packed,
-        reports: treated.reports,
-    })
-}
-
-/// Reports and, where there are such, codes of a layer's components.
-pub struct Outcome {
-    pub reports: Vec<ComponentReport>,
-    pub codes: [Option<Quantized>; 7],
 }
 
 /// Every matrix by its own treatment. Where a method asks for it, later matrices see what was done to earlier ones.
@@ -78,7 +53,8 @@ fn one_by_one<K: Calibrates>(
     original: LayerWeights,
     planned: &[Planned],
     streams: &Streams<K>,
-) -> Result<(LayerWeights, Outcome), RunError> {
+    storage: Storage,
+) -> Result<TreatedLayer, RunError> {
     let sequential = planned
         .iter()
         .any(|planned| planned.treatment.as_ref().is_some_and(|treatment| treatment.is_sequential()));
@@ -96,6 +72,7 @@ fn one_by_one<K: Calibrates>(
     };
     let mut weights = original.clone();
     let mut outcomes: [Option<Treated>; 7] = [const { None }; 7];
+    let mut packed: PackedLayer = [const { None }; 7];
     for stage in stages {
         let asking: Vec<Site> = stage.iter().copied().filter(|site| inputs_of(*site).is_some()).collect();
         let both = asking.iter().any(|site| inputs_of(*site) == Some(Inputs::Both));
@@ -113,25 +90,32 @@ fn one_by_one<K: Calibrates>(
             for index in ORDER[site as usize].iter().copied() {
                 let Some(treatment) = &planned[index].treatment else { continue };
                 let weight = &mut weights.projections[index].weight;
-                let mut treated = treatment.apply(weight, evidence.as_mut(), nth).map_err(|source| RunError::Compress {
-                    component: planned[index].component.to_string(),
+                let component = planned[index].component.to_string();
+                let treated = treatment.apply(weight, evidence.as_mut(), nth).map_err(|source| RunError::Compress {
+                    component: component.clone(),
                     source,
                 })?;
-                std::mem::swap(weight, &mut treated.weight);
-                outcomes[index] = Some(treated);
+                let (mut stored, arrays) = storage.stored(&component, weight, treated, treatment, evidence.as_ref())?;
+                std::mem::swap(weight, &mut stored.weight);
+                (outcomes[index], packed[index]) = (Some(stored), arrays);
                 nth += 1;
             }
         }
     }
-    let reports = planned
-        .iter()
-        .zip(&outcomes)
-        .zip(&weights.projections)
-        .map(|((planned, outcome), projection)| match outcome {
+    let mut reports = Vec::new();
+    for ((planned, outcome), projection) in planned.iter().zip(&outcomes).zip(&mut weights.projections) {
+        reports.push(match outcome {
             Some(treated) => ComponentReport::of(planned, treated),
-            None => ComponentReport::untouched(planned, &projection.weight),
-        })
-        .collect();
-    let codes = outcomes.map(|outcome| outcome.and_then(|treated| treated.codes));
-    Ok((weights, Outcome { reports, codes }))
+            None => untouched(planned, &mut projection.weight, storage)?,
+        });
+    }
+    Ok(TreatedLayer { weights, packed, reports })
+}
+
+/// A matrix that was left as it is, and is stored all the same.
+fn untouched(planned: &Planned, weight: &mut Matrix, storage: Storage) -> Result<ComponentReport, RunError> {
+    let (values, _) = storage.keep(&planned.component.to_string(), weight, None)?;
+    let report = ComponentReport::untouched(planned, weight, &values);
+    weight.values = values;
+    Ok(report)
 }
