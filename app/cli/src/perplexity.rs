@@ -29,7 +29,7 @@ pub struct Arguments {
     /// Only this array of the file
     #[arg(long, requires = "tokens")]
     array: Option<String>,
-    /// Plain text, tokenized without special tokens and cut into windows
+    /// Plain text, tokenized as the model reads it and cut into windows
     #[arg(long, value_name = "FILE")]
     text: Option<PathBuf>,
     /// Tokens of a window of text
@@ -49,6 +49,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     arguments.machine.set_threads()?;
     let device = device::find(&arguments.machine.device).map_err(RunError::from)?;
     let checkpoint = Arc::new(Checkpoint::open(&arguments.model).map_err(RunError::from)?);
+    checkpoint.notes().iter().for_each(|note| eprintln!("note: {note}"));
     let source = match (&arguments.tokens, &arguments.text) {
         (Some(path), _) => WindowSource::Tokens {
             path: path.clone(),

@@ -18,7 +18,7 @@ use cruxscope_benchmark::sampling::{SamplingPlan, SamplingReport};
 
 pub(crate) use self::collect::collect;
 pub use self::sources::{DatasetSource, PromptChoice, Retrieval};
-use crate::native::{self, NativeGenerator, NativeModel, NativeSettings};
+use crate::native::{self, Beginning, NativeGenerator, NativeModel, NativeSettings};
 use crate::{Observer, RunError};
 
 /// Who answers.
@@ -126,7 +126,11 @@ impl PlannedSampling {
             Answers::Endpoint(settings) => Answerer::Endpoint(Box::new(Endpoint::new(settings.clone())?)),
             Answers::Native(settings) => {
                 let (generator, model) = native::open(settings, observer)?;
-                Answerer::Native(Box::new(generator), model)
+                let beginning = match &style {
+                    PromptStyle::Chat(template) => Beginning::Template(template.beginning()?),
+                    _ => Beginning::Tokenizer,
+                };
+                Answerer::Native(Box::new(generator.beginning(beginning)), model)
             }
         };
         let plan = SamplingPlan::new(

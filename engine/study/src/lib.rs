@@ -5,8 +5,8 @@
 //! of and a [manifest](Manifest) that says from what, how and with what it was computed.
 //!
 //! Everything above stands on this crate: the engine writes studies, the window and the web page read them. It therefore
-//! holds no tensor library and no interface, and compiles to `wasm32-unknown-unknown`; only [`folder`] touches a disk and
-//! is left out there.
+//! holds no tensor library and no interface, and compiles to `wasm32-unknown-unknown`; only [`folder`] and [`files`] touch a disk
+//! and are left out there.
 //!
 //! What it is not: it computes no gradients, and it draws nothing.
 //!
@@ -32,6 +32,8 @@ mod compression;
 mod contributions;
 mod digest;
 mod error;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod files;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod folder;
 mod importance;

@@ -92,7 +92,7 @@ fn measure(arguments: &Arguments, threads: usize) -> Result<(), Failure> {
     let checkpoint = Arc::new(Checkpoint::open(&arguments.model).map_err(RunError::from)?);
     let prompt = checkpoint
         .tokenizer()
-        .and_then(|tokenizer| tokenizer.encode(&arguments.prompt))
+        .and_then(|tokenizer| tokenizer.encode_sequence(&arguments.prompt))
         .map_err(RunError::from)?
         .ids;
     let (new_tokens, counts, runs) = (arguments.new_tokens, &arguments.sequences, arguments.runs);

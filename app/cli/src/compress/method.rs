@@ -64,7 +64,7 @@ pub struct MethodArguments {
     /// AlphaPruning: where the tail of a spectrum begins
     #[arg(long, value_enum, default_value_t)]
     pub tail: TailFlag,
-    /// GPTQ, GPTAQ, ANY: what the original programs do where that surprises, or the better choice
+    /// What the original programs do where that surprises, or the better choice: grids, magnitude pruning, GPTQ, GPTAQ, ANY
     #[arg(long, value_enum, default_value_t)]
     pub compatibility: CompatibilityFlag,
 }
@@ -143,10 +143,11 @@ pub enum TailFlag {
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 pub enum CompatibilityFlag {
-    /// Groups fitted to the weights as they stand; exact codebooks
+    /// Grids that hold zero; exactly the share of weights pruned; groups fitted to the weights as they stand; exact codebooks
     #[default]
     Improved,
-    /// Groups fitted to weights without the errors of their block; GPTAQ's damping in place; codebooks by Lloyd's iterations
+    /// Groups of one sign cut off; one weight more pruned, and its equals; groups fitted to weights without the errors of their block;
+    /// GPTAQ's damping in place; codebooks by Lloyd's iterations
     Original,
 }
 
@@ -166,8 +167,15 @@ impl MethodArguments {
             CompatibilityFlag::Improved => Compatibility::Improved,
             CompatibilityFlag::Original => Compatibility::Original,
         };
+        let named = |default| {
+            let grid = self.grid.map_or(default, GridFlag::grid);
+            match compatibility {
+                Compatibility::Improved => grid,
+                Compatibility::Original => grid.original(),
+            }
+        };
         let grid = |default| GridSettings {
-            grid: self.grid.map_or(default, GridFlag::grid),
+            grid: named(default),
             bits,
             group_size,
             clipping: if self.narrow { Clipping::ORIGINAL } else { Clipping::None },
@@ -200,7 +208,7 @@ impl MethodArguments {
                     DialectFlag::LlmAwq => Dialect::LlmAwq,
                     DialectFlag::AutoAwq => Dialect::AutoAwq,
                 },
-                grid: self.grid.map_or(Grid::AwqAsym, GridFlag::grid),
+                grid: named(Grid::AwqAsym),
                 clip: !self.no_clip,
                 search: match self.search {
                     SearchFlag::Outputs => Search::Outputs,
@@ -215,7 +223,12 @@ impl MethodArguments {
                 },
                 ..AnySettings::new(bits, group_size)
             }),
-            Method::Magnitude => MethodConfig::Magnitude { pattern: self.pattern()? },
+            Method::Magnitude => MethodConfig::Magnitude {
+                pattern: match (self.pattern()?, compatibility) {
+                    (Pattern::Unstructured(sparsity), Compatibility::Original) => Pattern::AtThreshold(sparsity),
+                    (pattern, _) => pattern,
+                },
+            },
             Method::Wanda => MethodConfig::Wanda { pattern: self.pattern()? },
             Method::Sparsegpt => MethodConfig::SparseGpt(SparseGptSettings {
                 damping: self.damping,
