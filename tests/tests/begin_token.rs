@@ -16,7 +16,7 @@ const BEGIN: u32 = 7;
 
 /// The tiny model with a tokenizer of a few words.
 fn model(folder: &Path, adds: bool) -> Checkpoint {
-    let source = cruxscope_tests::root().join("tests/fixtures/tiny/model");
+    let source = cruxscope_needs::root().join("tests/fixtures/tiny/model");
     for name in ["config.json", "model.safetensors"] {
         std::fs::copy(source.join(name), folder.join(name)).unwrap();
     }
@@ -59,8 +59,8 @@ fn beginnings(folder: &Path, checkpoint: &Checkpoint, prefix: &str) -> Vec<(&'st
     };
     let instances = Instances::read(checkpoint, &settings).unwrap();
     // The section stands where it is in the text, behind whatever begins it.
-    let segment = &instances.works[0].segments[0];
-    assert_eq!(instances.works[0].ids[segment.start..=segment.last], [1, 0, 3, 2, 4]);
+    let segment = &instances.items[0].segments[0];
+    assert_eq!(instances.items[0].ids[segment.start..=segment.last], [1, 0, 3, 2, 4]);
     let generation = GenerateSettings {
         prompts: vec![format!("{prefix}a b")],
         samples: 1,
@@ -75,7 +75,7 @@ fn beginnings(folder: &Path, checkpoint: &Checkpoint, prefix: &str) -> Vec<(&'st
     let all = [
         ("text", window(WindowSource::Text { path: text, length: 4 })),
         ("traces", window(WindowSource::Traces { path: traces, length: 4 })),
-        ("instances", instances.works[0].ids.clone()),
+        ("instances", instances.items[0].ids.clone()),
         ("prompts", planned.requests()[0].prompt.clone()),
     ];
     all.map(|(name, ids)| (name, ids[..3].to_vec())).into()

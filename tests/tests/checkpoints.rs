@@ -37,8 +37,8 @@ fn checkpoints(group: &Path) -> Vec<PathBuf> {
 
 /// The roots that are walked: this repository's own, and the fixtures where they are.
 fn groups() -> Vec<PathBuf> {
-    let own = cruxscope_tests::root().join("tests/fixtures");
-    let roots = [Some(own), cruxscope_tests::fixtures()];
+    let own = cruxscope_needs::root().join("tests/fixtures");
+    let roots = [Some(own), cruxscope_needs::fixtures()];
     let all = roots.into_iter().flatten().flat_map(|root| GROUPS.map(|group| root.join(group)));
     all.filter(|group| group.is_dir()).collect()
 }

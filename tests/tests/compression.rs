@@ -223,7 +223,7 @@ fn rtn(bits: u8) -> MethodConfig {
 
 /// The tiny model with one value projection so much smaller or larger, and an output projection that makes up for it.
 fn scaled(folder: &Path, factor: f32) -> PathBuf {
-    let source = cruxscope_tests::root().join("tests/fixtures/tiny/model");
+    let source = cruxscope_needs::root().join("tests/fixtures/tiny/model");
     let model = folder.join(format!("model_{factor:e}"));
     std::fs::create_dir(&model).unwrap();
     std::fs::copy(source.join("config.json"), model.join("config.json")).unwrap();

@@ -535,7 +535,6 @@ fn a_panic_of_a_generator_ends_the_run_with_an_error() {
                 digest: None,
             }
         }
-        #[expect(clippy::panic, reason = "it is what the test is about")]
         fn generate(
             &self,
             _: &Request<'_>,

@@ -108,7 +108,7 @@ impl PlannedRun {
         let finished = folder::load_without_channels(&run.settings.out).ok();
         let finished = finished.as_ref().and_then(|study| study.manifest.settings.get("run")?.as_str());
         // One part tells for all: those of another arithmetic count as missing.
-        let part = run.instances.works.iter().find(|work| run.part(work).is_file()).cloned();
+        let part = run.instances.items.iter().find(|instance| run.part(instance).is_file()).cloned();
         for arithmetic in device::arithmetics() {
             let before = std::mem::replace(&mut run.arithmetic, arithmetic);
             let is_it = match (finished, &part) {

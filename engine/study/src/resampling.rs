@@ -355,7 +355,7 @@ mod tests {
     fn ends_are_those_of_the_sorted_draws() {
         for (draws, level) in [(1, 0.95), (2, 0.5), (10, 0.0), (1000, 0.95), (999, 0.9), (40, 1.0)] {
             let bootstrap = Bootstrap { draws, seed: 3, level };
-            let mut generator = crate::SplitMix::new(9);
+            let mut generator = cruxscope_statistics::SplitMix::new(9);
             let mut values: Vec<f64> = (0..draws).map(|_| (generator.below(50) as f64) - 20.0).collect();
             let mut ends = Ends::of(&bootstrap);
             values.iter().for_each(|value| ends.push(*value));

@@ -43,15 +43,15 @@ pub(super) fn announced(text: &str, at: usize, end: usize) -> Option<Found> {
         ("“", "”"),
         ("(", ")"),
     ] {
-        if let Some(inside) = rest.strip_prefix(open) {
-            if let Some(length) = inside.find(close).filter(|length| *length <= LONGEST) {
-                let start = at + open.len();
-                match in_box(text, start..start + length) {
-                    Some(found) => return (!is_offered_beside(&inside[length + close.len()..])).then_some(found),
-                    // A price: the next dollar sign belongs to another one.
-                    None if open == "$" && inside.starts_with(|next: char| next.is_ascii_digit()) => break,
-                    None => return None,
-                }
+        if let Some(inside) = rest.strip_prefix(open)
+            && let Some(length) = inside.find(close).filter(|length| *length <= LONGEST)
+        {
+            let start = at + open.len();
+            match in_box(text, start..start + length) {
+                Some(found) => return (!is_offered_beside(&inside[length + close.len()..])).then_some(found),
+                // A price: the next dollar sign belongs to another one.
+                None if open == "$" && inside.starts_with(|next: char| next.is_ascii_digit()) => break,
+                None => return None,
             }
         }
     }

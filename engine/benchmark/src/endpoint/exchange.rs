@@ -171,10 +171,10 @@ impl Endpoint {
             bytes.extend(more);
             too_long(bytes.len(), largest)?;
         }
-        self.from_whole(&bytes, watch)
+        self.sample_of_whole(&bytes, watch)
     }
 
-    fn from_whole(&self, bytes: &[u8], watch: &mut Watch<'_>) -> Result<Generation, Attempt> {
+    fn sample_of_whole(&self, bytes: &[u8], watch: &mut Watch<'_>) -> Result<Generation, Attempt> {
         let mut assembly = Assembly::default();
         let taken = assembly.take(&self.json(bytes)?).map_err(|no| self.refuse(no, bytes))?;
         if watch(Heard::Text(&taken)) == ControlFlow::Break(Interruption::Stop) {
@@ -231,7 +231,7 @@ impl Endpoint {
         if !done && assembly.is_untouched() {
             // An error that calls itself a stream, or a page of something else.
             return match serde_json::from_slice::<Value>(&begun) {
-                Ok(_) => self.from_whole(&begun, watch),
+                Ok(_) => self.sample_of_whole(&begun, watch),
                 Err(_) => Err(self.refuse(NoSample::new(FailureKind::Garbled, "it holds no event"), &begun)),
             };
         }

@@ -239,7 +239,7 @@ impl ShardPlan {
                 why: format!("the traces hold an instance, {}, that the plan does not know; plan again", instance.id),
             });
         }
-        let read: BTreeSet<&String> = run.instances().works.iter().map(|work| &work.id).collect();
+        let read: BTreeSet<&String> = run.instances().items.iter().map(|instance| &instance.id).collect();
         if let Some(lost) = planned.iter().find(|id| !read.contains(**id)) {
             return Err(RunError::Shards {
                 why: format!("the plan has an instance, {lost}, that the traces do not hold any more; put it back, or plan again"),
