@@ -124,9 +124,17 @@ fn biases_and_norms_of_queries_and_keys() {
     config["model_type"] = json!("qwen3");
     config["head_dim"] = json!(8);
     let folder3 = folder(&config, &tensors, Dtype::F32);
+    let error = Checkpoint::open(folder3.path()).err().unwrap();
+    assert!(
+        error.to_string().contains("k_proj.bias") && error.is_user_error(),
+        "Qwen3 has no biases unless attention_bias says so: {error}"
+    );
+    config["attention_bias"] = json!(true);
+    tensors.extend((0..LAYERS).map(|layer| (format!("model.layers.{layer}.self_attn.o_proj.bias"), (vec![32], vec![0.0; 32]))));
+    let folder3 = folder(&config, &tensors, Dtype::F32);
     let layer = Checkpoint::open(folder3.path()).unwrap().layer(0).unwrap();
     assert_eq!((layer.query_norm, layer.key_norm), (Some(vec![0.5; 8]), Some(vec![0.5; 8])));
-    assert!(layer.projections[0].bias.is_none(), "Qwen3 has none unless attention_bias says so");
+    assert!(layer.projections[0].bias.is_some());
 }
 
 #[test]

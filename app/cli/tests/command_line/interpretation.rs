@@ -168,7 +168,7 @@ fn the_demo_runs_without_a_window() {
     for words in ["Distilled", "RTN, 3 bits", "as Table 3", "kept the most shifted", "rank correlation"] {
         assert!(table.contains(words), "{words} in {table}");
     }
-    let output = cruxscope().args(["show"]).arg(folder.path().join("../studies/rtn-3")).output().unwrap();
+    let output = cruxscope().args(["show"]).arg(folder.path().join("studies/rtn-3")).output().unwrap();
     assert!(String::from_utf8_lossy(&output.stdout).contains("Backtracking"));
 }
 

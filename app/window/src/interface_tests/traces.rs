@@ -89,7 +89,7 @@ fn a_study_without_texts_says_so() {
         ..StartupOptions::default()
     };
     let harness = harness_of([1280.0, 820.0], egui::Theme::Dark, options, true, None);
-    harness.get_by_label_contains("This study holds no traces to read");
+    harness.get_by_label_contains("No trace text in this study");
 }
 
 #[test]

@@ -251,7 +251,7 @@ mod tests {
         assert_eq!(begins.render(&[Message::user("x")]).unwrap(), "x");
         assert_eq!(template("{{ messages[0].content }}").beginning().unwrap(), None);
         let broken = template("{% if true %}\r\n{{ messages[0].content }}\r\n{% endif %}\r<|assistant|>\r\n");
-        assert_eq!(broken.render(&[Message::user("x")]).unwrap(), "x\n\n<|assistant|>");
+        assert_eq!(broken.render(&[Message::user("x")]).unwrap(), "x\n<|assistant|>");
     }
 
     #[test]
