@@ -41,7 +41,11 @@ fn beginnings(folder: &Path, checkpoint: &Checkpoint, prefix: &str) -> Vec<(&'st
     std::fs::write(&text, format!("{prefix}a b c d . a b c d .")).unwrap();
     let traces = folder.join("traces.jsonl");
     let output = "a b c d . b a d c . a b c d .";
-    std::fs::write(&traces, format!("{}\n", json!({"id": "x", "prompt": format!("{prefix}a b"), "output": output}))).unwrap();
+    std::fs::write(
+        &traces,
+        format!("{}\n", json!({"id": "x", "prompt": format!("{prefix}a b "), "output": output})),
+    )
+    .unwrap();
     let annotations = folder.join("annotations.jsonl");
     let annotated = r#"["backtracking"]b a d c .["end-section"]"#;
     std::fs::write(&annotations, format!("{}\n", json!({"id": "x", "annotated": annotated}))).unwrap();
@@ -62,7 +66,7 @@ fn beginnings(folder: &Path, checkpoint: &Checkpoint, prefix: &str) -> Vec<(&'st
     let segment = &instances.works[0].segments[0];
     assert_eq!(instances.works[0].ids[segment.start..=segment.last], [1, 0, 3, 2, 4]);
     let generation = GenerateSettings {
-        prompts: vec![format!("{prefix}a b")],
+        prompts: vec![format!("{prefix}a b c")],
         samples: 1,
         sampling: Sampling::new(0.0, 1.0).unwrap(),
         seed: 0,
@@ -109,7 +113,7 @@ fn every_trace_of_a_calibration_begins() {
     let folder = tempfile::tempdir().unwrap();
     let checkpoint = model(folder.path(), true);
     let traces = folder.path().join("traces.jsonl");
-    let line = |id: &str| format!("{}\n", json!({"id": id, "prompt": "a b", "output": "c"}));
+    let line = |id: &str| format!("{}\n", json!({"id": id, "prompt": "a b ", "output": "c"}));
     std::fs::write(&traces, line("x") + &line("y")).unwrap();
     let windows = WindowSource::Traces { path: traces, length: 8 }.read(&checkpoint, None).unwrap();
     let ids = windows.into_values().next().unwrap().remove(0);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use half::{bf16, f16};
+use half::f16;
 
 use crate::error::CheckpointError;
 use crate::packed::{Layout, PARTS, PackedError, PackedWeight, Scheme};
@@ -172,7 +172,7 @@ impl Store {
             });
         }
         let size = match (part, &tensor.element) {
-            ("scales", ElementType::Float16 | ElementType::BrainFloat16) => Some(2),
+            ("scales", ElementType::Float16) => Some(2),
             ("scales", ElementType::Float32) => Some(4),
             ("qweight" | "qzeros" | "g_idx", ElementType::Integer32) => Some(4),
             _ => None,
@@ -180,7 +180,7 @@ impl Store {
         let count: usize = expected.iter().product();
         let bytes = self.bytes(tensor).filter(|bytes| size.is_some_and(|size| bytes.len() == count * size));
         bytes.ok_or_else(|| {
-            let wanted = if part == "scales" { "F16, BF16 or F32" } else { "I32" };
+            let wanted = if part == "scales" { "F16 or F32" } else { "I32" };
             CheckpointError::Unsupported {
                 file: self.files.get(tensor.file).map(|file| file.path.clone()).unwrap_or_default(),
                 reason: format!(
@@ -229,10 +229,8 @@ impl Store {
 
 /// Scales as float32.
 fn floats(element: &ElementType, bytes: &[u8]) -> Vec<f32> {
-    let halves = || bytes.as_chunks::<2>().0.iter();
     match element {
-        ElementType::Float16 => halves().map(|chunk| f16::from_le_bytes(*chunk).to_f32()).collect(),
-        ElementType::BrainFloat16 => halves().map(|chunk| bf16::from_le_bytes(*chunk).to_f32()).collect(),
+        ElementType::Float16 => bytes.as_chunks::<2>().0.iter().map(|chunk| f16::from_le_bytes(*chunk).to_f32()).collect(),
         _ => bytes.as_chunks::<4>().0.iter().map(|chunk| f32::from_le_bytes(*chunk)).collect(),
     }
 }

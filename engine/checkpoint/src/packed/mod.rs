@@ -181,7 +181,7 @@ pub struct PackedWeight {
     pub qweight: Vec<i32>,
     /// `[groups, out · bits / 32]`.
     pub qzeros: Vec<i32>,
-    /// `[groups, out]`; float16 in what is written, bfloat16 or float32 in some checkpoints that are read.
+    /// `[groups, out]`; float16 in what is written, float32 in some checkpoints that are read.
     pub scales: Vec<f32>,
     /// `g_idx`, the group of every column, `[in]`; none in AWQ's layout.
     pub group_index: Vec<i32>,
