@@ -231,9 +231,8 @@ impl Store {
 
 /// Scales as float32.
 fn floats(element: &ElementType, bytes: &[u8]) -> Vec<f32> {
-    let halves = || bytes.as_chunks::<2>().0.iter();
     match element {
-        ElementType::Float16 => halves().map(|chunk| f16::from_le_bytes(*chunk).to_f32()).collect(),
+        ElementType::Float16 => bytes.as_chunks::<2>().0.iter().map(|chunk| f16::from_le_bytes(*chunk).to_f32()).collect(),
         _ => bytes.as_chunks::<4>().0.iter().map(|chunk| f32::from_le_bytes(*chunk)).collect(),
     }
 }

@@ -158,10 +158,19 @@ fn codes(rows: usize, columns: usize, bits: u8, group: usize, zero: impl Fn(usiz
     }
 }
 
+/// How scales are written.
+#[derive(Clone, Copy, Default, PartialEq)]
+enum Scales {
+    #[default]
+    Half,
+    Whole,
+    Brain,
+}
+
 /// How the arrays of a module are written.
 #[derive(Clone, Copy, Default)]
 struct Form {
-    bf16_scales: bool,
+    scales: Scales,
     no_index: bool,
 }
 
@@ -219,20 +228,11 @@ impl Packed {
         let mut add = |part: &str, kind, shape: Vec<usize>, bytes| self.arrays.push((format!("{stem}.{part}"), kind, shape, bytes));
         add("qweight", Dtype::I32, vec![arrays.qweight.len() / outputs, outputs], integers(&arrays.qweight));
         add("qzeros", Dtype::I32, vec![groups, arrays.qzeros.len() / groups], integers(&arrays.qzeros));
-        let (kind, scales) = if form.bf16_scales {
-            (
-                Dtype::BF16,
-                arrays.scales.iter().flat_map(|scale| half::bf16::from_f32(*scale).to_le_bytes()).collect(),
-            )
-        } else {
-            (
-                Dtype::F16,
-                arrays
-                    .scales
-                    .iter()
-                    .flat_map(|scale| half::f16::from_f32(*scale).to_le_bytes())
-                    .collect::<Vec<u8>>(),
-            )
+        let scales = arrays.scales.iter();
+        let (kind, scales): (_, Vec<u8>) = match form.scales {
+            Scales::Half => (Dtype::F16, scales.flat_map(|scale| half::f16::from_f32(*scale).to_le_bytes()).collect()),
+            Scales::Whole => (Dtype::F32, scales.flat_map(|scale| scale.to_le_bytes()).collect()),
+            Scales::Brain => (Dtype::BF16, scales.flat_map(|scale| half::bf16::from_f32(*scale).to_le_bytes()).collect()),
         };
         add("scales", kind, vec![groups, arrays.rows], scales);
         if !arrays.group_index.is_empty() && !form.no_index {
@@ -331,7 +331,7 @@ fn modules_have_their_own_bits_groups_and_forms() {
         &codes(INTERMEDIATE, HIDDEN, 4, 16, |_| 7),
         V2,
         Form {
-            bf16_scales: true,
+            scales: Scales::Whole,
             no_index: false,
         },
     );
@@ -340,7 +340,7 @@ fn modules_have_their_own_bits_groups_and_forms() {
         &codes(INTERMEDIATE, HIDDEN, 4, 16, |_| 9),
         V2,
         Form {
-            bf16_scales: false,
+            scales: Scales::Half,
             no_index: true,
         },
     );
@@ -352,6 +352,14 @@ fn modules_have_their_own_bits_groups_and_forms() {
     );
     packed.pack("model.layers.1.mlp.down_proj", &codes(HIDDEN, INTERMEDIATE, 3, 8, |_| 3), V2, Form::default());
     packed.check();
+    let mut packed = Packed::new(gptq(json!({})));
+    let brain = Form {
+        scales: Scales::Brain,
+        no_index: false,
+    };
+    packed.pack(UP, &codes(INTERMEDIATE, HIDDEN, 4, 16, |_| 7), V2, brain);
+    let error = refusal(packed.write().path());
+    assert!(error.contains(&format!("{UP}.scales")) && error.contains("BF16"), "{error}");
     // Three groups do not share 64 inputs.
     let mut packed = Packed::new(gptq(json!({})));
     packed.pack("model.layers.0.mlp.down_proj", &codes(HIDDEN, INTERMEDIATE, 4, 24, |_| 3), V2, Form::default());
