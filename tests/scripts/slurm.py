@@ -162,12 +162,12 @@ class Case:
     def __init__(self, program, folder, shards):
         self.program, self.study = program, folder / f"study-{shards}"
         self.plan = folder / f"study-{shards}.plan.json"
-        done = run(program, "plan", *flags(folder, self.study), "--shards", shards)
+        done = run(program, "shard", "plan", *flags(folder, self.study), "--shards", shards)
         assert done.returncode == 0, done.stderr
 
     def submit(self, *more):
         # A scheduler's environment that lies about the count must not matter.
-        done = run(self.program, "submit", "slurm", self.plan, "--go", "--cpus", 1, *more, env=dict(os.environ, SLURM_ARRAY_TASK_COUNT="1"))
+        done = run(self.program, "shard", "submit", "slurm", self.plan, "--submit", "--cpus", 1, *more, env=dict(os.environ, SLURM_ARRAY_TASK_COUNT="1"))
         assert done.returncode == 0, done.stderr
         return done.stdout.split()[1].rstrip(",")
 
@@ -242,10 +242,10 @@ def main():
         case.meet(1)
         began = time.time()
         run("scancel", "--batch", "--signal=USR1", f"{array}_1")
-        while "told to stop" not in case.log("shard-1") and time.time() < began + 60:
+        while "interrupted" not in case.log("shard-1") and time.time() < began + 60:
             time.sleep(0.1)
         took = time.time() - began
-        check("a signalled shard stops in time", "told to stop" in case.log("shard-1") and took < 30, f"{took:.1f} s")
+        check("a signalled shard stops in time", "interrupted" in case.log("shard-1") and took < 30, f"{took:.1f} s")
         # Queued again with a delay that Slurm chooses; it need not be waited for.
         until = time.time() + 200
         while not (case.study / "study.json").exists() and time.time() < until:

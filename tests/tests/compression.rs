@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use cruxscope_checkpoint::Checkpoint;
+use cruxscope_checkpoint::packed::{Layout, ZeroFormat};
 use cruxscope_checkpoint::writer::StoredAs;
 use cruxscope_compress::any::AnySettings;
 use cruxscope_compress::awq::{AwqSettings, Search};
@@ -208,4 +209,81 @@ fn calibrated_on_vulkan() {
 #[test]
 fn calibrated_on_cuda() {
     calibrated_on("cuda");
+}
+
+/// Rounds to nearest on a grid without a floor, in groups of 16.
+fn rtn(bits: u8) -> MethodConfig {
+    MethodConfig::Rtn(GridSettings {
+        grid: Grid::GptqAsym,
+        bits: Bits::new(bits).unwrap(),
+        group_size: GroupSize::new(16).unwrap(),
+        clipping: Clipping::None,
+    })
+}
+
+/// The tiny model with one value projection so much smaller or larger, and an output projection that makes up for it.
+fn scaled(folder: &Path, factor: f32) -> PathBuf {
+    let source = cruxscope_needs::root().join("tests/fixtures/tiny/model");
+    let model = folder.join(format!("model_{factor:e}"));
+    std::fs::create_dir(&model).unwrap();
+    std::fs::copy(source.join("config.json"), model.join("config.json")).unwrap();
+    let bytes = std::fs::read(source.join("model.safetensors")).unwrap();
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let tensors: Vec<(String, Vec<usize>, Vec<u8>)> = file
+        .tensors()
+        .into_iter()
+        .map(|(name, view)| {
+            let by = match name.as_str() {
+                "model.layers.1.self_attn.v_proj.weight" => factor,
+                "model.layers.1.self_attn.o_proj.weight" => 1.0 / factor,
+                _ => 1.0,
+            };
+            assert_eq!(view.dtype(), Dtype::F32);
+            let values = view.data().as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes) * by);
+            (name, view.shape().to_vec(), values.flat_map(f32::to_le_bytes).collect())
+        })
+        .collect();
+    let views = tensors
+        .iter()
+        .map(|(name, shape, bytes)| (name, TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap()));
+    safetensors::serialize_to_file(views, None, &model.join("model.safetensors")).unwrap();
+    model
+}
+
+/// What float16 cannot hold, as numbers or as scales of packed codes, is an error that names the matrix, and nothing is finished.
+#[test]
+fn a_model_that_would_not_survive_is_not_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let tokens = windows(folder.path());
+    let packed = Some(Layout::Gptq(ZeroFormat::V1));
+    for factor in [2e-8, 1e7] {
+        let model = scaled(folder.path(), factor);
+        for (title, stored_as, packed) in [("half", StoredAs::Float16, None), ("packed", StoredAs::Float32, packed)] {
+            let settings = CompressSettings {
+                model: model.clone(),
+                recipe: Recipe::of(rtn(4), None, None),
+                packed,
+                ..settings(folder.path().join(format!("{title}_{factor:e}")), &rtn(4), &tokens, stored_as)
+            };
+            let error = compress(&settings, &mut Silent).unwrap_err();
+            assert!(error.is_user_error() && error.to_string().contains("2_"), "{title} {factor:e}: {error}");
+            assert!(!settings.out.exists());
+        }
+        let whole = settings(folder.path().join(format!("whole_{factor:e}")), &rtn(4), &tokens, StoredAs::Float32);
+        let report = compress(&CompressSettings { model, ..whole }, &mut Silent).unwrap();
+        assert!(report.components.iter().all(|component| component.weight_error < 0.05));
+    }
+}
+
+/// Layers that a run with other settings left unfinished are no part of what is written.
+#[test]
+fn another_runs_layers_are_not_taken_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let tokens = windows(folder.path());
+    let of = |bits: u8, out: &str| settings(folder.path().join(out), &rtn(bits), &tokens, StoredAs::Float32);
+    assert!(compress(&of(3, "out"), &mut Layers(2)).is_err());
+    compress(&of(4, "out"), &mut Silent).unwrap();
+    compress(&of(4, "alone"), &mut Silent).unwrap();
+    assert!(files(&folder.path().join("out")) == files(&folder.path().join("alone")));
+    assert!(!folder.path().join(".out.partial").exists());
 }

@@ -4,6 +4,7 @@
 //! meets it.
 
 mod budget;
+mod places;
 mod plan;
 mod program;
 mod request;

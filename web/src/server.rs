@@ -3,25 +3,31 @@
 //! It is no server for publishing: it neither compresses nor caches, and knows no encryption.
 
 use std::fs::{self, File};
-use std::io::{self, BufRead as _, BufReader, Read as _, Write};
+use std::io::{self, Read as _, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 
-use crate::request::{Refusal, Request};
+use crate::places::{Place, Places};
+use crate::request::{Refusal, Request, is_local_host};
 
 /// Longest head of a request; browsers send a few hundred bytes.
-const LONGEST_HEAD: u64 = 16 * 1024;
+const LONGEST_HEAD: usize = 16 * 1024;
 /// Connections answered at the same time.
 const MOST_CONNECTIONS: usize = 128;
-/// How long a connection may say nothing.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long a request may take to come.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a browser may take nothing of an answer.
+const STALLED: Duration = Duration::from_secs(10);
+/// Bytes a second that a browser must take of an answer, over all of it.
+const SLOWEST: u64 = 64 * 1024;
+/// Pause after a connection could not be taken: the system has no handles left, and has none a moment later.
+const BREATH: Duration = Duration::from_millis(50);
 
 /// A server that is bound to its port.
 pub struct Server {
@@ -57,20 +63,26 @@ impl Server {
     /// Never yet; a connection that fails is left to its browser, which asks again.
     pub fn run(self) -> anyhow::Result<()> {
         let folder = Arc::new(self.folder);
-        let busy = Arc::new(AtomicUsize::new(0));
-        for stream in self.listener.incoming() {
-            let Ok(mut stream) = stream else { continue };
-            if busy.fetch_add(1, Ordering::SeqCst) >= MOST_CONNECTIONS {
-                busy.fetch_sub(1, Ordering::SeqCst);
+        let places = Places::new(MOST_CONNECTIONS);
+        for (number, stream) in (0..).zip(self.listener.incoming()) {
+            let mut stream = match stream {
+                Ok(stream) => stream,
+                Err(_) => {
+                    thread::sleep(BREATH);
+                    continue;
+                }
+            };
+            let Some(place) = places.take(number, &stream) else {
+                stream.set_write_timeout(Some(BREATH)).ok();
                 refuse(&mut stream, "503 Service Unavailable", "Too many connections at once", true).ok();
                 continue;
+            };
+            let folder = Arc::clone(&folder);
+            // A browser that goes away in the middle is nothing to report; the place goes with whatever ends the thread.
+            let answered = thread::Builder::new().spawn(move || answer(&mut stream, &folder, &place).ok());
+            if answered.is_err() {
+                thread::sleep(BREATH);
             }
-            let (folder, busy) = (Arc::clone(&folder), Arc::clone(&busy));
-            thread::spawn(move || {
-                // A browser that goes away in the middle is nothing to report.
-                answer(&mut stream, &folder).ok();
-                busy.fetch_sub(1, Ordering::SeqCst);
-            });
         }
         Ok(())
     }
@@ -97,21 +109,25 @@ pub fn open_in_browser(address: &str) {
     }
 }
 
-fn answer(stream: &mut TcpStream, folder: &Path) -> io::Result<()> {
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    let mut reader = BufReader::new(stream.try_clone()?.take(LONGEST_HEAD));
-    let mut first = Vec::new();
-    reader.read_until(b'\n', &mut first)?;
-    // The other lines of the head change nothing, but must be read before the answer.
-    let mut line = Vec::new();
-    while reader.read_until(b'\n', &mut line)? > 0 && !matches!(line.as_slice(), b"\r\n" | b"\n") {
-        line.clear();
-    }
-    let request = match Request::from_line(&String::from_utf8_lossy(&first)) {
+fn answer(stream: &mut TcpStream, folder: &Path, place: &Place) -> io::Result<()> {
+    let asked = read_head(stream)?;
+    place.asked();
+    stream.set_write_timeout(Some(STALLED))?;
+    let asked = String::from_utf8_lossy(&asked);
+    let mut lines = asked.lines();
+    let request = match Request::from_line(lines.next().unwrap_or_default()) {
         Ok(request) => request,
         Err(refusal) => return refuse_for(stream, refusal, true),
     };
+    // Another site's page can be made to reach this machine under that site's name; what it reads then is what this server serves.
+    let hosts: Vec<&str> = lines
+        .filter_map(|line| line.split_once(':'))
+        .filter(|(name, _)| name.eq_ignore_ascii_case("host"))
+        .map(|(_, host)| host.trim())
+        .collect();
+    if !matches!(hosts.as_slice(), [host] if is_local_host(host)) {
+        return refuse(stream, "421 Misdirected Request", "This server answers to localhost only", request.body);
+    }
     let path = match request.file() {
         Ok(path) => folder.join(path),
         Err(refusal) => return refuse_for(stream, refusal, request.body),
@@ -135,9 +151,52 @@ fn answer(stream: &mut TcpStream, folder: &Path) -> io::Result<()> {
     };
     head(stream, "200 OK", content_type(&path), length, "")?;
     if request.body {
-        io::copy(&mut file, stream)?;
+        let most = STALLED + Duration::from_secs(length / SLOWEST);
+        copy_within(&mut file, stream, Instant::now() + most)?;
     }
     stream.flush()
+}
+
+/// The head of a request, up to its blank line, read before the time for it is over.
+fn read_head(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
+    let deadline = Instant::now() + PATIENCE;
+    let mut head = Vec::new();
+    let mut buffer = [0; 2048];
+    while !head.windows(4).any(|end| end == b"\r\n\r\n") && !head.windows(2).any(|end| end == b"\n\n") && head.len() < LONGEST_HEAD {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        stream.set_read_timeout(Some(left))?;
+        match stream.read(&mut buffer)? {
+            0 => break,
+            count => head.extend_from_slice(&buffer[..count]),
+        }
+    }
+    Ok(head)
+}
+
+/// Copies a file to a browser that takes it before a moment.
+fn copy_within(file: &mut File, stream: &mut TcpStream, deadline: Instant) -> io::Result<()> {
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        let count = file.read(&mut buffer)?;
+        if count == 0 {
+            return Ok(());
+        }
+        let mut rest = &buffer[..count];
+        while !rest.is_empty() {
+            if Instant::now() >= deadline {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            match stream.write(rest) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(taken) => rest = &rest[taken..],
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
 }
 
 fn head(stream: &mut TcpStream, status: &str, kind: &str, length: u64, more: &str) -> io::Result<()> {
@@ -254,6 +313,65 @@ mod tests {
         let method = ask(address, "DELETE / HTTP/1.1");
         assert!(method.starts_with("HTTP/1.1 405") && method.contains("Allow: GET, HEAD"));
         assert!(ask(address, "nonsense").starts_with("HTTP/1.1 400"));
+    }
+
+    #[test]
+    fn only_a_browser_that_means_this_machine_is_answered() {
+        let (_folder, address) = serve();
+        let with = |hosts: &str| {
+            let mut stream = TcpStream::connect(address).unwrap();
+            write!(stream, "GET / HTTP/1.1\r\n{hosts}\r\n").unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            answer
+        };
+        let port = address.port();
+        for host in [
+            "localhost".to_owned(),
+            format!("127.0.0.1:{port}"),
+            format!("LOCALHOST:{port}"),
+            format!("[::1]:{port}"),
+        ] {
+            assert!(with(&format!("Host: {host}\r\n")).starts_with("HTTP/1.1 200"), "{host}");
+        }
+        for hosts in [
+            "Host: attacker.example\r\n",
+            "Host: localhost.attacker.example\r\n",
+            "Host: 127.0.0.1.attacker.example:80\r\n",
+            "Host: localhost@attacker.example\r\n",
+            "Host: localhost\r\nHost: attacker.example\r\n",
+            "Host:\r\n",
+            "",
+        ] {
+            let answer = with(hosts);
+            assert!(answer.starts_with("HTTP/1.1 421") && !answer.contains("hello"), "{hosts}: {answer}");
+        }
+    }
+
+    #[test]
+    fn silent_connections_hold_no_place_against_one_that_asks() {
+        let (_folder, address) = serve();
+        let silent: Vec<TcpStream> = (0..MOST_CONNECTIONS + 20).map(|_| TcpStream::connect(address).unwrap()).collect();
+        for _ in 0..3 {
+            assert!(ask(address, "GET / HTTP/1.1").starts_with("HTTP/1.1 200"));
+        }
+        drop(silent);
+    }
+
+    #[test]
+    fn a_place_is_given_back_by_whatever_ends_its_holder() {
+        let (_folder, address) = serve();
+        let stream = TcpStream::connect(address).unwrap();
+        let places = Places::new(1);
+        let place = places.take(0, &stream).unwrap();
+        place.asked();
+        assert!(places.take(1, &stream).is_none(), "it is being answered");
+        let ended = thread::spawn(move || {
+            let _place = place;
+            assert_eq!(1, 2, "what ends a thread");
+        });
+        assert!(ended.join().is_err());
+        assert!(places.take(2, &stream).is_some());
     }
 
     #[test]

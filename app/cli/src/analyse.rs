@@ -1,4 +1,4 @@
-//! `cruxscope analyse`: what outputs say beyond their scores.
+//! `cruxscope analyze`: what outputs say beyond their scores.
 
 use std::path::PathBuf;
 

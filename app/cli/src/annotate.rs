@@ -16,7 +16,7 @@ use cruxscope_trace::{Alignment, Reading};
 use crate::benchmark::conclude;
 use crate::endpoint::{EndpointFlags, InterfaceChoice};
 use crate::failure::Failure;
-use crate::output::{print_json, print_text};
+use crate::output::{print_json, print_text, status};
 use crate::progress::Progress;
 use crate::score::{read_datasets, read_outputs};
 use crate::settings::{AlignmentChoice, ReadingChoice};
@@ -44,8 +44,8 @@ struct Source {
     /// A dataset with the prompts, for outputs that have none; may be given several times
     #[arg(long, value_name = "FILE")]
     data: Vec<PathBuf>,
-    /// Which pass
-    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    /// Which sample of each question, from 1
+    #[arg(long = "sample-index", alias = "pass", value_name = "N", default_value_t = 1)]
     pass: u32,
     /// Only the outputs of this model, where a file holds several
     #[arg(long = "output-model", value_name = "NAME")]
@@ -56,8 +56,8 @@ struct Source {
 pub struct Run {
     #[command(flatten)]
     source: Source,
-    /// Only the first so many outputs of each benchmark
-    #[arg(long, value_name = "NUMBER")]
+    /// Maximum number of outputs, from the first
+    #[arg(long = "limit", alias = "first", value_name = "N")]
     first: Option<usize>,
     #[command(flatten)]
     endpoint: EndpointFlags,
@@ -68,9 +68,9 @@ pub struct Run {
     #[arg(long, default_value_t = 1.0)]
     temperature: f64,
     /// Characters of an output that the annotator sees at once
-    #[arg(long, value_name = "CHARACTERS", default_value_t = WINDOW)]
+    #[arg(long = "chunk", alias = "window", value_name = "CHARACTERS", default_value_t = WINDOW)]
     window: usize,
-    /// At most so many tokens of an answer
+    /// Maximum number of tokens of an answer
     #[arg(long, value_name = "TOKENS", default_value_t = 16_384)]
     max_new_tokens: usize,
     /// Seed of the annotator
@@ -181,7 +181,7 @@ pub fn run(command: AnnotateCommand) -> Result<(), Failure> {
             let subjects = read_subjects(&arguments.source)?;
             let sheet = CheckSheet::draw(&subjects, &read_annotations(&arguments.annotations)?, arguments.traces, arguments.seed);
             write_atomically(&arguments.out, sheet.to_text().as_bytes())?;
-            eprintln!("{} sections to check are in {}", sheet.rows.len(), arguments.out.display());
+            status!("{} sections to check are in {}", sheet.rows.len(), arguments.out.display());
             Ok(())
         }
         AnnotateCommand::Ratings(arguments) => rate(&arguments),
@@ -192,7 +192,7 @@ fn read_subjects(source: &Source) -> Result<Vec<Subject>, Failure> {
     let outputs = read_outputs(&source.outputs, source.output_model.as_deref())?;
     let (found, without) = subjects(&outputs, &read_datasets(&source.data, None)?, source.pass);
     if let Some(id) = without.first() {
-        eprintln!("note: {} outputs have no prompt, such as {id}: give their dataset with --data", without.len());
+        status!("note: {} outputs have no prompt, such as {id}: give their dataset with --data", without.len());
     }
     let of_messages = outputs
         .outputs
@@ -200,7 +200,7 @@ fn read_subjects(source: &Source) -> Result<Vec<Subject>, Failure> {
         .filter(|output| matches!(output.prompt, Some(Prompt::Messages(_))))
         .count();
     if of_messages > 0 {
-        eprintln!("note: {of_messages} outputs answer messages; their traces hold the task without the template that the server put around it");
+        status!("note: {of_messages} outputs answer messages; their traces hold the task without the template that the server put around it");
     }
     if found.is_empty() {
         return Err(Failure::mistake(format!("no output of pass {} with a known prompt is there", source.pass)));
@@ -232,23 +232,23 @@ fn annotate(arguments: Run) -> Result<(), Failure> {
     })?;
     let wanted = planned.plan.wanted.len();
     let there = wanted - planned.plan.missing(&planned.opened).count();
-    let place = arguments.endpoint.endpoint.as_deref().unwrap_or_default();
-    eprintln!("annotator  {} at {place}", planned.plan.model.name);
-    eprintln!("outputs    {} in {wanted} windows; {there} windows are there", chosen.len());
+    let place = arguments.endpoint.shown_address().unwrap_or_default();
+    status!("annotator  {} at {place}", planned.plan.model.name);
+    status!("outputs    {} in {wanted} windows; {there} windows are there", chosen.len());
     let mut progress = Progress::new();
     let result = planned.run(&mut progress);
     progress.finish();
     let outcome = result?;
     let cut: usize = outcome.annotations.iter().map(|annotation| annotation.windows_cut).sum();
     if cut > 0 {
-        eprintln!("note: {cut} windows ran into the limit of tokens; the last sections there may be missing");
+        status!("note: {cut} windows ran into the limit of tokens; the last sections there may be missing");
     }
     if !outcome.annotations.is_empty() {
         show(
             &summarise(&chosen, &outcome.annotations, Reading::Tolerant, Alignment::ForwardSearch),
             arguments.json,
         )?;
-        eprintln!(
+        status!(
             "`cruxscope interpret --traces {} --annotations {}` reads them",
             arguments.out.join(TRACES_FILE).display(),
             arguments.out.join(ANNOTATIONS_FILE).display()

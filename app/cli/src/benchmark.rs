@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use cruxscope_benchmark::datasets::{Benchmark, hub};
 use cruxscope_benchmark::endpoint::EndpointSettings;
-use cruxscope_benchmark::generator::SamplingSettings;
+use cruxscope_benchmark::generator::{FailureKind, SamplingSettings};
 use cruxscope_benchmark::published::Published;
 use cruxscope_benchmark::samples::Outputs;
 use cruxscope_benchmark::sampling::SamplingReport;
@@ -14,11 +14,12 @@ use cruxscope_run::RunError;
 use cruxscope_run::native::NativeSettings;
 use cruxscope_run::sampling::{Answers, DatasetSource, PlannedSampling, PromptChoice, Retrieval, SamplingConfiguration};
 use cruxscope_study::folder::write_atomically;
+use cruxscope_study::printable;
 use serde::Serialize;
 
 use crate::endpoint::{EndpointFlags, InterfaceChoice};
 use crate::failure::Failure;
-use crate::output::{print_json, print_text};
+use crate::output::{print_json, print_text, status};
 use crate::progress::Progress;
 use crate::settings::set_threads;
 
@@ -42,10 +43,10 @@ pub struct Run {
     #[arg(long, value_name = "NAME[@REVISION]")]
     fetch: Vec<String>,
     /// Where fetched datasets are kept
-    #[arg(long, value_name = "DIR", default_value = "datasets")]
+    #[arg(long = "dataset-cache", alias = "keep", value_name = "DIR", default_value = "datasets")]
     keep: PathBuf,
-    /// Only the first so many questions of each dataset
-    #[arg(long, value_name = "NUMBER")]
+    /// Maximum number of questions of each dataset, from the first
+    #[arg(long = "limit", alias = "first", value_name = "N")]
     first: Option<usize>,
     /// The program's own generation with this checkpoint (a Hugging Face folder or a GGUF file), rather than an endpoint
     #[arg(long, value_name = "PATH", conflicts_with_all = ["endpoint", "model"])]
@@ -53,8 +54,8 @@ pub struct Run {
     /// With --checkpoint: where to compute: cpu, vulkan, wgpu, cuda, or one of several such as cuda:1
     #[arg(long, default_value = "cpu", requires = "checkpoint")]
     device: String,
-    /// With --checkpoint: threads on the CPU [default: all processors]
-    #[arg(long, value_name = "NUMBER", requires = "checkpoint")]
+    /// With --checkpoint: number of threads [default: number of CPUs]
+    #[arg(long, value_name = "N", requires = "checkpoint")]
     threads: Option<usize>,
     #[command(flatten)]
     endpoint: EndpointFlags,
@@ -68,8 +69,8 @@ pub struct Run {
     /// of one's own, in which {{ question }}, {{ dataset }}, {{ id }} and {{ passages }} are filled
     #[arg(long, value_name = "PATH")]
     template: Option<PathBuf>,
-    /// Passes over the questions
-    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    /// Samples per question
+    #[arg(long = "samples-per-question", alias = "passes", value_name = "N", default_value_t = 1)]
     passes: u32,
     /// Temperature
     #[arg(long, default_value_t = 0.6)]
@@ -77,7 +78,7 @@ pub struct Run {
     /// Nucleus sampling
     #[arg(long, default_value_t = 0.95)]
     top_p: f64,
-    /// At most so many new tokens
+    /// Maximum number of new tokens
     #[arg(long, value_name = "TOKENS", default_value_t = 32_768)]
     max_new_tokens: usize,
     /// A text that ends an output; may be given several times
@@ -86,14 +87,14 @@ pub struct Run {
     /// End outputs early that only repeat themselves; recorded with each
     #[arg(long)]
     stop_on_collapse: bool,
-    /// Seed of the first pass; each further pass has the next
+    /// Seed of the first sample of each question; each further sample has the next
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Put the nearest passages before each question: of a file of {"title","text"} lines, or "dataset" for the dataset's own
     #[arg(long, value_name = "FILE|dataset")]
     retrieve: Option<PathBuf>,
-    /// Passages a question
-    #[arg(long, value_name = "NUMBER", default_value_t = 10, requires = "retrieve")]
+    /// Passages per question
+    #[arg(long = "passages", alias = "top", value_name = "N", default_value_t = 10, requires = "retrieve")]
     top: usize,
     /// Find passages by this embeddings model of the endpoint rather than by words
     #[arg(long, value_name = "NAME", requires = "retrieve")]
@@ -102,7 +103,7 @@ pub struct Run {
     #[arg(long, value_name = "FILE.jsonl")]
     out: PathBuf,
     /// Print the plan and stop
-    #[arg(long)]
+    #[arg(long = "dry-run", alias = "plan-only")]
     plan_only: bool,
     /// Print the summary as JSON
     #[arg(long)]
@@ -231,20 +232,21 @@ fn sample(arguments: &Run) -> Result<(), Failure> {
         .iter()
         .map(|(benchmark, count)| format!("{} {count}", benchmark.title()))
         .collect();
-    let place = match (&arguments.checkpoint, &arguments.endpoint.endpoint) {
-        (None, Some(endpoint)) => format!("at {endpoint}"),
+    let place = match arguments.endpoint.shown_address() {
+        Some(address) if arguments.checkpoint.is_none() => format!("at {address}"),
         _ => format!("by {} {}", planned.plan.engine.name, planned.plan.engine.version),
     };
-    eprintln!("model      {} {place}", planned.plan.model.name);
-    eprintln!("questions  {}; passes {}", questions.join(", "), arguments.passes);
+    status!("model      {} {place}", planned.plan.model.name);
+    status!("questions  {}; passes {}", questions.join(", "), arguments.passes);
     let missing = planned.missing();
-    eprintln!(
+    status!(
         "samples    {} wanted, {} there, {missing} missing",
         planned.plan.wanted.len(),
         planned.plan.wanted.len() - missing
     );
-    for line in oddities(planned.opened.dropped_bytes, &planned.opened.damaged_lines, &planned.opened.repeated_lines) {
-        eprintln!("{line}");
+    let cut = (planned.opened.dropped_bytes, arguments.plan_only);
+    for line in oddities(cut, &planned.opened.damaged_lines, &planned.opened.repeated_lines) {
+        status!("{line}");
     }
     if arguments.plan_only {
         progress.finish();
@@ -259,11 +261,14 @@ fn sample(arguments: &Run) -> Result<(), Failure> {
     conclude(&report, "samples", &arguments.out.display().to_string())
 }
 
-/// What was odd about a file of samples, a line each.
-fn oddities(dropped_bytes: u64, damaged: &[usize], repeated: &[usize]) -> Vec<String> {
+/// What was odd about a file of samples, a line each; `cut` is how many bytes of a last line that was cut short there are, and whether they
+/// stay.
+fn oddities(cut: (u64, bool), damaged: &[usize], repeated: &[usize]) -> Vec<String> {
     let mut lines = Vec::new();
-    if dropped_bytes > 0 {
-        lines.push(format!("dropped    {dropped_bytes} bytes of a last line that was cut short"));
+    match cut {
+        (0, _) => {}
+        (bytes, true) => lines.push(format!("cut short  a last line of {bytes} bytes; a run drops it")),
+        (bytes, false) => lines.push(format!("dropped    {bytes} bytes of a last line that was cut short")),
     }
     for (name, found) in [("damaged", damaged), ("repeated", repeated)] {
         if let Some(first) = found.first() {
@@ -275,7 +280,7 @@ fn oddities(dropped_bytes: u64, damaged: &[usize], repeated: &[usize]) -> Vec<St
 
 /// The summary of a run, on stderr; an error where something is missing.
 pub fn conclude(report: &SamplingReport, what: &str, place: &str) -> Result<(), Failure> {
-    eprintln!(
+    status!(
         "{} of {} {what} are in {place}: {} made now ({} after several tries), {} by earlier runs",
         report.kept + report.made,
         report.wanted,
@@ -284,7 +289,10 @@ pub fn conclude(report: &SamplingReport, what: &str, place: &str) -> Result<(), 
         report.kept
     );
     for (kind, (count, message)) in report.failures_by_kind() {
-        eprintln!("failed     {count}: {}; the first: {message}", kind.words());
+        status!("failed     {count}: {}; the first: {message}", kind.words());
+    }
+    for (model, count) in &report.other_models {
+        status!("note: {count} answers name another model, \"{}\"", printable(model));
     }
     if report.missing() == 0 {
         return Ok(());
@@ -305,49 +313,68 @@ struct Holding {
     samples: usize,
     /// Nothing where an output's tokens were not counted by the server.
     new_tokens: Option<u64>,
+    /// Answers that came without usable text, by kind.
+    failed: BTreeMap<FailureKind, usize>,
 }
 
 fn status(arguments: &Status) -> Result<(), Failure> {
     let outputs = Outputs::read(&arguments.samples).map_err(RunError::from)?;
-    let mut counts: BTreeMap<(String, String, u32), (usize, Option<u64>)> = BTreeMap::new();
+    let mut counts: BTreeMap<(String, String, u32), Holding> = BTreeMap::new();
+    let place = |model: &str, id: &str, pass: u32| {
+        let benchmark = Benchmark::of_id(id).map_or("other", Benchmark::title);
+        (model.to_owned(), benchmark.to_owned(), pass)
+    };
+    let begun = |(model, benchmark, pass): &(String, String, u32)| Holding {
+        model: model.clone(),
+        benchmark: benchmark.clone(),
+        pass: *pass,
+        samples: 0,
+        new_tokens: Some(0),
+        failed: BTreeMap::new(),
+    };
     for output in &outputs.outputs {
-        let benchmark = Benchmark::of_id(&output.id).map_or("other", Benchmark::title);
-        let (samples, tokens) = counts
-            .entry((output.model.clone().unwrap_or_default(), benchmark.to_owned(), output.pass))
-            .or_insert((0, Some(0)));
-        *samples += 1;
-        *tokens = tokens.zip(output.new_tokens).map(|(sum, more)| sum + more);
+        let place = place(output.model.as_deref().unwrap_or_default(), &output.id, output.pass);
+        let empty = begun(&place);
+        let holding = counts.entry(place).or_insert(empty);
+        holding.samples += 1;
+        holding.new_tokens = holding.new_tokens.zip(output.new_tokens).map(|(sum, more)| sum + more);
     }
-    let holdings: Vec<Holding> = counts
-        .into_iter()
-        .map(|((model, benchmark, pass), (samples, new_tokens))| Holding {
-            model,
-            benchmark,
-            pass,
-            samples,
-            new_tokens,
-        })
-        .collect();
-    for line in oddities(0, &outputs.damaged_lines, &outputs.repeated_lines) {
-        eprintln!("{line}");
+    for failure in &outputs.failures {
+        let place = place(&failure.model.name, &failure.id, failure.pass);
+        let empty = begun(&place);
+        *counts.entry(place).or_insert(empty).failed.entry(failure.kind).or_default() += 1;
+    }
+    let holdings: Vec<Holding> = counts.into_values().collect();
+    for line in oddities((0, true), &outputs.damaged_lines, &outputs.repeated_lines) {
+        status!("{line}");
     }
     if arguments.json {
         return print_json(&holdings);
     }
     let mut lines = vec![format!(
-        "{:<28} {:<10} {:>4} {:>8} {:>12}",
-        "model", "benchmark", "pass", "samples", "new tokens"
+        "{:<28} {:<10} {:>4} {:>8} {:>12} {:>7}",
+        "model", "benchmark", "pass", "samples", "new tokens", "failed"
     )];
     lines.extend(holdings.iter().map(|holding| {
         let model = if holding.model.is_empty() { "(not named)" } else { &holding.model };
         format!(
-            "{model:<28} {:<10} {:>4} {:>8} {:>12}",
+            "{model:<28} {:<10} {:>4} {:>8} {:>12} {:>7}",
             holding.benchmark,
             holding.pass,
             holding.samples,
-            holding.new_tokens.map_or_else(|| "not counted".to_owned(), |tokens| tokens.to_string())
+            holding.new_tokens.map_or_else(|| "not counted".to_owned(), |tokens| tokens.to_string()),
+            holding.failed.values().sum::<usize>()
         )
     }));
+    let mut kinds: BTreeMap<FailureKind, usize> = BTreeMap::new();
+    for (kind, count) in holdings.iter().flat_map(|holding| &holding.failed) {
+        *kinds.entry(*kind).or_default() += count;
+    }
+    lines.extend(
+        kinds
+            .iter()
+            .map(|(kind, count)| format!("failed {count}: {}; the next run asks again", kind.words())),
+    );
     print_text(&lines.join("\n"))
 }
 

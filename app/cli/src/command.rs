@@ -2,38 +2,47 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::failure::Failure;
 use crate::{
-    analyse, annotate, bench, benchmark, compress, demo, devices, export, generate, interpret, perplexity, publish, report, reproduce, score, shards, shift,
-    show, train, validate, view,
+    analyse, annotate, bench, benchmark, compress, demo, devices, export, generate, interpret, output, perplexity, publish, reference, report, reproduce,
+    score, shards, shift, show, train, validate, view,
 };
 
-/// Finds the weights that a model's reasoning hangs on, and shows what compression did to them.
+/// Finds the weights that a model's reasoning depends on, and shows what compression did to them.
 #[derive(Debug, Parser)]
 #[command(name = "cruxscope", version, arg_required_else_help = true, max_term_width = 110)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
+    /// Print results and errors only
+    #[arg(long, short, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+    /// Print more diagnostics
+    #[arg(long, short, global = true)]
+    verbose: bool,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the whole method on a small embedded model, and open the window on the result.
     Demo(demo::Arguments),
-    /// Importance of every weight matrix, out of a model and its annotated reasoning traces.
+    /// Importance of every weight matrix, from a model and its annotated reasoning traces.
     Interpret(interpret::Arguments),
-    /// Plan an interpretation in shards, for several cards or a cluster: what it takes, and who computes what.
-    Plan(Box<shards::plan::Arguments>),
-    /// Compute a shard of a plan, or all of them with a process for every card.
-    Run(shards::run::Arguments),
-    /// How far the shards of a plan are: states, last errors, time left.
-    Status(shards::status::Arguments),
-    /// Put the shards of a plan together into its study.
-    Merge(shards::merge::Arguments),
-    /// Hand a plan to a scheduler.
+    /// An interpretation in shards, for several GPUs or a cluster: plan, run, status, merge, submit.
     #[command(subcommand)]
+    Shard(Box<shards::ShardCommand>),
+    // Names of before 0.2, without the group; hidden, and gone with the next release.
+    #[command(hide = true)]
+    Plan(Box<shards::plan::Arguments>),
+    #[command(hide = true)]
+    Run(shards::run::Arguments),
+    #[command(hide = true)]
+    Status(shards::status::Arguments),
+    #[command(hide = true)]
+    Merge(shards::merge::Arguments),
+    #[command(hide = true, subcommand)]
     Submit(shards::submit::Scheduler),
     /// Print a study: counts, importance, top components.
     Show(show::Arguments),
@@ -43,30 +52,31 @@ enum Command {
     View(view::Arguments),
     /// Draw figures of studies into files: SVG, PDF, PNG, CSV, LaTeX.
     Export(export::Arguments),
-    /// Write a site out of studies that any static server serves.
+    /// Write a static site from studies, for any web server.
     Publish(publish::Arguments),
     /// Quantize or prune a model, whole or in parts, into a new folder.
     Compress(Box<compress::Arguments>),
-    /// Print what was done to each component of a compressed model, AWQ's scales too.
+    /// Print what was done to each component of a compressed model, with AWQ's scales.
+    #[command(name = "compression-report", alias = "report")]
     Report(report::Arguments),
     /// Make the models of the paper's selective experiments: Tables 3, 4 and 9, Appendix M.
     Reproduce(Box<reproduce::Arguments>),
-    /// Compress one component at a time, measure the damage, and hold it against a study's importance.
+    /// Compress one component at a time, measure the degradation, and correlate it with a study's importance.
     Validate(Box<validate::Arguments>),
-    /// Perplexity of a model on token windows or text: the cheap yardstick of what compression cost.
+    /// Perplexity of a model on token windows or text: a quick proxy for what compression cost.
     Perplexity(perplexity::Arguments),
-    /// Continue prompts: texts out of a model, as they come.
+    /// Continue prompts: text from a model, streamed.
     Generate(Box<generate::Arguments>),
     /// Outputs of a model on the paper's benchmarks, from an endpoint; the paper's own results.
     #[command(subcommand)]
     Benchmark(benchmark::BenchmarkCommand),
     /// Scores of outputs, by rules that can be switched without generating again.
     Score(score::Arguments),
-    /// Behaviours in outputs: have an endpoint mark them, compare annotators, prepare checks by people.
+    /// Behaviours in outputs: have an endpoint mark them, compare annotators, prepare sheets for human review.
     #[command(subcommand)]
     Annotate(annotate::AnnotateCommand),
     /// What outputs say beyond their scores: test-time compute, collapse, skipped thinking.
-    #[command(subcommand)]
+    #[command(subcommand, name = "analyze", alias = "analyse")]
     Analyse(analyse::Analysis),
     /// List what this machine can compute on, and why the rest is missing.
     Devices(devices::Arguments),
@@ -75,13 +85,20 @@ enum Command {
     /// Measure speed and memory.
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Print a completion script for a shell: bash, zsh, fish, elvish or powershell.
+    Completions(reference::CompletionArguments),
+    /// Write the manual pages, one per command, into a folder.
+    Man(reference::ManArguments),
 }
 
 /// Reads the command line and does what it says.
 pub fn run() -> ExitCode {
-    let result = match Arguments::parse().command {
+    let arguments = Arguments::parse();
+    output::set_verbosity(arguments.quiet, arguments.verbose);
+    let result = match arguments.command {
         Command::Demo(arguments) => demo::run(arguments),
         Command::Interpret(arguments) => interpret::run(arguments),
+        Command::Shard(command) => shards::dispatch(*command),
         Command::Plan(arguments) => shards::plan::run(&arguments),
         Command::Run(arguments) => shards::run::run(&arguments),
         Command::Status(arguments) => shards::status::run(&arguments),
@@ -105,6 +122,8 @@ pub fn run() -> ExitCode {
         Command::Devices(arguments) => devices::run(&arguments),
         Command::Train(arguments) => train::run(&arguments),
         Command::Bench(arguments) => bench::run(arguments),
+        Command::Completions(arguments) => reference::completions(&arguments, &mut Arguments::command()),
+        Command::Man(arguments) => reference::man(&arguments, Arguments::command()),
     };
     let (error, code) = match result {
         Ok(()) => return ExitCode::SUCCESS,
@@ -113,6 +132,6 @@ pub fn run() -> ExitCode {
         Err(Failure::Hopeless(error)) => (error, 3),
         Err(Failure::Stopped(error)) => (error, 75),
     };
-    eprintln!("cruxscope: {error:#}");
+    output::print_error(&format!("cruxscope: {error:#}"));
     ExitCode::from(code)
 }

@@ -8,7 +8,7 @@ use cruxscope_demonstration::{Demonstration, Kind, Row, Summary, title};
 use cruxscope_window::open_window;
 
 use crate::failure::Failure;
-use crate::output::{print_json, print_text};
+use crate::output::{print_json, print_text, status};
 use crate::progress::Progress;
 use crate::runs::EngineRunner;
 use crate::settings;
@@ -41,8 +41,8 @@ pub struct Arguments {
     /// Where it is computed: a name that `cruxscope devices` lists
     #[arg(long, default_value = "cpu")]
     device: String,
-    /// Number of threads [default: all]
-    #[arg(long)]
+    /// Number of threads [default: number of CPUs]
+    #[arg(long, value_name = "N")]
     threads: Option<usize>,
     #[command(flatten)]
     look: Look,
@@ -83,12 +83,12 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         print_summary(&summary)?;
     }
     if arguments.out.is_some() {
-        eprintln!("everything is in {}; open it again with: cruxscope view {}", out.display(), out.display());
+        status!("everything is in {}; open it again with: cruxscope view {}", out.display(), out.display());
     }
     if arguments.no_window {
         return Ok(());
     }
-    eprintln!("opening the window; page up and page down walk through the tour");
+    status!("opening the window; page up and page down walk through the tour");
     options.studies.push(out.to_string_lossy().into_owned());
     // Whoever named something to look at sees that; others begin with the tour.
     if options.view.is_none() && options.stop.is_none() {

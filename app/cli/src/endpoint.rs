@@ -25,20 +25,20 @@ pub struct EndpointFlags {
     /// Ask for whole answers rather than streams
     #[arg(long)]
     no_stream: bool,
-    /// The environment variable that holds the key; it is sent to the endpoint and written nowhere
-    #[arg(long, value_name = "VARIABLE")]
+    /// The environment variable that holds the API key; the key is sent to the endpoint and written nowhere
+    #[arg(long = "api-key-env", alias = "key-from", value_name = "VAR")]
     key_from: Option<String>,
-    /// Requests under way at once
-    #[arg(long, value_name = "NUMBER", default_value_t = 8)]
+    /// Concurrent requests
+    #[arg(long = "concurrency", alias = "parallel", value_name = "N", default_value_t = 8)]
     pub parallel: usize,
-    /// Seconds that a stream may be silent
-    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    /// Seconds without a byte of an answer after which a request is given up
+    #[arg(long = "idle-timeout", alias = "silence", value_name = "SECONDS", default_value_t = 300)]
     silence: u64,
-    /// Seconds that one answer may take
-    #[arg(long, value_name = "SECONDS", default_value_t = 14_400)]
+    /// Maximum seconds of one answer
+    #[arg(long = "timeout", alias = "longest", value_name = "SECONDS", default_value_t = 14_400)]
     longest: u64,
-    /// Tries for each request
-    #[arg(long, value_name = "NUMBER", default_value_t = 8)]
+    /// Maximum number of attempts of each request
+    #[arg(long = "max-attempts", alias = "tries", value_name = "N", default_value_t = 8)]
     tries: u32,
 }
 
@@ -53,6 +53,12 @@ pub enum InterfaceChoice {
 }
 
 impl EndpointFlags {
+    /// The endpoint's address as it may be printed, if one is given.
+    pub fn shown_address(&self) -> Option<String> {
+        let address = self.endpoint.as_deref()?;
+        Some(EndpointSettings::new(address, Interface::default(), "").shown_address())
+    }
+
     /// The settings of the engine.
     pub fn settings(&self, interface: InterfaceChoice) -> Result<EndpointSettings, Failure> {
         let interface = match interface {

@@ -35,11 +35,17 @@ pub struct Arguments {
     /// Formats: svg, pdf, png, csv, latex
     #[arg(long, value_name = "FORMAT", value_delimiter = ',', default_value = "svg")]
     format: Vec<String>,
-    /// The scale of colours (linear, square-root, log, rank), or of PNG (1 to 4); can be given twice
-    #[arg(long, value_delimiter = ',')]
+    /// The scale of colours: linear, square-root, log or rank
+    #[arg(long, value_name = "SCALE")]
+    color_scale: Option<String>,
+    /// Pixels per point of PNG, 1 to 4
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=4))]
+    pixel_ratio: u8,
+    /// Of before 0.2: either of the two above
+    #[arg(long, value_delimiter = ',', hide = true)]
     scale: Vec<String>,
     /// Of a shift: decreases, increases or net
-    #[arg(long)]
+    #[arg(long = "direction", alias = "shift")]
     shift: Option<String>,
     /// Only this behaviour, such as backtracking
     #[arg(long)]
@@ -56,8 +62,8 @@ pub struct Arguments {
     /// Of benchmarks: an experiment by its name or how that begins, or all [default: the first]
     #[arg(long, value_name = "NAME")]
     experiment: Option<String>,
-    /// Without title and caption, for a paper that sets its own
-    #[arg(long)]
+    /// Omit title and caption, for a paper that sets its own
+    #[arg(long = "no-caption", alias = "bare")]
     bare: bool,
     /// Rows of a LaTeX table [default: what fits a page]
     #[arg(long, value_name = "N")]
@@ -69,7 +75,9 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let formats = formats(&arguments.format)?;
-    let (pixels, colours) = scales(&arguments.scale)?;
+    let (old_pixels, old_colours) = scales(&arguments.scale)?;
+    let pixels = old_pixels.unwrap_or(arguments.pixel_ratio);
+    let colours = arguments.color_scale.as_deref().or(old_colours);
     let writing = Writing { pixels, rows: arguments.rows };
     let options = options(arguments, colours)?;
     let figures = figures(arguments, &options)?;
@@ -137,7 +145,7 @@ fn figures(arguments: &Arguments, options: &FigureOptions) -> Result<Vec<Figure>
             Kind::Compression => drawn.compression(&source, measure, options)?.ok_or_else(|| {
                 let study = source.display();
                 Failure::mistake(format!(
-                    "nothing is known of how the model of {study} was compressed; `cruxscope report MODEL --study {study}` puts it there"
+                    "nothing is known of how the model of {study} was compressed; `cruxscope compression-report MODEL --study {study}` puts it there"
                 ))
             })?,
             Kind::Validation => drawn.validation(&source, options)?.ok_or_else(|| {
@@ -223,12 +231,12 @@ fn formats(names: &[String]) -> Result<Vec<Format>, Failure> {
     names.iter().map(|name| name.trim().parse().map_err(Failure::mistake)).collect()
 }
 
-/// Pixels a point and the name of a scale of colours: one flag says both, since a link calls the one so and pictures the other.
-fn scales(values: &[String]) -> Result<(u8, Option<&str>), Failure> {
-    let (mut pixels, mut colours) = (Writing::default().pixels, None);
+/// Pixels per point and the name of a scale of colours, by the flag of before 0.2 that meant both.
+fn scales(values: &[String]) -> Result<(Option<u8>, Option<&str>), Failure> {
+    let (mut pixels, mut colours) = (None, None);
     for value in values {
         match value.trim_end_matches('x').parse::<u8>() {
-            Ok(number @ 1..=4) => pixels = number,
+            Ok(number @ 1..=4) => pixels = Some(number),
             Ok(_) => return Err(Failure::mistake(format!("--scale {value}: a PNG has 1 to 4 pixels a point"))),
             Err(_) => colours = Some(value.as_str()),
         }
@@ -243,9 +251,9 @@ mod tests {
     #[test]
     fn one_flag_says_both_scales() {
         let words = |values: &[&str]| values.iter().map(|value| (*value).to_owned()).collect::<Vec<_>>();
-        assert_eq!(scales(&words(&["log", "4"])).unwrap(), (4, Some("log")));
-        assert_eq!(scales(&words(&["3x"])).unwrap(), (3, None));
-        assert_eq!(scales(&[]).unwrap(), (2, None));
+        assert_eq!(scales(&words(&["log", "4"])).unwrap(), (Some(4), Some("log")));
+        assert_eq!(scales(&words(&["3x"])).unwrap(), (Some(3), None));
+        assert_eq!(scales(&[]).unwrap(), (None, None));
         assert!(matches!(scales(&words(&["5"])), Err(Failure::Mistake(_))));
     }
 }

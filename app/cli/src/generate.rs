@@ -17,7 +17,7 @@ use cruxscope_run::machine::format_bytes;
 use serde_json::json;
 
 use crate::failure::Failure;
-use crate::output::{print_json, print_text};
+use crate::output::{print_json, print_text, status};
 use crate::progress::interrupted;
 use crate::settings::set_threads;
 
@@ -47,17 +47,17 @@ pub struct Arguments {
     /// Texts for each prompt; further ones are drawn from the seeds that follow
     #[arg(long, default_value_t = 1, value_name = "NUMBER")]
     samples: usize,
-    /// New tokens at most
+    /// Maximum number of new tokens
     #[arg(long, default_value_t = 32_768, value_name = "TOKENS")]
     max_new_tokens: usize,
     /// A token that ends a text besides the model's own: a special token such as <|im_end|>, or a number
     #[arg(long, value_name = "TOKEN")]
     stop: Vec<String>,
-    /// Go on past the tokens by which the model ends a text
-    #[arg(long)]
+    /// Continue after the tokens by which the model ends a text
+    #[arg(long = "ignore-eos", alias = "past-the-end")]
     past_the_end: bool,
-    /// Texts that are generated side by side
-    #[arg(long, default_value_t = 8, value_name = "NUMBER")]
+    /// Sequences that are computed together
+    #[arg(long = "batch-size", alias = "at-once", value_name = "N", default_value_t = 8)]
     at_once: usize,
     /// Where to compute: cpu, vulkan, wgpu, cuda, or one of several such as cuda:1; `cruxscope devices` lists them
     #[arg(long, default_value = "cpu")]
@@ -111,7 +111,7 @@ fn settings(arguments: &Arguments) -> Result<GenerateSettings, Failure> {
         prompts.push(text);
     }
     if arguments.samples == 0 || arguments.at_once == 0 {
-        return Err(Failure::mistake("--samples and --at-once must be at least 1"));
+        return Err(Failure::mistake("--samples and --batch-size must be at least 1"));
     }
     Ok(GenerateSettings {
         prompts,
@@ -134,7 +134,7 @@ fn generate<K: GenerationKernels>(
     let generator = load(checkpoint.clone(), kernels)?;
     let held = generator.held();
     let forms: Vec<&str> = held.matrices.keys().copied().collect();
-    eprintln!(
+    status!(
         "{}: weights held as {}, {}",
         checkpoint.name(),
         forms.join(" and "),
@@ -155,7 +155,7 @@ fn titled(output: &Output, samples: usize) -> String {
 
 fn say_speed(speed: Speed) {
     let rate = |rate: Option<f64>| rate.map_or_else(String::new, |rate| format!(" ({rate:.1} tokens/s)"));
-    eprintln!(
+    status!(
         "prompt {} tokens in {:.2} s{}; new {} tokens in {:.2} s{}",
         speed.prompt_tokens,
         speed.prompt_seconds,
@@ -185,7 +185,7 @@ impl TextSink for Talk {
 
     fn advanced(&mut self, speed: Speed) {
         if !self.streamed && self.last_line.elapsed() > QUIET {
-            eprintln!("{} new tokens, {:.1} tokens/s", speed.new_tokens, speed.new_rate().unwrap_or(0.0));
+            status!("{} new tokens, {:.1} tokens/s", speed.new_tokens, speed.new_rate().unwrap_or(0.0));
             self.last_line = Instant::now();
         }
     }

@@ -12,7 +12,7 @@ use cruxscope_window::open_window_to_run;
 use cruxscope_window::runs::{Form, Task};
 
 use crate::failure::Failure;
-use crate::output::print_json;
+use crate::output::{print_json, status};
 use crate::progress::Progress;
 use crate::runs::EngineRunner;
 use crate::settings::Interpretation;
@@ -26,7 +26,7 @@ pub struct Arguments {
     #[arg(long, conflicts_with_all = ["plan_only", "json"])]
     window: bool,
     /// Print the plan and stop
-    #[arg(long)]
+    #[arg(long = "dry-run", alias = "plan-only")]
     plan_only: bool,
     /// Print the result as JSON, as `cruxscope show --json` does
     #[arg(long)]
@@ -76,11 +76,11 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
     progress.finish();
     let outcome = result?;
     if outcome.was_complete {
-        eprintln!("the study was complete already");
+        status!("the study was complete already");
     } else if let Some(peak) = peak_memory() {
-        eprintln!("peak memory {}, planned {}", format_bytes(peak), format_bytes(planned_memory));
+        status!("peak memory {}, planned {}", format_bytes(peak), format_bytes(planned_memory));
     }
-    eprintln!(
+    status!(
         "study saved in {}; `cruxscope view {}` opens it",
         interpretation.out.display(),
         interpretation.out.display()
@@ -95,8 +95,8 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
 /// The plan, on stderr, before anything is computed.
 pub fn print_plan(planned: &PlannedRun) {
     let (plan, instances) = (&planned.plan, planned.instances());
-    eprintln!("model         {} on {}", planned.model_name(), planned.device());
-    eprintln!("instances     {} ({} tokens, the longest {})", plan.instances, plan.tokens, plan.longest);
+    status!("model         {} on {}", planned.model_name(), planned.device());
+    status!("instances     {} ({} tokens, the longest {})", plan.instances, plan.tokens, plan.longest);
     let counts: Vec<String> = Behaviour::ALL
         .iter()
         .map(|behaviour| {
@@ -109,26 +109,26 @@ pub fn print_plan(planned: &PlannedRun) {
             format!("{behaviour} {count}")
         })
         .collect();
-    eprintln!("segments      {} ({}); {} dropped", plan.segments, counts.join(", "), plan.dropped);
+    status!("segments      {} ({}); {} dropped", plan.segments, counts.join(", "), plan.dropped);
     let cut: usize = instances.tokens_cut.iter().sum();
     if cut > 0 {
-        eprintln!("cut           {cut} tokens lie beyond the cap and are not read");
+        status!("cut           {cut} tokens lie beyond the cap and are not read");
     }
     if !instances.unpaired.is_empty() {
-        eprintln!("unpaired      {} ids stand in the traces or in the annotations only", instances.unpaired.len());
+        status!("unpaired      {} ids stand in the traces or in the annotations only", instances.unpaired.len());
     }
     for placed in &plan.placement.words {
-        eprintln!("{:<13} {}", placed.what, placed.place);
+        status!("{:<13} {}", placed.what, placed.place);
     }
     let memory = plan.memory();
     if memory.device > 0 {
-        eprintln!("memory        about {} of the device's own", format_bytes(memory.device));
+        status!("memory        about {} of the device's own", format_bytes(memory.device));
     }
-    eprintln!(
+    status!(
         "memory        about {} of the machine's; {} on the disk until the study is put together",
         format_bytes(memory.machine),
         format_bytes(plan.disk)
     );
     let time = plan.time.map_or_else(|| "unknown".to_owned(), format_duration);
-    eprintln!("work          {:.2} TFLOP, about {time}", plan.operations / 1e12);
+    status!("work          {:.2} TFLOP, about {time}", plan.operations / 1e12);
 }

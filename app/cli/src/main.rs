@@ -22,6 +22,7 @@ mod output;
 mod perplexity;
 mod progress;
 mod publish;
+mod reference;
 mod report;
 mod reproduce;
 mod runs;

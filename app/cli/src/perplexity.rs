@@ -29,14 +29,14 @@ pub struct Arguments {
     /// Only this array of the file
     #[arg(long, requires = "tokens")]
     array: Option<String>,
-    /// Plain text, tokenized without special tokens and cut into windows
+    /// Plain text, tokenized as the model reads it and cut into windows
     #[arg(long, value_name = "FILE")]
     text: Option<PathBuf>,
     /// Tokens of a window of text
-    #[arg(long, default_value_t = 512, requires = "text")]
+    #[arg(long = "sequence-length", alias = "length", value_name = "N", default_value_t = 512, requires = "text")]
     length: usize,
-    /// At most so many windows of each set
-    #[arg(long)]
+    /// Maximum number of windows of each set
+    #[arg(long = "limit", alias = "windows", value_name = "N")]
     windows: Option<usize>,
     #[command(flatten)]
     machine: Machine,
@@ -49,6 +49,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     arguments.machine.set_threads()?;
     let device = device::find(&arguments.machine.device).map_err(RunError::from)?;
     let checkpoint = Arc::new(Checkpoint::open(&arguments.model).map_err(RunError::from)?);
+    checkpoint.notes().iter().for_each(|note| eprintln!("note: {note}"));
     let source = match (&arguments.tokens, &arguments.text) {
         (Some(path), _) => WindowSource::Tokens {
             path: path.clone(),

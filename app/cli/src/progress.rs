@@ -6,12 +6,15 @@ use std::time::{Duration, Instant};
 
 use cruxscope_run::machine::{format_bytes, format_duration};
 use cruxscope_run::{Event, Observer};
+use cruxscope_study::printable;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::output::{is_quiet, is_verbose, status};
 
 /// Steps of the bar: share times this.
 const STEPS: u64 = 10_000;
 /// Time between lines where there is no terminal.
-const QUIET: Duration = Duration::from_secs(5);
+const BETWEEN_LINES: Duration = Duration::from_secs(5);
 
 /// Prints what a run reports.
 pub struct Progress {
@@ -30,7 +33,14 @@ impl Progress {
 
     /// A bar on stderr; the flag stops the work.
     pub fn stopped_by(stopped: Arc<AtomicBool>) -> Self {
-        let bar = ProgressBar::with_draw_target(Some(STEPS), ProgressDrawTarget::stderr());
+        let bar = ProgressBar::with_draw_target(
+            Some(STEPS),
+            if is_quiet() {
+                ProgressDrawTarget::hidden()
+            } else {
+                ProgressDrawTarget::stderr()
+            },
+        );
         // The template is a constant; were it wrong, the default style would serve.
         if let Ok(style) = ProgressStyle::with_template("{bar:32} {percent:>3} %  {msg}") {
             bar.set_style(style);
@@ -51,10 +61,11 @@ impl Progress {
     }
 
     fn say(&self, line: &str) {
+        let line = printable(line);
         if self.in_terminal {
-            self.bar.suspend(|| eprintln!("{line}"))
+            self.bar.suspend(|| status!("{line}"))
         } else {
-            eprintln!("{line}")
+            status!("{line}")
         }
     }
 }
@@ -74,10 +85,10 @@ pub fn interrupted(said: &'static str) -> Arc<AtomicBool> {
             // Now; what was finished is safe on disk. 128 and the signal's number, as shells count.
             std::process::exit(130);
         }
-        eprintln!("\n{said} (ctrl-C again to stop at once)");
+        status!("\n{said} (ctrl-C again to stop at once)");
     });
     if let Err(error) = bound {
-        eprintln!("note: ctrl-C cannot be caught ({error}); it ends the run at once");
+        status!("note: ctrl-C cannot be caught ({error}); it ends the run at once");
     }
     stopped
 }
@@ -99,10 +110,16 @@ fn on_interrupt(heard: impl FnMut() + Send + 'static) -> Result<(), ctrlc::Error
 impl Observer for Progress {
     fn event(&mut self, event: Event) {
         match event {
-            Event::Digesting { file, bytes } if bytes > 1 << 30 => self.say(&format!("reading {file} ({}) for its digest", format_bytes(bytes))),
+            Event::Digesting { file, bytes } if bytes > 1 << 30 || is_verbose() => {
+                self.say(&format!("reading {file} ({}) for its digest", format_bytes(bytes)))
+            }
             Event::Digesting { .. } => {}
             Event::Preparing { what, share } => {
                 self.bar.set_position((share * STEPS as f64) as u64);
+                if !self.in_terminal && self.last_line.elapsed() > BETWEEN_LINES {
+                    status!("{:.0} %, {what}", share * 100.0);
+                    self.last_line = Instant::now();
+                }
                 self.bar.set_message(what);
             }
             Event::Resumed { instances } => self.say(&format!("{instances} finished by an earlier run are kept")),
@@ -114,16 +131,16 @@ impl Observer for Progress {
             } => {
                 let text = rate_line(tokens_per_second, left, &self.name);
                 self.bar.set_position((share * STEPS as f64) as u64);
-                if !self.in_terminal && self.last_line.elapsed() > QUIET {
-                    eprintln!("{:.0} %, {text}", share * 100.0);
+                if !self.in_terminal && self.last_line.elapsed() > BETWEEN_LINES {
+                    status!("{:.0} %, {text}", share * 100.0);
                     self.last_line = Instant::now();
                 }
                 self.bar.set_message(text);
             }
             Event::Note { text } => self.say(&text),
-            Event::Finished { done, of } if !self.in_terminal => eprintln!("{done} of {of} instances done"),
+            Event::Finished { done, of } if !self.in_terminal || is_verbose() => status!("{done} of {of} instances done"),
             Event::Finished { .. } => {}
-            Event::Merging => self.bar.set_message("putting the study together"),
+            Event::Merging => self.bar.set_message("saving the study"),
         }
     }
 

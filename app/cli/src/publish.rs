@@ -14,7 +14,7 @@ use cruxscope_site::{Content, Preview, PublishedFigure, SiteError, Studies};
 
 use crate::draw::{self, Drawn, Kind};
 use crate::failure::Failure;
-use crate::output::print_text;
+use crate::output::{print_text, status};
 
 /// The one command that makes a page.
 const MAKES_A_PAGE: &str = "cargo run --release -p cruxscope-web -- build --out page";
@@ -64,7 +64,7 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
     let mut figures = drawn(&studies)?;
     let preview = figures.first().map(|(_, figure)| preview(figure, arguments.address.clone())).transpose()?;
     if arguments.address.is_none() && preview.is_some() {
-        eprintln!("note: most readers of links take the picture of a page only from a whole address; --address URL gives it one");
+        status!("note: most readers of links take the picture of a page only from a whole address; --address URL gives it one");
     }
     let mut taken = BTreeSet::new();
     for (_, figure) in &mut figures {
@@ -76,7 +76,7 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         preview,
     };
     cruxscope_site::build(&arguments.out, &content, |folder| page.put(folder))?;
-    eprintln!(
+    status!(
         "the site is whole: {}, {}; copy the folder to any static server, or look at it with `python3 -m http.server -d {}`",
         things(content.studies.studies.len(), "study", "studies"),
         things(content.figures.len(), "figure", "figures"),
@@ -125,7 +125,7 @@ impl Page {
         match self {
             Self::Built(page) => cruxscope_site::copy_program(page, folder),
             Self::Checkout(checkout) => {
-                eprintln!("building the page from {}; the first time takes some minutes", checkout.display());
+                status!("building the page from {}; the first time takes some minutes", checkout.display());
                 let scratch = tempfile::tempdir().map_err(|error| SiteError::Program {
                     why: format!("there is no room for a page: {error}"),
                 })?;

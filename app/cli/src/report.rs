@@ -1,4 +1,4 @@
-//! `cruxscope report`: how a folder was compressed, again.
+//! `cruxscope compression-report`: how a folder was compressed, again.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use cruxscope_study::{COMPRESSION_FILE, CompressionMap, folder};
 
 use crate::compress::output::{components_table, scales_table};
 use crate::failure::Failure;
-use crate::output::{print_json, print_text};
+use crate::output::{print_json, print_text, status};
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -42,7 +42,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         // Refused here rather than by the window later.
         CompressionMap::from_json(&bytes, study.manifest.model.layers)?;
         folder::write_atomically(&place.join(COMPRESSION_FILE), &bytes)?;
-        eprintln!("{} written", place.join(COMPRESSION_FILE).display());
+        status!("{} written", place.join(COMPRESSION_FILE).display());
     }
     if arguments.json {
         return print_json(&report);

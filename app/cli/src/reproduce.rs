@@ -13,7 +13,7 @@ use cruxscope_study::{FileDigest, folder};
 use crate::compress::calibration::CalibrationArguments;
 use crate::compress::output::{OutputArguments, plan_line, scales_table};
 use crate::failure::Failure;
-use crate::output::{print_json, print_text};
+use crate::output::{print_json, print_text, status};
 use crate::progress::Progress;
 
 #[derive(Debug, Args)]
@@ -90,14 +90,14 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             Some(report) => report,
             None => {
                 let compression = Compression::prepare(&settings)?;
-                eprintln!("{name}: {}", plan_line(compression.plan()));
+                status!("{name}: {}", plan_line(compression.plan()));
                 compression.run(&mut progress)?
             }
         };
         reports.push((name, report));
     }
     progress.finish();
-    eprintln!("models saved in {}", arguments.out.display());
+    status!("models saved in {}", arguments.out.display());
     if arguments.json {
         let by_name: std::collections::BTreeMap<_, _> = reports.into_iter().collect();
         return print_json(&by_name);

@@ -102,9 +102,9 @@ fn runs_wait_in_line_and_are_cancelled() {
     press(&mut harness, Key::Enter);
     await_label(&mut harness, "Segments");
     press(&mut harness, Key::Enter);
-    await_label(&mut harness, "waits for the run before it");
+    await_label(&mut harness, "waiting for the job before it");
     press(&mut harness, Key::Period);
-    await_label(&mut harness, "stopped; what was finished is kept");
+    await_label(&mut harness, "interrupted; finished work is kept");
     await_label(&mut harness, "Open the study");
     assert!(!folder.path().join("slow/study.json").exists());
     assert!(folder.path().join("next/study.json").is_file());

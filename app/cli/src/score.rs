@@ -1,6 +1,7 @@
 //! `cruxscope score`: outputs into scores, by rules that can be switched without generating again.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
 use cruxscope_benchmark::datasets::{Benchmark, Dataset};
@@ -10,11 +11,11 @@ use cruxscope_benchmark::scoring::{BenchmarkScore, Estimate, Rule, ScoreSettings
 use cruxscope_run::RunError;
 use cruxscope_statistics::{Cluster, PairedTest, paired_test};
 use cruxscope_study::folder::write_atomically;
-use cruxscope_study::{RESULTS_SCHEMA, Results, Score};
+use cruxscope_study::{OutputLock, RESULTS_SCHEMA, Results, Score};
 use serde::Serialize;
 
 use crate::failure::Failure;
-use crate::output::{print_json, print_text};
+use crate::output::{print_json, print_text, status};
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -24,8 +25,8 @@ pub struct Arguments {
     /// A dataset with the answers; may be given several times
     #[arg(long, value_name = "FILE", required_unless_present = "list_rules")]
     data: Vec<PathBuf>,
-    /// Only the first so many questions of each dataset
-    #[arg(long, value_name = "NUMBER")]
+    /// Maximum number of questions of each dataset, from the first
+    #[arg(long = "limit", alias = "first", value_name = "N")]
     first: Option<usize>,
     /// A rule; may be given several times [default: one a benchmark, two for MuSiQue]
     #[arg(long, value_name = "RULE")]
@@ -56,10 +57,10 @@ pub struct Arguments {
     #[arg(long, value_name = "NAME", requires = "results")]
     name: Option<String>,
     /// With --results: how the model was compressed, such as "3-bit RTN"
-    #[arg(long, value_name = "WORDS", default_value = "", requires = "results", hide_default_value = true)]
+    #[arg(long, value_name = "TEXT", default_value = "", requires = "results", hide_default_value = true)]
     compression: String,
     /// With --results: the experiment that the scores belong to
-    #[arg(long, value_name = "WORDS", default_value = "", requires = "results", hide_default_value = true)]
+    #[arg(long, value_name = "TEXT", default_value = "", requires = "results", hide_default_value = true)]
     experiment: String,
     /// Print as JSON
     #[arg(long)]
@@ -131,7 +132,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             .collect()
     };
     let scores = score_all(&outputs);
-    if scores.iter().all(|score| score.outputs == 0) {
+    if scores.iter().all(|score| score.outputs == 0 && score.failed.is_empty()) {
         return Err(Failure::mistake("no output belongs to any question of the datasets given"));
     }
     warn_of_others(&outputs, &datasets);
@@ -207,7 +208,7 @@ pub fn read_outputs(path: &Path, model: Option<&str>) -> Result<Outputs, Failure
     let outputs = Outputs::read(path).map_err(RunError::from)?;
     for (what, lines) in [("damaged", &outputs.damaged_lines), ("repeated", &outputs.repeated_lines)] {
         if let Some(first) = lines.first() {
-            eprintln!(
+            status!(
                 "note: {} {what} lines of {} are passed over, the first is line {first}",
                 lines.len(),
                 path.display()
@@ -266,7 +267,7 @@ fn warn_of_others(outputs: &Outputs, datasets: &[Dataset]) {
         .collect();
     let others = outputs.outputs.iter().filter(|output| !known.contains(output.id.as_str())).count();
     if others > 0 {
-        eprintln!("note: {others} outputs belong to none of the questions given and are not scored");
+        status!("note: {others} outputs belong to none of the questions given and are not scored");
     }
 }
 
@@ -307,15 +308,17 @@ fn table(scores: &[BenchmarkScore]) -> Vec<String> {
     };
     let share = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{:.1}", 100.0 * value));
     let mut lines = vec![format!(
-        "{:<28} {:>7} {:>7} {:>8} {:>8}  {:<24} {:<22} {:>7} {:>8}",
-        "rule", "outputs", "missing", "unparsed", "right", "% (95 %)", "F1 (95 %)", "pass@k", "majority"
+        "{:<28} {:>7} {:>7} {:>7} {:>8} {:>8} {:>8}  {:<24} {:<22} {:>7} {:>8}",
+        "rule", "outputs", "missing", "failed", "unclosed", "unparsed", "right", "% (95 %)", "F1 (95 %)", "pass@k", "majority"
     )];
     lines.extend(scores.iter().map(|score| {
         format!(
-            "{:<28} {:>7} {:>7} {:>8} {:>8}  {:<24} {:<22} {:>7} {:>8}",
+            "{:<28} {:>7} {:>7} {:>7} {:>8} {:>8} {:>8}  {:<24} {:<22} {:>7} {:>8}",
             score.rule.to_string(),
             score.outputs,
             score.missing,
+            score.failed.values().sum::<usize>(),
+            score.unclosed,
             score.unparsed,
             score.correct,
             percent(score.accuracy),
@@ -324,6 +327,16 @@ fn table(scores: &[BenchmarkScore]) -> Vec<String> {
             share(score.majority)
         )
     }));
+    // The rules of a benchmark score the same answers.
+    let mut told = std::collections::BTreeSet::new();
+    for score in scores.iter().filter(|score| !score.failed.is_empty() && told.insert(score.benchmark)) {
+        let kinds: Vec<String> = score.failed.iter().map(|(kind, count)| format!("{count} {}", kind.words())).collect();
+        lines.push(format!(
+            "{}: of the missing, answers came without usable text: {}",
+            score.benchmark.title(),
+            kinds.join(", ")
+        ));
+    }
     lines
 }
 
@@ -336,6 +349,15 @@ fn keep_results(arguments: &Arguments, path: &Path, scores: &[BenchmarkScore], o
         compression: &arguments.compression,
         setting: "",
     };
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).map_err(|source| RunError::Io {
+            attempt: "create",
+            path: folder.to_owned(),
+            source,
+        })?;
+    }
+    // Two runs that add to one file do so in turn.
+    let _lock = OutputLock::take(path, Duration::from_secs(30))?;
     let mut results = match std::fs::read(path) {
         Ok(bytes) => Results::from_json(&bytes)?,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Results {
@@ -367,13 +389,6 @@ fn keep_results(arguments: &Arguments, path: &Path, scores: &[BenchmarkScore], o
     };
     results.scores.retain(|known| !replaced(known));
     results.scores.extend(added);
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder).map_err(|source| RunError::Io {
-            attempt: "create",
-            path: folder.to_owned(),
-            source,
-        })?;
-    }
     Ok(write_atomically(path, &results.to_json()?)?)
 }
 

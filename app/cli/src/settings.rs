@@ -21,19 +21,22 @@ pub struct Source {
     /// Annotations, one JSON object a line: {"id","annotated"} or {"id","segments":[{"label","start","last"}]} (token positions, last inclusive)
     #[arg(long, value_name = "FILE.jsonl")]
     pub annotations: PathBuf,
-    /// Which reading of the method: the paper's formulas, or what its released code computes
+    /// The definition of importance: the paper's formulas, or what its reference implementation computes
     #[arg(long, value_enum, default_value_t)]
     pub definition: DefinitionChoice,
-    /// Which instances: ids separated by commas, or a number for the first so many; all if not given
-    #[arg(long, value_name = "IDS|NUMBER", value_delimiter = ',')]
+    /// Only these instances: ids separated by commas
+    #[arg(long, value_name = "IDS", value_delimiter = ',')]
     pub instances: Vec<String>,
-    /// Read at most so many tokens of an instance [default: the model's context]
-    #[arg(long, value_name = "TOKENS")]
+    /// Maximum number of instances, from the first
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+    /// Maximum number of tokens of an instance; what lies beyond is cut [default: the model's context]
+    #[arg(long = "max-length", alias = "max-tokens", value_name = "N")]
     pub max_tokens: Option<usize>,
-    /// How annotations are parsed [default: tolerant under paper, strict under released]
+    /// How annotations are parsed [default: tolerant under paper, strict under reference]
     #[arg(long, value_enum)]
     pub reading: Option<ReadingChoice>,
-    /// How sections are found in the text [default: forward-search under paper, published under released]
+    /// How sections are found in the text [default: forward-search under paper, published under reference]
     #[arg(long, value_enum)]
     pub alignment: Option<AlignmentChoice>,
 }
@@ -41,16 +44,7 @@ pub struct Source {
 impl Source {
     /// The settings of the engine.
     pub fn settings(&self) -> TraceSettings {
-        // One bare number means "the first so many"; ids that are numbers are reached by naming two, or one with a comma.
-        let first = match self.instances.as_slice() {
-            [only] => only.parse().ok(),
-            _ => None,
-        };
-        let only = if first.is_some() {
-            Vec::new()
-        } else {
-            self.instances.iter().filter(|id| !id.is_empty()).cloned().collect()
-        };
+        let only = self.instances.iter().filter(|id| !id.is_empty()).cloned().collect();
         TraceSettings {
             traces: self.traces.clone(),
             annotations: self.annotations.clone(),
@@ -67,7 +61,7 @@ impl Source {
                 AlignmentChoice::Published => Alignment::Published,
             }),
             only,
-            first,
+            first: self.limit,
             max_tokens: self.max_tokens,
         }
     }
@@ -79,7 +73,8 @@ pub enum DefinitionChoice {
     /// The paper's formulas
     #[default]
     Paper,
-    /// What the released code computes, its quirks included
+    /// What the published code computes, its quirks included
+    #[value(name = "reference", alias = "released")]
     Released,
 }
 
@@ -110,8 +105,8 @@ pub struct Machine {
     /// Where weights live: in memory if they fit, or read layer by layer
     #[arg(long, value_enum, default_value_t)]
     pub weights: WeightsFlag,
-    /// Threads on the CPU [default: all processors]
-    #[arg(long, value_name = "NUMBER")]
+    /// Number of threads [default: number of CPUs]
+    #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
 }
 
@@ -152,14 +147,14 @@ pub struct Interpretation {
     pub out: PathBuf,
     #[command(flatten)]
     pub machine: Machine,
-    /// Free memory of the device, where it does not tell or is not here to be planned for [default: what NVIDIA's driver says of a card]
+    /// Device memory in GiB [default: queried from the NVIDIA driver]
     #[arg(long, value_name = "GIB", value_parser = gibibytes)]
     pub device_memory: Option<f64>,
     /// Keep the per-channel maps as well (4 bytes a channel and behaviour)
     #[arg(long)]
     pub channels: bool,
     /// Leave the texts of the traces out of the study
-    #[arg(long)]
+    #[arg(long = "omit-trace-text", alias = "no-texts")]
     pub no_texts: bool,
     /// A title for people [default: the model's name]
     #[arg(long)]

@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
-use cruxscope_study::{Behaviour, Bootstrap, Comparability, Comparison, Component, DifferenceKind, Module, ShiftInterval, ShiftView, Study, folder};
+use cruxscope_run::{Event, Observer as _};
+use cruxscope_study::{Behaviour, Bootstrap, Comparability, Comparison, Component, DifferenceKind, Module, ShiftInterval, ShiftView, Study, folder, printable};
 use serde::Serialize;
 
 use crate::failure::Failure;
-use crate::output::{print_json, print_text};
+use crate::output::{print_json, print_text, status};
+use crate::progress::Progress;
 use crate::show::TOP;
 
 /// The name under which the mean over behaviours stands beside them.
@@ -24,7 +27,7 @@ pub struct Arguments {
     #[arg(long, value_name = "STUDY")]
     to: PathBuf,
     /// decreases (RI_A - RI_B where that is positive), increases, or net (RI_B - RI_A)
-    #[arg(long, default_value = "decreases")]
+    #[arg(long = "direction", alias = "view", default_value = "decreases")]
     view: ShiftView,
     /// In what the studies may differ, and the result says so: data, instances, basis, settings, or all
     #[arg(long, value_name = "KIND", value_delimiter = ',')]
@@ -91,12 +94,19 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let (a, b) = (folder::load(&arguments.from)?, folder::load(&arguments.to)?);
     let comparison = compare(&a, &b, &allowed)?;
     for difference in &comparison.differences {
-        eprintln!("note: {}", difference.sentence);
+        status!("note: {}", printable(&difference.sentence));
     }
-    let mut intervals = Vec::new();
-    for behaviour in parts(&comparison) {
-        intervals.push((behaviour, comparison.intervals(&a, &b, behaviour, &Bootstrap::default())?));
-    }
+    let parts_of = parts(&comparison);
+    let mut progress = Progress::stopped_by(Arc::default());
+    let mut told = |share: f64| {
+        progress.event(Event::Preparing {
+            what: format!("resampling {} shared instances", comparison.shared_instances()),
+            share,
+        });
+    };
+    let found = comparison.intervals_of(&a, &b, &parts_of, &Bootstrap::default(), &mut told);
+    progress.finish();
+    let intervals: Vec<_> = parts_of.into_iter().zip(found?).collect();
     let top = |behaviour: Option<Behaviour>, intervals: Option<&[ShiftInterval]>| listed(&comparison, behaviour, arguments.view, intervals, arguments.top);
     if !arguments.json {
         let lists = intervals

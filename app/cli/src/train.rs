@@ -9,7 +9,7 @@ use cruxscope_miniature::{Corpus, Report, Training};
 use cruxscope_run::machine::format_duration;
 
 use crate::failure::Failure;
-use crate::output::print_text;
+use crate::output::{print_text, status};
 use crate::progress;
 use crate::settings;
 
@@ -40,8 +40,8 @@ pub struct Arguments {
     /// The seed of the texts, and of the first weights [default: 11 for base, 12 for distilled]
     #[arg(long)]
     seed: Option<u64>,
-    /// Number of threads [default: all]
-    #[arg(long)]
+    /// Number of threads [default: number of CPUs]
+    #[arg(long, value_name = "N")]
     threads: Option<usize>,
 }
 
@@ -70,7 +70,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
                     let each = began.elapsed().as_secs_f64() / (step.step - first) as f64;
                     let left = Duration::from_secs_f64(each * (training.steps - step.step) as f64);
                     let rate = cruxscope_miniature::Trainer::TOKENS as f64 / each;
-                    eprintln!(
+                    status!(
                         "step {} of {}, loss {:.3}, {rate:.0} tokens/s, {} left",
                         step.step,
                         training.steps,
@@ -89,7 +89,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     if !finished {
         return Err(Failure::failed(anyhow::anyhow!("stopped; run the same command to go on")));
     }
-    eprintln!(
+    status!(
         "the model is in {}, its log in {}",
         training.out.display(),
         training.out.join(cruxscope_miniature::LOG_FILE).display()

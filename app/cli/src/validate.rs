@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::compress::calibration::CalibrationArguments;
 use crate::compress::method::MethodArguments;
 use crate::failure::Failure;
-use crate::output::{print_json, print_text};
+use crate::output::{print_json, print_text, status};
 use crate::progress::Progress;
 
 /// Components listed.
@@ -36,8 +36,8 @@ pub struct Arguments {
     /// Where to compute: cpu, vulkan, wgpu or cuda, as `cruxscope devices` lists them
     #[arg(long, default_value = "cpu")]
     device: String,
-    /// Number of threads [default: all]
-    #[arg(long)]
+    /// Number of threads [default: number of CPUs]
+    #[arg(long, value_name = "N")]
     threads: Option<usize>,
     /// How many components to list
     #[arg(long, default_value_t = TOP)]
@@ -63,7 +63,7 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
     progress.finish();
     let validation = result?;
     let study = folder::load(&settings.study)?;
-    eprintln!("validation saved in {}", settings.study.display());
+    status!("validation saved in {}", settings.study.display());
     let correlations = correlations(&study, &validation);
     if arguments.json {
         let correlations: serde_json::Map<_, _> = correlations.into_iter().map(|(name, found)| (name, json!(found))).collect();

@@ -1,6 +1,6 @@
 //! From what, how and with what a study was computed, in the order in which the drawer shows it.
 
-use cruxscope_study::{Behaviour, DropReason, FileDigest, Study};
+use cruxscope_study::{Behaviour, Definition, DropReason, FileDigest, Study};
 
 use super::format;
 
@@ -86,7 +86,7 @@ pub fn sections(study: &Study) -> Vec<Section> {
             Line::new("Instances", format::count(manifest.instances.len())),
             Line::new("Tokens", format::count(manifest.tokens())),
             Line::new(
-                "Tokens beyond the cap",
+                "Tokens truncated",
                 format::count(manifest.instances.iter().fold(0, |sum, entry| sum.saturating_add(entry.tokens_cut))),
             ),
             Line::new("Sections shown but not scored", format::count(manifest.unscored_sections)),
@@ -100,8 +100,8 @@ pub fn sections(study: &Study) -> Vec<Section> {
 /// The definition in words.
 pub fn definition(study: &Study) -> &'static str {
     match study.manifest.definition {
-        cruxscope_study::Definition::Paper => "paper",
-        cruxscope_study::Definition::Released => "released code",
+        Definition::Paper => "paper",
+        Definition::Released => "reference implementation",
     }
 }
 
@@ -174,8 +174,15 @@ pub fn command(study: &Study) -> String {
     for (flag, file) in ["traces", "annotations"].into_iter().zip(&manifest.data) {
         add(flag, &file.name);
     }
-    add("definition", manifest.definition.name());
-    for (flag, key) in [("reading", "reading"), ("alignment", "alignment"), ("max-tokens", "max_tokens")] {
+    // The flag's word for what the files of a study call "released".
+    add(
+        "definition",
+        match manifest.definition {
+            Definition::Paper => "paper",
+            Definition::Released => "reference",
+        },
+    );
+    for (flag, key) in [("reading", "reading"), ("alignment", "alignment"), ("max-length", "max_tokens")] {
         match manifest.settings.get(key) {
             Some(value) if value.is_number() => add(flag, &value.to_string()),
             Some(value) => {
@@ -220,7 +227,7 @@ mod tests {
         let mut study = samples::study(6);
         assert_eq!(
             command(&study),
-            "cruxscope interpret --model model.gguf --traces traces.jsonl --annotations annotations.jsonl --definition paper --max-tokens 4096 --out study"
+            "cruxscope interpret --model model.gguf --traces traces.jsonl --annotations annotations.jsonl --definition paper --max-length 4096 --out study"
         );
         study.manifest.extra.insert("command".into(), "cruxscope interpret x".into());
         assert_eq!(command(&study), "cruxscope interpret x");

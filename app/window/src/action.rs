@@ -143,7 +143,7 @@ pub enum Action {
     HistoryBack,
     /// Go forward again.
     HistoryForward,
-    /// Copy a link to what is seen.
+    /// Copy link to this view.
     CopyLink,
     /// Open or close the panel of runs.
     ToggleRuns,

@@ -54,6 +54,16 @@ pub enum BenchmarkError {
         /// The file.
         path: PathBuf,
     },
+    /// A file is something else than what is to be written there.
+    #[error("{path} is no file of {expected}: {why}. It is left as it is; choose another file")]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// What it should hold.
+        expected: &'static str,
+        /// What speaks against that.
+        why: &'static str,
+    },
     /// A setting makes no sense.
     #[error("{setting} is {value}, but {rule}")]
     Setting {
@@ -70,6 +80,12 @@ pub enum BenchmarkError {
         /// What is missing, and what to do.
         what: String,
     },
+    /// This program itself failed, and the work ended.
+    #[error("{what}; what was made before is kept")]
+    Internal {
+        /// What happened.
+        what: String,
+    },
     /// The endpoint's answer ended the work.
     #[error("{0}")]
     Endpoint(String),
@@ -80,9 +96,9 @@ impl BenchmarkError {
     pub fn is_user_error(&self) -> bool {
         match self {
             Self::Lines(error) => error.is_user_error(),
-            Self::Study(error) => !matches!(error, StudyError::Io { .. }),
-            Self::Io { .. } | Self::Busy { .. } | Self::Hub { .. } | Self::Endpoint(_) => false,
-            Self::Dataset { .. } | Self::Template { .. } | Self::Setting { .. } | Self::Nothing { .. } => true,
+            Self::Study(error) => !matches!(error, StudyError::Io { .. } | StudyError::Busy { .. }),
+            Self::Io { .. } | Self::Busy { .. } | Self::Hub { .. } | Self::Internal { .. } | Self::Endpoint(_) => false,
+            Self::Dataset { .. } | Self::Foreign { .. } | Self::Template { .. } | Self::Setting { .. } | Self::Nothing { .. } => true,
         }
     }
 

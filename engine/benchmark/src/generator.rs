@@ -77,6 +77,8 @@ pub struct Generation {
     pub new_tokens: Option<u64>,
     /// How many times it had to be asked.
     pub attempts: u32,
+    /// The model that the answer names, where that is not the one that was asked.
+    pub answered_by: Option<String>,
 }
 
 /// What kind of thing went wrong.
@@ -103,6 +105,22 @@ pub enum FailureKind {
     Unauthorised,
     /// It has no such model or address (404).
     NotFound,
+    /// It sends the request on to another address (3xx). A key is sent to no address that nobody named.
+    Redirected,
+    /// The model declines to answer, and the server says so apart from any text.
+    Declined,
+    /// The model calls a tool rather than answer.
+    ToolCall,
+    /// The server broke the text off and says so, such as `abort`.
+    Aborted,
+    /// A filter took the text away.
+    ContentFilter,
+    /// The text is empty, although the answer has an end.
+    NoText,
+    /// The answer holds no choice at all.
+    NoChoice,
+    /// The program itself failed, not the server.
+    Internal,
     /// The person stopped the work.
     Stopped,
 }
@@ -121,6 +139,14 @@ impl FailureKind {
             Self::Refused => "the request was refused",
             Self::Unauthorised => "the key was refused",
             Self::NotFound => "no such model or address",
+            Self::Redirected => "the address leads to another",
+            Self::Declined => "the model declined to answer",
+            Self::ToolCall => "a tool call instead of an answer",
+            Self::Aborted => "the server aborted the text",
+            Self::ContentFilter => "a content filter took the text",
+            Self::NoText => "the text is empty",
+            Self::NoChoice => "the answer holds no choice",
+            Self::Internal => "this program failed",
             Self::Stopped => "stopped",
         }
     }
@@ -129,13 +155,22 @@ impl FailureKind {
     pub const fn is_transient(self) -> bool {
         matches!(
             self,
-            Self::Unreachable | Self::RateLimited | Self::ServerError | Self::TimedOut | Self::Cut | Self::Garbled
+            Self::Unreachable | Self::RateLimited | Self::ServerError | Self::TimedOut | Self::Cut | Self::Garbled | Self::Aborted | Self::NoChoice
         )
     }
 
     /// Whether every other request will fail alike, so that there is no point in going on.
     pub const fn ends_the_run(self) -> bool {
-        matches!(self, Self::Unauthorised | Self::NotFound | Self::Stopped)
+        matches!(self, Self::Unauthorised | Self::NotFound | Self::Redirected | Self::Internal | Self::Stopped)
+    }
+
+    /// Whether it says something of the model and the question, rather than of the way to the server: such failures are written
+    /// down beside the samples and counted wherever these are.
+    pub const fn is_kept(self) -> bool {
+        matches!(
+            self,
+            Self::Endless | Self::Refused | Self::Declined | Self::ToolCall | Self::Aborted | Self::ContentFilter | Self::NoText | Self::NoChoice
+        )
     }
 }
 

@@ -6,6 +6,7 @@
 //! * [`prompts`] — questions into what a model is given.
 //! * [`generator`] — whoever turns a prompt into text; [`endpoint`] is one, for servers that speak OpenAI's language.
 //! * [`sampling`] — every question, every pass, exactly once, into [`samples`]: one JSON line each, appended and synced.
+//! * [`answers`] — a number, letter, truth value or phrase, read strictly out of a text.
 //! * [`scoring`] — outputs into verdicts and scores, by rules that have names and can be switched afterwards.
 //! * [`annotation`] — outputs into behaviours, by an endpoint.
 //! * [`analyses`] — test-time compute, collapse, skipped thinking, knowledge against reasoning.
@@ -16,6 +17,7 @@
 
 pub mod analyses;
 pub mod annotation;
+pub mod answers;
 pub mod datasets;
 pub mod endpoint;
 mod error;

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -17,7 +18,7 @@ use crate::datasets::Dataset;
 use crate::error::BenchmarkError;
 use crate::generator::{Engine, FailureKind, GenerateError, Generator, Heard, Interruption, ModelIdentity, Request, SamplingSettings};
 use crate::prompts::{Prompt, PromptStyle};
-use crate::samples::{Opened, Sample, SampleKey, SampleLog, SampleOrigin};
+use crate::samples::{FailureRecord, Opened, Sample, SampleKey, SampleLog, SampleOrigin};
 
 /// One wanted sample.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,6 +76,9 @@ pub struct SamplingReport {
     pub retried: usize,
     /// What failed, in the plan's order.
     pub failures: Vec<SamplingFailure>,
+    /// Models that answers name other than the one that was asked, and how many of the samples made now each wrote.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub other_models: BTreeMap<String, usize>,
     /// Why the run ended before its time, if it did.
     pub ended_early: Option<String>,
 }
@@ -178,12 +182,12 @@ impl SamplingPlan {
     }
 
     /// Makes what is missing, at most `parallel` samples at once, and tells `observe`, on this thread. Between events
-    /// `stop` is asked whether to stop: streams are broken off then, and answers that come whole are waited for and kept.
+    /// `stop` is asked whether to stop: what is under way is broken off then.
     ///
     /// # Errors
     ///
-    /// If a sample cannot be written: then nothing more is asked for. What the generator refuses is no error but part of the
-    /// report.
+    /// If a sample cannot be written, or a generator panics: then nothing more is asked for. What the generator refuses is no error
+    /// but part of the report.
     pub fn collect(
         &self,
         generator: &dyn Generator,
@@ -208,6 +212,9 @@ impl SamplingPlan {
         let mut failed_to_write = None;
         let mut in_a_row = 0;
         std::thread::scope(|scope| {
+            // Where this thread unwinds, workers that wait to hand over a sample must not wait for ever.
+            let receiver = receiver;
+            let _unwinding = HaltOnDrop(&halted);
             for _ in 0..parallel {
                 let sender = sender.clone();
                 let (next, halted, missing) = (&next, &halted, &missing);
@@ -216,7 +223,7 @@ impl SamplingPlan {
                         let Some(wanted) = missing.get(next.fetch_add(1, Ordering::SeqCst)) else {
                             break;
                         };
-                        let made = self.make(generator, wanted, halted);
+                        let made = catch(|| self.make(generator, wanted, halted));
                         // At once, so that the other threads do not ask in vain as well.
                         if made.as_ref().is_err_and(|error| error.kind.ends_the_run()) {
                             halted.store(true, Ordering::SeqCst);
@@ -248,6 +255,9 @@ impl SamplingPlan {
                         report.made += 1;
                         in_a_row = 0;
                         report.retried += usize::from(sample.attempts > 1);
+                        if let Some(model) = &sample.answered_by {
+                            *report.other_models.entry(model.clone()).or_default() += 1;
+                        }
                         observe(SamplingEvent::Made {
                             sample: &sample,
                             done: report.kept + report.made,
@@ -256,7 +266,19 @@ impl SamplingPlan {
                     Err(GenerateError {
                         kind: FailureKind::Stopped, ..
                     }) => {}
+                    Err(GenerateError {
+                        kind: FailureKind::Internal,
+                        message,
+                        ..
+                    }) => {
+                        halted.store(true, Ordering::SeqCst);
+                        failed_to_write.get_or_insert(BenchmarkError::Internal { what: message });
+                    }
                     Err(error) => {
+                        if let Err(error) = self.note(log, wanted, &error) {
+                            halted.store(true, Ordering::SeqCst);
+                            failed_to_write.get_or_insert(error);
+                        }
                         // A prompt that is too long says nothing of the next one, once anything was made.
                         in_a_row += usize::from(report.made == 0 || error.kind.is_transient());
                         if let Some(why) = hopeless(&error, in_a_row, parallel) {
@@ -287,6 +309,22 @@ impl SamplingPlan {
             .collect();
         report.failures.sort_by_key(|failure| order.get(&(failure.id.as_str(), failure.pass)).copied());
         Ok(report)
+    }
+
+    /// Writes a failure down, where it says something of the model and the question.
+    fn note(&self, log: &SampleLog, wanted: &WantedSample, error: &GenerateError) -> Result<(), BenchmarkError> {
+        if !error.kind.is_kept() {
+            return Ok(());
+        }
+        log.note(&FailureRecord {
+            failed: wanted.key.clone(),
+            id: wanted.id.clone(),
+            pass: wanted.pass,
+            model: self.model.clone(),
+            kind: error.kind,
+            message: error.message.clone(),
+            attempts: error.attempts,
+        })
     }
 
     /// Makes one sample.
@@ -331,6 +369,28 @@ impl SamplingPlan {
         };
         Ok(Sample::new(origin, generation, begun.elapsed().as_secs_f64()))
     }
+}
+
+/// Halts the workers when the thread that listens to them goes, in whatever way.
+struct HaltOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for HaltOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// A panic as a failure of this program, so that it ends the run rather than one worker.
+fn catch(make: impl FnOnce() -> Result<Sample, GenerateError>) -> Result<Sample, GenerateError> {
+    std::panic::catch_unwind(AssertUnwindSafe(make)).unwrap_or_else(|panic| {
+        let said = panic.downcast_ref::<String>().cloned();
+        let said = said.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        Err(GenerateError {
+            kind: FailureKind::Internal,
+            message: format!("a worker failed: {}", said.unwrap_or_else(|| "it gave no reason".into())),
+            attempts: 1,
+        })
+    })
 }
 
 /// Why there is no point in going on, if there is none: a failure that all others would share, or many in a row, each of

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of these tests are tests too")]
 
+#[allow(dead_code, reason = "other tests use the rest of it")]
 mod support;
 
 use std::collections::BTreeSet;
@@ -347,7 +348,7 @@ fn passages_by_vectors_of_an_endpoint() {
         }
     });
     let endpoint = Endpoint::new(settings(&server.address, Interface::Completions, false)).unwrap();
-    let retriever = Retriever::by_vectors(&corpus, &endpoint).unwrap();
+    let retriever = Retriever::by_vectors(&corpus, &endpoint, &|| false).unwrap();
     assert_eq!(retriever.nearest("which rivers?", 1).unwrap()[0].title, "Water");
 }
 

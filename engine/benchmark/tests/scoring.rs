@@ -77,6 +77,46 @@ fn scoring_accuracies_of_every_rule() {
     assert!(wrong.is_empty(), "{wrong:?}");
 }
 
+/// The strict rules beside the published ones of the same name: they read less, and what they read alone is not often something else.
+#[test]
+fn scoring_strict_rules_beside_the_published_ones() {
+    let Some(data) = data() else { return };
+    let outputs = outputs(&data);
+    for (published, strict) in [
+        (Rule::AimeLastBoxed, Rule::AimeStrict),
+        (Rule::FolioLastOfTail, Rule::FolioStrict),
+        (Rule::TemporalCascade, Rule::TemporalStrict),
+        (Rule::MusiqueLastLine, Rule::MusiqueStrict),
+    ] {
+        let dataset = dataset(&data, strict.benchmark());
+        let [old, new] = [published, strict].map(|rule| score(&dataset, &outputs, rule, &ScoreSettings::default()));
+        let (mut gained, mut lost, mut unread) = (0, 0, 0);
+        for (old, new) in old.verdicts.iter().zip(&new.verdicts) {
+            let said = |verdict: &cruxscope_benchmark::scoring::Verdict| verdict.extracted.as_ref().map(|extracted| extracted.text.clone());
+            unread += usize::from(new.verdict.extracted.is_none());
+            gained += usize::from(new.verdict.correct && !old.verdict.correct);
+            lost += usize::from(old.verdict.correct && !new.verdict.correct);
+            if old.verdict.correct != new.verdict.correct {
+                let output = outputs.outputs.iter().find(|output| output.id == new.id).unwrap();
+                let tail: Vec<char> = output.output.chars().rev().take(200).collect();
+                let tail: String = tail.into_iter().rev().collect();
+                println!(
+                    "{strict} {}: {:?} was {:?}, right {}; … {tail:?}",
+                    new.id,
+                    said(&new.verdict),
+                    said(&old.verdict),
+                    new.verdict.correct
+                );
+            }
+        }
+        println!(
+            "{strict:<22} {} right of {} ({} by {published}): {gained} gained, {lost} lost, {unread} unparsed, {} unclosed",
+            new.correct, new.outputs, old.correct, new.unclosed
+        );
+        assert!(unread * 4 < new.outputs && lost * 10 < new.outputs, "{strict} reads too little");
+    }
+}
+
 #[test]
 fn scoring_musique_exact_match_and_f1() {
     let Some(data) = data() else { return };

@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use crate::config::{ATTENTION_NORM, EMBEDDING, FEED_FORWARD_NORM, FINAL_NORM, HEAD, KEY_NORM, ModelConfig, PROJECTIONS, QUERY_NORM, layer_tensor};
 use crate::error::CheckpointError;
 use crate::gguf::MetadataValues;
+use crate::gguf_tokenizer::SpecialTokens;
 use crate::store::Store;
 use crate::tokenizer::TraceTokenizer;
 use crate::weights::{LayerWeights, Matrix, Projection};
-use crate::{folder, gguf, gguf_tokenizer, stop_tokens};
+use crate::{accounting, folder, gguf, gguf_tokenizer, stop_tokens};
 
 /// A model's files, opened. Weights stay on disk until asked for; asking twice reads twice.
 pub struct Checkpoint {
@@ -19,11 +20,12 @@ pub struct Checkpoint {
     store: Store,
     /// Only of a GGUF file.
     metadata: Option<MetadataValues>,
+    notes: Vec<String>,
 }
 
 impl Checkpoint {
-    /// Opens a folder with `config.json` and `*.safetensors`, or a GGUF file. Reads headers only, and confirms by [`Checkpoint::check`]
-    /// that the weights are those of the configuration.
+    /// Opens a folder with `config.json` and `*.safetensors`, or a GGUF file. Reads headers (and what tells how packed zeros are stored),
+    /// and confirms by [`Checkpoint::check`] that the weights are those of the configuration, and no more than those.
     ///
     /// # Errors
     /// Whatever is wrong with the path, the configuration or the files' headers.
@@ -35,9 +37,9 @@ impl Checkpoint {
                 source,
             },
         })?;
-        let (config, store, metadata) = if kind.is_dir() {
-            let (config, store) = folder::open(path)?;
-            (config, store, None)
+        let (config, store, metadata, notes) = if kind.is_dir() {
+            let (config, store, notes) = folder::open(path)?;
+            (config, store, None, notes)
         } else if path.extension().is_some_and(|extension| extension == "safetensors" || extension == "json") {
             let reason = "it is one file of a folder; give the folder".to_string();
             return Err(CheckpointError::NotAModel {
@@ -45,17 +47,25 @@ impl Checkpoint {
                 reason,
             });
         } else {
-            let (config, store, metadata) = gguf::open(path)?;
-            (config, store, Some(metadata))
+            let (config, store, metadata, notes) = gguf::open(path)?;
+            (config, store, Some(metadata), notes)
         };
-        let checkpoint = Self {
+        let mut checkpoint = Self {
             path: path.to_path_buf(),
             config,
             store,
             metadata,
+            notes,
         };
         checkpoint.check()?;
+        checkpoint.notes.extend(accounting::account(&checkpoint.config, &checkpoint.store)?);
         Ok(checkpoint)
+    }
+
+    /// What a person should know of how the model was read: a head of its own where a tied one was announced, tensors that nothing
+    /// uses, an adapter that lies beside the weights. A sentence each.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// Confirms that every tensor the configuration implies is there with its shape, in a type that can be read. Headers only.
@@ -156,7 +166,9 @@ impl Checkpoint {
         if let Some(beyond) = ids.iter().map(|id| *id as usize).find(|id| *id >= vocabulary) {
             return Err(CheckpointError::NoSuchToken { token: beyond, vocabulary });
         }
-        let values = self.store.rows(EMBEDDING, ids.len(), |index| ids[index] as usize)?;
+        let values = self
+            .store
+            .weight_rows(EMBEDDING, vocabulary, self.config.hidden, ids.len(), |index| ids[index] as usize)?;
         Ok(Matrix {
             rows: ids.len(),
             columns: self.config.hidden,
@@ -177,7 +189,9 @@ impl Checkpoint {
             });
         }
         let name = if self.config.tied_head { EMBEDDING } else { HEAD };
-        let values = self.store.rows(name, rows.len(), |index| rows.start + index)?;
+        let values = self
+            .store
+            .weight_rows(name, vocabulary, self.config.hidden, rows.len(), |index| rows.start + index)?;
         Ok(Matrix {
             rows: rows.len(),
             columns: self.config.hidden,
@@ -200,6 +214,19 @@ impl Checkpoint {
     /// When a file is there and cannot be read, or names something that is no token of the model.
     pub fn stop_tokens(&self) -> Result<BTreeSet<u32>, CheckpointError> {
         stop_tokens::of(&self.path, self.metadata.as_ref(), self.config.vocabulary)
+    }
+
+    /// The special tokens and the chat template of a GGUF file; nothing of a folder, which has files that say them.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::tokenizer`].
+    pub(crate) fn special_tokens(&self) -> Result<Option<SpecialTokens>, CheckpointError> {
+        let Some(values) = &self.metadata else { return Ok(None) };
+        if !values.contains_key("tokenizer.ggml.tokens") {
+            return Ok(None);
+        }
+        let begins = self.tokenizer()?.beginning_of_sequence().is_some();
+        gguf_tokenizer::special_tokens(&self.path, values, begins)
     }
 
     /// The tokenizer: `tokenizer.json` of a folder, or rebuilt from a GGUF file's metadata.

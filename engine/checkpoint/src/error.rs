@@ -64,6 +64,44 @@ pub enum CheckpointError {
         /// The folder.
         path: PathBuf,
     },
+    /// Another process writes a model there.
+    #[error("{path} is being written by another run; wait for it, or choose another folder with --out")]
+    Busy {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The folder in which a model is put together holds something that no run of this program puts there.
+    #[error("{folder}, in which the model would be put together, holds {name}, which is not this program's; move it away, or choose another folder with --out")]
+    Foreign {
+        /// The folder.
+        folder: PathBuf,
+        /// What is in it.
+        name: String,
+    },
+    /// A tensor does not survive being stored.
+    #[error(
+        "{tensor} cannot be stored as {dtype}: {count} of its {of} numbers would become {turned}; choose another --dtype, or write plain numbers without --packed"
+    )]
+    NotStorable {
+        /// The tensor or component.
+        tensor: String,
+        /// The dtype.
+        dtype: &'static str,
+        /// How many of its numbers.
+        count: usize,
+        /// Of so many.
+        of: usize,
+        /// "infinite" or "zero".
+        turned: &'static str,
+    },
+    /// What was written is not what was to be written.
+    #[error("{path} does not read back as it was written: {reason}; it was not put in place")]
+    Written {
+        /// The folder in which the model was put together.
+        path: PathBuf,
+        /// What differs.
+        reason: String,
+    },
     /// A file that is sound uses something this crate does not read.
     #[error("{file} cannot be read: {reason}")]
     Unsupported {
@@ -170,7 +208,7 @@ impl CheckpointError {
                     std::io::ErrorKind::NotFound | std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::NotADirectory
                 )
             }
-            Self::Text { .. } => false,
+            Self::Text { .. } | Self::Written { .. } => false,
             _ => true,
         }
     }

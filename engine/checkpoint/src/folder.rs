@@ -8,17 +8,19 @@ use std::path::{Path, PathBuf};
 
 use safetensors::{Dtype, SafeTensors};
 
-use crate::config::{HEAD, ModelConfig};
+use crate::accounting;
+use crate::config::{EMBEDDING, HEAD, ModelConfig};
 use crate::error::CheckpointError;
 use crate::hugging_face_config;
 use crate::packed::Scheme;
+use crate::packed_zeros::{Origin, resolve};
 use crate::store::{ElementType, Store, StoreFile, StoredTensor};
 
-/// Opens a folder.
+/// Opens a folder: its configuration, its tensors, and what a person should know of how they were read.
 ///
 /// # Errors
 /// No `config.json` or no weights (`NotAModel`), a configuration that cannot be used, a damaged file.
-pub(crate) fn open(path: &Path) -> Result<(ModelConfig, Store), CheckpointError> {
+pub(crate) fn open(path: &Path) -> Result<(ModelConfig, Store, Vec<String>), CheckpointError> {
     let file = path.join("config.json");
     if !file.is_file() {
         return Err(CheckpointError::NotAModel {
@@ -28,27 +30,102 @@ pub(crate) fn open(path: &Path) -> Result<(ModelConfig, Store), CheckpointError>
     }
     let text = std::fs::read_to_string(&file).map_err(|source| CheckpointError::Io { path: file.clone(), source })?;
     let mut config = hugging_face_config::parse(&file, &text)?;
-    let mut store = Store::empty(path, packing(&file, &text)?);
-    for weights in weight_files(path)? {
+    let said = quantization(&text);
+    let scheme = said.as_ref().map(Scheme::parse).transpose().map_err(|reason| fault(&file, reason))?;
+    let mut store = Store::empty(path, scheme);
+    let (weights, mut notes) = weight_files(path)?;
+    for weights in weights {
         add_file(&mut store, &weights)?;
     }
-    // Checkpoints of a tied model leave the head out, and some of those forget to say so.
-    config.tied_head |= !store.tensors.contains_key(HEAD);
-    Ok((config, store))
+    if let Some(said) = &said {
+        resolve(&mut store, said, Origin::of(path, said))?;
+    }
+    accounting::refuse_wrappers(&store)?;
+    notes.extend(head(&mut config, &store, &file)?);
+    if let Some(adapter) = ADAPTERS.iter().find(|name| path.join(name).is_file()) {
+        notes.push(format!("an adapter ({adapter}) lies beside the weights; it is not applied"));
+    }
+    notes.extend(tokens_beyond(path, config.vocabulary));
+    Ok((config, store, notes))
 }
 
-/// How weights are packed, if the configuration says that they are.
-fn packing(file: &Path, text: &str) -> Result<Option<Scheme>, CheckpointError> {
-    let json: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
-    let said = json.get("quantization_config").filter(|said| !said.is_null());
-    let scheme = said.map(Scheme::parse).transpose();
-    scheme.map_err(|reason| CheckpointError::Configuration {
+/// A note on tokens that were added to the tokenizer and never to the embedding. A file that cannot be read is reported by whoever needs
+/// the tokenizer.
+fn tokens_beyond(path: &Path, vocabulary: usize) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Added {
+        id: usize,
+        content: String,
+    }
+    #[derive(serde::Deserialize)]
+    struct Tokenizer {
+        added_tokens: Vec<Added>,
+    }
+    let json = std::fs::read(path.join("tokenizer.json")).ok()?;
+    let tokenizer: Tokenizer = serde_json::from_slice(&json).ok()?;
+    let first = tokenizer.added_tokens.into_iter().find(|token| token.id >= vocabulary)?;
+    Some(format!(
+        "the tokenizer has a token {} (`{}`), and the vocabulary of the model ends at {vocabulary} (exclusive): texts that hold it are refused",
+        first.id, first.content
+    ))
+}
+
+/// Files of PEFT's adapters.
+const ADAPTERS: [&str; 3] = ["adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"];
+
+fn fault(file: &Path, reason: String) -> CheckpointError {
+    CheckpointError::Configuration {
         file: file.to_path_buf(),
         reason,
-    })
+    }
+}
+
+/// `quantization_config`, if there is one.
+fn quantization(text: &str) -> Option<serde_json::Value> {
+    let json: serde_json::Value = serde_json::from_str(text).ok()?;
+    json.get("quantization_config").filter(|said| !said.is_null()).cloned()
+}
+
+/// Which head holds: one of its own where the file has one, as in transformers 5 and vLLM, whatever the configuration says of a tied
+/// one. A head that repeats the embedding byte for byte is the embedding.
+///
+/// # Errors
+/// `Configuration` where there is no head, and none is announced to be the embedding.
+fn head(config: &mut ModelConfig, store: &Store, file: &Path) -> Result<Option<String>, CheckpointError> {
+    let own = store.tensors.get(HEAD);
+    if own.is_none() && store.packed_module(HEAD).is_none() {
+        if config.tied_head {
+            return Ok(None);
+        }
+        return Err(fault(
+            file,
+            "it does not say that the embedding is the head (tie_word_embeddings), and the weights hold no lm_head: the model has no language head, or \
+             lost it"
+                .to_string(),
+        ));
+    }
+    if !config.tied_head {
+        return Ok(None);
+    }
+    let same = match (own, store.tensors.get(EMBEDDING)) {
+        (Some(head), Some(embedding)) => {
+            head.element == embedding.element && head.shape == embedding.shape && store.bytes(head).is_some() && store.bytes(head) == store.bytes(embedding)
+        }
+        _ => false,
+    };
+    if same {
+        return Ok(None);
+    }
+    config.tied_head = false;
+    Ok(Some(
+        "the configuration says that the head is the embedding, and the weights hold a head of its own: it is used".to_string(),
+    ))
 }
 
 fn without_config(path: &Path) -> String {
+    if let Some(adapter) = ADAPTERS.iter().find(|name| path.join(name).is_file()) {
+        return format!("it holds an adapter ({adapter}) and no config.json: merge the adapter into its base model, and give that");
+    }
     let gguf = sorted_entries(path)
         .ok()
         .and_then(|entries| entries.into_iter().find(|entry| has_extension(entry, "gguf")));
@@ -71,16 +148,22 @@ fn sorted_entries(path: &Path) -> Result<Vec<PathBuf>, CheckpointError> {
     Ok(entries.map_err(failed)?.into_iter().collect())
 }
 
-fn weight_files(path: &Path) -> Result<Vec<PathBuf>, CheckpointError> {
+/// The files of weights, and a note where others were passed over.
+fn weight_files(path: &Path) -> Result<(Vec<PathBuf>, Vec<String>), CheckpointError> {
     let single = path.join("model.safetensors");
-    if single.is_file() {
-        return Ok(vec![single]);
-    }
     let index = path.join("model.safetensors.index.json");
-    if index.is_file() {
-        return shards(path, &index);
+    if single.is_file() {
+        let note = "model.safetensors is read, and not the files that model.safetensors.index.json names";
+        return Ok((vec![single], index.is_file().then(|| note.to_string()).into_iter().collect()));
     }
-    let all: Vec<PathBuf> = sorted_entries(path)?.into_iter().filter(|entry| has_extension(entry, "safetensors")).collect();
+    if index.is_file() {
+        return Ok((shards(path, &index)?, Vec::new()));
+    }
+    let is_adapter = |entry: &Path| entry.file_name().is_some_and(|name| ADAPTERS.iter().any(|adapter| name == *adapter));
+    let all: Vec<PathBuf> = sorted_entries(path)?
+        .into_iter()
+        .filter(|entry| has_extension(entry, "safetensors") && !is_adapter(entry))
+        .collect();
     if all.is_empty() {
         let reason = "it has config.json but no *.safetensors; weights in other formats (pytorch_model.bin) have to be converted first".to_string();
         return Err(CheckpointError::NotAModel {
@@ -88,7 +171,7 @@ fn weight_files(path: &Path) -> Result<Vec<PathBuf>, CheckpointError> {
             reason,
         });
     }
-    Ok(all)
+    Ok((all, Vec::new()))
 }
 
 fn shards(path: &Path, index: &Path) -> Result<Vec<PathBuf>, CheckpointError> {

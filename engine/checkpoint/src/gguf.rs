@@ -16,12 +16,15 @@ use crate::store::{ElementType, Store, StoreFile, StoredTensor};
 /// Metadata of a GGUF file by key.
 pub(crate) type MetadataValues = HashMap<String, GgufMetadataValue>;
 
+/// A GGUF file's configuration, tensors and metadata, and what a person should know of how it was read.
+pub(crate) type Opened = (ModelConfig, Store, MetadataValues, Vec<String>);
+
 /// Opens a GGUF file.
 ///
 /// # Errors
-/// `Damaged` for a truncated or senseless file, `Unsupported` for a version or type not known, `Configuration` and `UnknownArchitecture`
-/// for metadata.
-pub(crate) fn open(path: &Path) -> Result<(ModelConfig, Store, MetadataValues), CheckpointError> {
+/// `Damaged` for a truncated or senseless file, `Unsupported` for a version or type not known and for a tensor of the decoder or its head
+/// that nothing uses, `Configuration` and `UnknownArchitecture` for metadata.
+pub(crate) fn open(path: &Path) -> Result<Opened, CheckpointError> {
     let file = std::fs::File::open(path).map_err(|source| CheckpointError::Io {
         path: path.to_path_buf(),
         source,
@@ -58,8 +61,21 @@ pub(crate) fn open(path: &Path) -> Result<(ModelConfig, Store, MetadataValues), 
         tensors: BTreeMap::new(),
         packed: None,
     };
+    let mut listed = Vec::new();
     for (name, info) in &by_name {
-        let Some(renamed) = hugging_face_name(name) else { continue };
+        let Some(renamed) = hugging_face_name(name) else {
+            if !is_read_elsewhere(name, &by_name) {
+                if OWN.iter().any(|start| name.starts_with(start)) {
+                    let reason = format!("nothing in a {} model uses its tensor {name}: it belongs to another model", architecture.name());
+                    return Err(CheckpointError::Unsupported {
+                        file: path.to_path_buf(),
+                        reason,
+                    });
+                }
+                listed.push(*name);
+            }
+            continue;
+        };
         let mut tensor = place(path, info)?;
         let rotary = renamed.contains("self_attn.q_proj.") || renamed.contains("self_attn.k_proj.");
         tensor.interleaved_head = (architecture == Architecture::Llama && rotary).then_some(config.head_dim);
@@ -70,7 +86,24 @@ pub(crate) fn open(path: &Path) -> Result<(ModelConfig, Store, MetadataValues), 
         }
         store.tensors.insert(renamed, tensor);
     }
-    Ok((config, store, front.metadata))
+    let notes = match listed.as_slice() {
+        [] => Vec::new(),
+        [one] => vec![format!("the tensor {one} is not used")],
+        [first, rest @ ..] => vec![format!("{} tensors are not used, such as {first}", rest.len() + 1)],
+    };
+    Ok((config, store, front.metadata, notes))
+}
+
+/// How names of the decoder and its head begin; `cls` is a head that classifies.
+const OWN: [&str; 6] = ["blk.", "output", "token_embd", "rope_", "position_embd", "cls"];
+
+/// Whether a tensor without a name of Hugging Face's is read all the same: rotary divisors, and factors of NVFP4.
+fn is_read_elsewhere(name: &str, all: &BTreeMap<&str, &GgufTensorInfo>) -> bool {
+    let weight = name.strip_suffix(".scale").map(|stem| format!("{stem}.weight"));
+    name == "rope_freqs.weight"
+        || weight
+            .and_then(|weight| all.get(weight.as_str()))
+            .is_some_and(|info| info.dtype == GgufType::NVFP4)
 }
 
 fn reading(path: &Path, error: AnamnesisError) -> CheckpointError {
@@ -176,10 +209,11 @@ fn scalar(path: &Path, info: &GgufTensorInfo, file: &StoreFile) -> Result<f32, C
 }
 
 fn facts(path: &Path, tensors: &BTreeMap<&str, &GgufTensorInfo>, file: &StoreFile) -> Result<TensorFacts, CheckpointError> {
-    if let Some(name) = ["blk.0.ffn_gate.bias", "blk.0.ffn_up.bias", "blk.0.ffn_down.bias"]
-        .iter()
-        .find(|name| tensors.contains_key(**name))
-    {
+    let of_layers = |ends: &[&str]| {
+        let mut names = tensors.keys().filter(|name| name.starts_with("blk."));
+        names.find(|name| ends.iter().any(|end| name.ends_with(end))).copied()
+    };
+    if let Some(name) = of_layers(&[".ffn_gate.bias", ".ffn_up.bias", ".ffn_down.bias"]) {
         let reason = format!("it has {name}; biases in the feed-forward block are not known");
         return Err(CheckpointError::Unsupported {
             file: path.to_path_buf(),
@@ -191,8 +225,8 @@ fn facts(path: &Path, tensors: &BTreeMap<&str, &GgufTensorInfo>, file: &StoreFil
         // The embedding's own rows: the count in the metadata is optional.
         vocabulary: tensors.get("token_embd.weight").and_then(|info| info.shape.last().copied()).unwrap_or(0),
         tied_head: !tensors.contains_key("output.weight"),
-        query_key_value_bias: tensors.contains_key("blk.0.attn_q.bias"),
-        output_bias: tensors.contains_key("blk.0.attn_output.bias"),
+        query_key_value_bias: of_layers(&[".attn_q.bias", ".attn_k.bias", ".attn_v.bias"]).is_some(),
+        output_bias: of_layers(&[".attn_output.bias"]).is_some(),
         rope_divisors,
     })
 }

@@ -18,13 +18,60 @@ pub(crate) struct TensorFacts {
     pub vocabulary: usize,
     /// `output.weight` is missing.
     pub tied_head: bool,
-    /// `blk.0.attn_q.bias` is there.
+    /// The bias of a query, key or value is there, in whatever layer.
     pub query_key_value_bias: bool,
-    /// `blk.0.attn_output.bias` is there.
+    /// The bias of an attention output is there.
     pub output_bias: bool,
     /// The values of `rope_freqs.weight`.
     pub rope_divisors: Option<Vec<f32>>,
 }
+
+/// Keys of an architecture that are read, and those that say nothing of the computation.
+const KNOWN: &[&str] = &[
+    "attention.head_count",
+    "attention.head_count_kv",
+    "attention.key_length",
+    "attention.layer_norm_rms_epsilon",
+    "attention.value_length",
+    "block_count",
+    "context_length",
+    "embedding_length",
+    "expert_count",
+    "feed_forward_length",
+    "rope.dimension_count",
+    "rope.freq_base",
+    "rope.scale_linear",
+    "rope.scaling.attn_factor",
+    "rope.scaling.factor",
+    "rope.scaling.finetuned",
+    "rope.scaling.original_context_length",
+    "rope.scaling.type",
+    "rope.scaling.yarn_beta_fast",
+    "rope.scaling.yarn_beta_slow",
+    "tensor_data_layout",
+    "vocab_size",
+];
+
+/// Keys that change the computation, with the values under which they do not; a flag is 0 or 1. llama.cpp takes 0 for "unset" in scales
+/// and caps, and −1 in YaRN's factor of extrapolation.
+const NEUTRAL: &[(&str, &[f64])] = &[
+    ("attention.causal", &[1.0]),
+    ("attention.clamp_kqv", &[0.0]),
+    ("attention.max_alibi_bias", &[0.0]),
+    ("attention.scale", &[0.0]),
+    ("attention.sliding_window", &[0.0]),
+    ("attn_logit_softcapping", &[0.0]),
+    ("embedding_scale", &[0.0, 1.0]),
+    ("expert_used_count", &[0.0]),
+    ("final_logit_softcapping", &[0.0]),
+    ("logit_scale", &[0.0, 1.0]),
+    ("pooling_type", &[0.0]),
+    ("residual_scale", &[0.0, 1.0]),
+    ("rope.scaling.yarn_attn_factor", &[1.0]),
+    ("rope.scaling.yarn_ext_factor", &[-1.0, 1.0]),
+    ("rope.scaling.yarn_log_multiplier", &[0.0]),
+    ("use_parallel_residual", &[0.0]),
+];
 
 /// Metadata with the file's path, for messages.
 pub(crate) struct Metadata<'a> {
@@ -94,6 +141,7 @@ impl Metadata<'_> {
     /// [`CheckpointError::UnknownArchitecture`], or [`CheckpointError::Configuration`] with the key that is wrong.
     pub fn config(&self, architecture: Architecture, facts: TensorFacts) -> Result<ModelConfig, CheckpointError> {
         let key = |field: &str| format!("{}.{field}", architecture.name());
+        self.refuse_unknown(architecture)?;
         let needed = |field: &str| self.whole(&key(field))?.ok_or_else(|| self.fault(format!("{} is missing", key(field))));
         if let Some(experts) = self.whole(&key("expert_count"))?
             && experts > 0
@@ -143,6 +191,44 @@ impl Metadata<'_> {
             Some(reason) => Err(self.fault(reason)),
             None => Ok(config),
         }
+    }
+
+    /// Refuses keys of the architecture that are not known, and known ones that say what is not computed here.
+    fn refuse_unknown(&self, architecture: Architecture) -> Result<(), CheckpointError> {
+        if let Some(kind) = self.text("general.type")
+            && kind != "model"
+        {
+            return Err(self.fault(format!("general.type is `{kind}`: it is not a model of its own")));
+        }
+        let context = self.whole(&format!("{}.context_length", architecture.name()))?.unwrap_or(0) as f64;
+        let mut keys: Vec<&String> = self.values.keys().collect();
+        keys.sort_unstable();
+        for key in keys {
+            if key.starts_with("adapter.") {
+                return Err(self.fault(format!("it has {key}: it is an adapter, to be merged into its base model")));
+            }
+            let Some(field) = key.strip_prefix(architecture.name()).and_then(|rest| rest.strip_prefix('.')) else {
+                continue;
+            };
+            if KNOWN.contains(&field) {
+                continue;
+            }
+            let neutral: &[f64] = match NEUTRAL.iter().find(|(name, _)| *name == field) {
+                Some((_, values)) => values,
+                None => {
+                    return Err(self.fault(format!("{key} is a key that is not known here and may change what the model computes")));
+                }
+            };
+            let value = match self.flag(key) {
+                Some(flag) => f64::from(u8::from(flag)),
+                None => self.number(key)?.unwrap_or(f64::NAN),
+            };
+            let wide_window = field == "attention.sliding_window" && value >= context;
+            if !neutral.contains(&value) && !wide_window {
+                return Err(self.fault(format!("{key} is {value}, which is not computed here (nothing but {neutral:?} is)")));
+            }
+        }
+        Ok(())
     }
 
     fn rope(&self, architecture: Architecture, context: usize, divisors: Option<Vec<f32>>) -> Result<Rope, CheckpointError> {
@@ -238,6 +324,33 @@ mod tests {
             ..facts()
         };
         assert_eq!(read(&base(), divided).unwrap().rope.scaling, RopeScaling::Divided { divisors: vec![8.0] });
+    }
+
+    #[test]
+    fn keys_that_change_the_computation_are_refused() {
+        let with = |field: &str, value| {
+            let mut values = base();
+            values.insert(format!("llama.{field}"), value);
+            read(&values, facts()).err().map(|error| error.to_string()).unwrap_or_default()
+        };
+        assert!(with("attention.causal", GgufMetadataValue::Bool(false)).contains("attention.causal"));
+        assert!(with("attention.scale", GgufMetadataValue::F32(0.1)).contains("attention.scale"));
+        assert!(with("rope.scaling.yarn_ext_factor", GgufMetadataValue::F32(0.5)).contains("yarn_ext_factor"));
+        assert!(with("attention.sliding_window", GgufMetadataValue::U32(16)).contains("sliding_window"));
+        assert!(with("logit_scale", GgufMetadataValue::F32(0.5)).contains("logit_scale"));
+        assert!(with("something_new", GgufMetadataValue::U32(1)).contains("something_new"));
+        for (field, value) in [
+            ("attention.causal", GgufMetadataValue::Bool(true)),
+            ("attention.sliding_window", GgufMetadataValue::U32(64)),
+            ("logit_scale", GgufMetadataValue::F32(1.0)),
+            ("rope.scaling.yarn_ext_factor", GgufMetadataValue::F32(1.0)),
+            ("vocab_size", GgufMetadataValue::U32(10)),
+        ] {
+            assert_eq!(with(field, value), "", "{field}");
+        }
+        let mut values = base();
+        values.insert("general.type".to_string(), GgufMetadataValue::String("adapter".to_string()));
+        assert!(read(&values, facts()).unwrap_err().to_string().contains("`adapter`"));
     }
 
     #[test]

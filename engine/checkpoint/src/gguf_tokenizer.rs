@@ -52,11 +52,39 @@ pub(crate) fn build(file: &Path, values: &MetadataValues, vocabulary: usize) -> 
     };
     let tokenizer = TraceTokenizer::from_json(file, json.to_string().as_bytes(), vocabulary)?;
     let begins = source.metadata.flag("tokenizer.ggml.add_bos_token").unwrap_or(begins);
-    let token = source
-        .metadata
-        .whole("tokenizer.ggml.bos_token_id")?
-        .and_then(|token| u32::try_from(token).ok());
-    Ok(tokenizer.beginning_with(token.filter(|_| begins)))
+    Ok(tokenizer.beginning_with(source.special("bos")?.map(|(id, _)| id).filter(|_| begins)))
+}
+
+/// The special tokens of a GGUF file and its chat template: what a folder keeps in `tokenizer_config.json`.
+pub(crate) struct SpecialTokens {
+    /// The token that begins a text, and how it is written.
+    pub beginning: Option<(u32, String)>,
+    /// Whether it is put in front of texts.
+    pub begins: bool,
+    /// The token that ends a text.
+    pub end: Option<(u32, String)>,
+    /// The template of conversations.
+    pub chat_template: Option<String>,
+}
+
+/// Reads them; nothing where the file has no tokenizer.
+///
+/// # Errors
+/// [`CheckpointError::Configuration`] for a token that is no whole number.
+pub(crate) fn special_tokens(file: &Path, values: &MetadataValues, begins: bool) -> Result<Option<SpecialTokens>, CheckpointError> {
+    let source = Source {
+        file,
+        metadata: Metadata { file, values },
+    };
+    if source.array("tokens").is_none() {
+        return Ok(None);
+    }
+    Ok(Some(SpecialTokens {
+        beginning: source.special("bos")?,
+        begins,
+        end: source.special("eos")?,
+        chat_template: source.metadata.text("tokenizer.chat_template").map(ToOwned::to_owned),
+    }))
 }
 
 struct Source<'a> {
@@ -77,6 +105,18 @@ impl<'a> Source<'a> {
             .values
             .get(&format!("tokenizer.ggml.{field}"))
             .and_then(GgufMetadataValue::as_array)
+    }
+
+    /// A special token and how it is written, if the file names one that is in its list.
+    fn special(&self, name: &str) -> Result<Option<(u32, String)>, CheckpointError> {
+        let Some(id) = self.metadata.whole(&format!("tokenizer.ggml.{name}_token_id"))? else {
+            return Ok(None);
+        };
+        let text = self
+            .array("tokens")
+            .and_then(GgufMetadataArray::as_string_slice)
+            .and_then(|tokens| tokens.get(id));
+        Ok(u32::try_from(id).ok().zip(text.cloned()))
     }
 
     fn strings(&self, field: &str) -> Result<&'a [String], CheckpointError> {

@@ -1,13 +1,15 @@
 //! `config.json` of a Hugging Face folder into a [`ModelConfig`].
 //!
 //! Defaults are those of transformers' configuration classes. What the forward pass does not know how to do is refused here by
-//! name (sliding windows, other activations, quantized layouts), so that no study is made with a model computed wrongly.
+//! name (sliding windows, other activations, quantized layouts), so that no study is made with a model computed wrongly; keys that
+//! are not known at all are refused in `config_keys`.
 
 use std::path::Path;
 
 use serde_json::Value;
 
 use crate::config::{Architecture, ModelConfig};
+use crate::config_keys;
 use crate::error::CheckpointError;
 use crate::rope::{Rope, RopeScaling};
 
@@ -35,16 +37,20 @@ pub(crate) fn parse(file: &Path, text: &str) -> Result<ModelConfig, CheckpointEr
 }
 
 fn read(architecture: Architecture, json: &Value) -> Result<ModelConfig, String> {
-    refuse_unknown_computation(json)?;
+    config_keys::check_class(architecture, json)?;
+    config_keys::refuse_unknown(json)?;
+    let context = optional_size(json, "max_position_embeddings")?.unwrap_or(2048);
+    refuse_unknown_computation(architecture, context, json)?;
     let hidden = size(json, "hidden_size")?;
     let heads = size(json, "num_attention_heads")?;
     let head_dim = match optional_size(json, "head_dim")? {
         Some(head_dim) => head_dim,
+        // The one family whose class does not derive it from the width.
+        None if architecture == Architecture::Qwen3 => 128,
         None if heads > 0 => hidden / heads,
         None => 0,
     };
     let attention_bias = flag(json, "attention_bias")?;
-    let context = optional_size(json, "max_position_embeddings")?.unwrap_or(2048);
     let config = ModelConfig {
         architecture,
         layers: size(json, "num_hidden_layers")?,
@@ -65,10 +71,19 @@ fn read(architecture: Architecture, json: &Value) -> Result<ModelConfig, String>
     config.fault().map_or(Ok(config), Err)
 }
 
-fn refuse_unknown_computation(json: &Value) -> Result<(), String> {
+fn refuse_unknown_computation(architecture: Architecture, context: usize, json: &Value) -> Result<(), String> {
     let activation = json.get("hidden_act").and_then(Value::as_str).unwrap_or("silu");
-    if activation != "silu" {
-        return Err(format!("hidden_act is `{activation}`; only silu is known"));
+    if !matches!(activation, "silu" | "swish") {
+        return Err(format!("hidden_act is `{activation}`; only silu (swish) is known"));
+    }
+    // Qwen's classes look at the window only where `use_sliding_window` says so. Llama's knows none: whoever wrote one into its
+    // configuration has a model that needs it, unless no text is longer than the window.
+    if let Some(window) = optional_size(json, "sliding_window")?
+        && architecture == Architecture::Llama
+        && present(json, "use_sliding_window").is_none()
+        && window < context
+    {
+        return Err(format!("sliding_window is {window} in a context of {context}; only full attention is known"));
     }
     if flag(json, "use_sliding_window")? {
         return Err("use_sliding_window is true; only full attention is known".to_string());
@@ -91,9 +106,13 @@ fn refuse_unknown_computation(json: &Value) -> Result<(), String> {
 
 /// The rotary embedding, out of `rope_parameters` (newer) or `rope_theta` and `rope_scaling`.
 fn rope(json: &Value, context: usize) -> Result<Rope, String> {
-    let parameters = ["rope_parameters", "rope_scaling"]
-        .iter()
-        .find_map(|key| json.get(*key).filter(|value| value.is_object()));
+    let given = ["rope_parameters", "rope_scaling"].map(|key| json.get(key).filter(|value| value.is_object()));
+    if let [Some(newer), Some(older)] = given
+        && newer != older
+    {
+        return Err("rope_parameters and rope_scaling say different things; keep the one that is right".to_string());
+    }
+    let parameters = given.into_iter().flatten().next();
     let scaling = parameters.unwrap_or(&Value::Null);
     let theta = match number(scaling, "rope_theta")? {
         Some(theta) => theta,
@@ -210,6 +229,7 @@ mod tests {
         assert!(biased.query_key_value_bias && biased.output_bias);
         let qwen2 = with(json!({"model_type": "qwen2"})).unwrap();
         assert!(qwen2.query_key_value_bias && !qwen2.output_bias && !qwen2.query_key_norm);
+        assert_eq!(with(json!({"model_type": "qwen3"})).unwrap().head_dim, 128, "the default of its class");
         let qwen3 = with(json!({"model_type": "qwen3", "head_dim": 32})).unwrap();
         assert!(!qwen3.query_key_value_bias && qwen3.query_key_norm && qwen3.head_dim == 32);
     }
@@ -252,6 +272,17 @@ mod tests {
         assert!(matches!(unknown, CheckpointError::UnknownArchitecture { .. }));
         assert!(unknown.to_string().contains("`mamba`") && unknown.to_string().contains("llama, qwen2, qwen3"));
         assert!(refusal(json!({"hidden_act": "gelu"})).contains("gelu"));
+        assert!(with(json!({"hidden_act": "swish"})).is_ok());
+        assert!(refusal(json!({"sliding_window": 16})).contains("sliding_window"));
+        assert!(with(json!({"sliding_window": 256})).is_ok(), "no text is longer than the window");
+        assert!(
+            with(json!({"model_type": "qwen2", "sliding_window": 16})).is_ok(),
+            "Qwen's class ignores it unless told to use it"
+        );
+        assert!(refusal(json!({"logits_scaling": 2.0})).contains("logits_scaling"));
+        assert!(refusal(json!({"architectures": ["Ernie4_5ForCausalLM"]})).contains("Ernie4_5ForCausalLM"));
+        let both = json!({"rope_parameters": {"rope_type": "default"}, "rope_scaling": {"rope_type": "linear", "factor": 2}});
+        assert!(refusal(both).contains("different things"));
         assert!(refusal(json!({"use_sliding_window": true})).contains("use_sliding_window"));
         assert!(refusal(json!({"layer_types": ["full_attention", "sliding_attention"]})).contains("sliding_attention"));
         assert!(refusal(json!({"num_attention_heads": 0})).contains("attention heads is 0"));

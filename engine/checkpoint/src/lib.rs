@@ -16,8 +16,10 @@
 //! # }
 //! ```
 
+mod accounting;
 mod checkpoint;
 mod config;
+mod config_keys;
 mod error;
 mod folder;
 mod gguf;
@@ -26,6 +28,7 @@ mod gguf_tokenizer;
 mod hugging_face_config;
 pub mod packed;
 mod packed_store;
+mod packed_zeros;
 mod pre_tokenizer;
 mod rope;
 mod stop_tokens;

@@ -183,7 +183,7 @@ impl Store {
     /// `MissingTensor`, `Shape`, `Unsupported` or `Damaged`, all of which name the tensor.
     pub fn check(&self, name: &str, expected: &[usize]) -> Result<(), CheckpointError> {
         if let (Some((stem, scheme)), [rows, columns]) = (self.packed_module(name), expected) {
-            return self.packed_weight(stem, &scheme, *rows, *columns, false).map(|_| ());
+            return self.packed_weight(stem, &scheme, *rows, *columns, None).map(|_| ());
         }
         let Some(tensor) = self.tensors.get(name) else {
             return Err(CheckpointError::MissingTensor {

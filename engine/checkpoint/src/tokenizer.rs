@@ -1,7 +1,9 @@
 //! Text to tokens and back, with the place of every token in the text.
 //!
-//! A trace is tokenized as it stands: no special tokens are added, nothing is cut, nothing is padded. Whoever wants the token that
-//! begins a sequence asks for it.
+//! Nothing is cut and nothing is padded. Whether a sequence begins with a special token is decided here alone, by
+//! [`TraceTokenizer::encode_sequence`]: whatever is read by a model (traces, calibration and other text, prompts that are not yet
+//! complete) goes through it. [`TraceTokenizer::encode`] adds nothing; it is for prompts that a chat template has made complete, whose
+//! tokens are then those of transformers' `apply_chat_template(tokenize=True)`, and for pieces of text.
 
 use std::path::Path;
 
@@ -24,7 +26,8 @@ pub struct Encoding {
 pub struct TraceTokenizer {
     inner: Tokenizer,
     vocabulary: usize,
-    beginning_of_sequence: Option<u32>,
+    /// The tokens put before a sequence; nearly always one or none.
+    beginning: Vec<u32>,
 }
 
 impl TraceTokenizer {
@@ -36,10 +39,10 @@ impl TraceTokenizer {
         }
         let json = std::fs::read(&file).map_err(|source| CheckpointError::Io { path: file.clone(), source })?;
         let mut tokenizer = Self::from_json(&file, &json, vocabulary)?;
-        tokenizer.beginning_of_sequence = match said_by_config(&folder.join("tokenizer_config.json"))? {
+        tokenizer.beginning = match said_by_config(&folder.join("tokenizer_config.json"))? {
             Said::Nothing => tokenizer.added_in_front()?,
-            Said::None => None,
-            Said::Token(token) => tokenizer.inner.token_to_id(&token),
+            Said::None => Vec::new(),
+            Said::Token(token) => tokenizer.inner.token_to_id(&token).into_iter().collect(),
         };
         Ok(tokenizer)
     }
@@ -62,13 +65,18 @@ impl TraceTokenizer {
         // A trace is never cut or padded, whatever the file was saved with.
         inner.with_truncation(None).map_err(fault)?;
         inner.with_padding(None);
-        let Some((text, highest)) = inner.get_vocab(true).into_iter().max_by(|a, b| (a.1, &b.0).cmp(&(b.1, &a.0))) else {
+        let highest = |added| inner.get_vocab(added).into_iter().max_by(|a, b| (a.1, &b.0).cmp(&(b.1, &a.0)));
+        let Some((_, last)) = highest(true) else {
             return Err(CheckpointError::Tokenizer {
                 file: file.to_path_buf(),
                 reason: "it has no tokens".to_string(),
             });
         };
-        if highest as usize >= vocabulary {
+        // Tokens that were added and never given an embedding, such as one that pads, do no harm until a text holds them; then the
+        // text is refused. A vocabulary beyond the model belongs to another model.
+        if let Some((text, highest)) = highest(false)
+            && highest as usize >= vocabulary
+        {
             return Err(CheckpointError::TokenizerBeyondModel {
                 file: file.to_path_buf(),
                 token: highest,
@@ -78,21 +86,21 @@ impl TraceTokenizer {
         }
         Ok(Self {
             inner,
-            vocabulary: highest as usize + 1,
-            beginning_of_sequence: None,
+            vocabulary: last as usize + 1,
+            beginning: Vec::new(),
         })
     }
 
     /// The same, with the token that begins a sequence.
     pub(crate) fn beginning_with(self, token: Option<u32>) -> Self {
         Self {
-            beginning_of_sequence: token.filter(|token| (*token as usize) < self.vocabulary),
+            beginning: token.filter(|token| (*token as usize) < self.vocabulary).into_iter().collect(),
             ..self
         }
     }
 
-    /// The token that the tokenizer's own post-processor puts before a text.
-    fn added_in_front(&self) -> Result<Option<u32>, CheckpointError> {
+    /// The tokens that the tokenizer's own post-processor puts before a text.
+    fn added_in_front(&self) -> Result<Vec<u32>, CheckpointError> {
         let encode = |special| {
             self.inner
                 .encode_fast("a", special)
@@ -101,7 +109,7 @@ impl TraceTokenizer {
         };
         let (plain, framed) = (encode(false)?, encode(true)?);
         let starts = framed.windows(plain.len().max(1)).position(|window| window == plain);
-        Ok(starts.filter(|start| *start > 0).and_then(|_| framed.first().copied()))
+        Ok(framed[..starts.unwrap_or(0)].to_vec())
     }
 
     /// Tokens of a text, without special tokens added; special tokens that stand in the text are recognised.
@@ -119,6 +127,20 @@ impl TraceTokenizer {
         })
     }
 
+    /// Tokens of a text as the model reads it: those that begin a sequence come first, unless the text begins with them already. They
+    /// cover no character.
+    ///
+    /// # Errors
+    /// As [`Self::encode`].
+    pub fn encode_sequence(&self, text: &str) -> Result<Encoding, CheckpointError> {
+        let mut encoding = self.encode(text)?;
+        if !encoding.ids.starts_with(&self.beginning) {
+            encoding.ids.splice(0..0, self.beginning.iter().copied());
+            encoding.offsets.splice(0..0, self.beginning.iter().map(|_| (0, 0)));
+        }
+        Ok(encoding)
+    }
+
     /// Text of tokens, special ones included.
     ///
     /// # Errors
@@ -133,14 +155,19 @@ impl TraceTokenizer {
         self.inner.decode(ids, false).map_err(|error| text("decode tokens", error))
     }
 
+    /// All tokens that begin a sequence.
+    pub(crate) fn beginning(&self) -> &[u32] {
+        &self.beginning
+    }
+
     /// One more than the highest token.
     pub fn vocabulary(&self) -> usize {
         self.vocabulary
     }
 
-    /// The token to put before a sequence, if the model's files ask for one.
+    /// The token that begins a sequence, if the model's files ask for one; [`Self::encode_sequence`] puts it there.
     pub fn beginning_of_sequence(&self) -> Option<u32> {
-        self.beginning_of_sequence
+        self.beginning.first().copied()
     }
 }
 
@@ -227,6 +254,44 @@ mod tests {
         assert_eq!(open(), Some(0));
         std::fs::write(&config, "{}").unwrap();
         assert_eq!(open(), None);
+    }
+
+    #[test]
+    fn a_sequence_begins_once() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("tokenizer.json"), words(template())).unwrap();
+        let tokenizer = TraceTokenizer::from_folder(folder.path(), 4).unwrap();
+        let added = tokenizer.encode_sequence("a é").unwrap();
+        assert_eq!((added.ids, added.offsets), (vec![0, 1, 2], vec![(0, 0), (0, 1), (2, 3)]));
+        let written = tokenizer.encode_sequence("<s>a é").unwrap();
+        assert_eq!((written.ids, written.offsets[0]), (vec![0, 1, 2], (0, 3)));
+        assert_eq!(tokenizer.encode("a").unwrap().ids, [1], "a piece of text gets none");
+        assert_eq!(tokenizer.encode_sequence("").unwrap().ids, [0]);
+        std::fs::write(folder.path().join("tokenizer_config.json"), r#"{"add_bos_token": false, "bos_token": "<s>"}"#).unwrap();
+        let silent = TraceTokenizer::from_folder(folder.path(), 4).unwrap();
+        assert_eq!(silent.encode_sequence("a").unwrap().ids, [1]);
+        assert_eq!(silent.encode_sequence("<s>a").unwrap().ids, [0, 1]);
+    }
+
+    #[test]
+    fn all_tokens_that_begin_a_sequence() {
+        let mut processor = template();
+        processor["single"] = json!([{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"SpecialToken": {"id": "?", "type_id": 0}},
+            {"Sequence": {"id": "A", "type_id": 0}}]);
+        processor["special_tokens"]["?"] = json!({"id": "?", "ids": [3], "tokens": ["?"]});
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("tokenizer.json"), words(processor)).unwrap();
+        let tokenizer = TraceTokenizer::from_folder(folder.path(), 4).unwrap();
+        assert_eq!(tokenizer.encode_sequence("a").unwrap().ids, [0, 3, 1]);
+    }
+
+    #[test]
+    fn an_added_token_beyond_the_model_is_no_matter_until_it_is_used() {
+        let mut json: Value = serde_json::from_slice(&words(Value::Null)).unwrap();
+        let pad = json!({"id": 4, "content": "<pad>", "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true});
+        json["added_tokens"].as_array_mut().unwrap().push(pad);
+        let tokenizer = TraceTokenizer::from_json(Path::new("t"), json.to_string().as_bytes(), 4).unwrap();
+        assert_eq!(tokenizer.encode("a <pad>").unwrap().ids, [1, 4], "which the model then refuses");
     }
 
     #[test]

@@ -90,11 +90,16 @@ fn names_without_prefix_and_a_missing_head() {
         .map(|(name, tensor)| (name.trim_start_matches("model.").to_string(), tensor.clone()))
         .collect();
     let mut config = config();
-    config["tie_word_embeddings"] = json!(false);
-    let folder = folder(&config, &bare, Dtype::F32);
-    let checkpoint = Checkpoint::open(folder.path()).unwrap();
-    assert!(checkpoint.config().tied_head, "there is no head, so the embedding is it");
+    let folder1 = folder(&config, &bare, Dtype::F32);
+    let checkpoint = Checkpoint::open(folder1.path()).unwrap();
+    assert!(checkpoint.config().tied_head, "there is no head, and the embedding is said to be it");
     assert_same(&checkpoint, &tensors);
+    for tied in [json!(false), json!(null)] {
+        config["tie_word_embeddings"] = tied;
+        let folder = folder(&config, &bare, Dtype::F32);
+        let error = Checkpoint::open(folder.path()).err().unwrap();
+        assert!(error.to_string().contains("no lm_head") && error.is_user_error(), "{error}");
+    }
 }
 
 #[test]
@@ -117,6 +122,7 @@ fn biases_and_norms_of_queries_and_keys() {
         }
     }
     config["model_type"] = json!("qwen3");
+    config["head_dim"] = json!(8);
     let folder3 = folder(&config, &tensors, Dtype::F32);
     let layer = Checkpoint::open(folder3.path()).unwrap().layer(0).unwrap();
     assert_eq!((layer.query_norm, layer.key_norm), (Some(vec![0.5; 8]), Some(vec![0.5; 8])));

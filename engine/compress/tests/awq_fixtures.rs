@@ -18,7 +18,7 @@ use cruxscope_compress::awq::{
     AwqLayer, AwqSettings, BlockShape, Dialect, InputCalibration, InputGram, LayerCalibration, LayerScales, Scale, clip, clip_weight, compress_layer, fold,
     run_layer, search_clip, search_clips, search_scale,
 };
-use cruxscope_compress::quantize::{Bits, GroupSize, fake_quantize_group};
+use cruxscope_compress::quantize::{Bits, Grid, GroupSize, fake_quantize_group};
 use cruxscope_model::kernels::cpu::CpuKernels;
 use safetensors::SafeTensors;
 use serde_json::Value;
@@ -91,6 +91,7 @@ fn settings(variant: &Value) -> AwqSettings {
         } else {
             Dialect::LlmAwq
         },
+        grid: Grid::AwqAsymOriginal,
         ..AwqSettings::new(bits, GroupSize::new(variant["group"].as_i64().unwrap()).unwrap())
     }
 }

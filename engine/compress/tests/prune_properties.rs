@@ -29,8 +29,10 @@ proptest! {
     #[test]
     fn shares_are_exact(rows in 1usize..9, columns in 1usize..40, share in 0.01f64..0.99, seed in 1u64..1000) {
         let weights = noise(rows * columns, seed);
-        let expected = ((rows * columns) as f64 * share) as usize + 1;
+        let expected = ((rows * columns) as f64 * share) as usize;
         prop_assert_eq!(magnitude(&weights, rows, columns, unstructured(share)).unwrap().count(), expected);
+        let original = Pattern::AtThreshold(Sparsity::new(share).unwrap());
+        prop_assert_eq!(magnitude(&weights, rows, columns, original).unwrap().count(), expected + 1);
         let norms: Vec<f32> = noise(columns, seed + 1).iter().map(|value| value.abs() + 0.1).collect();
         let mask = wanda(&weights, rows, columns, &norms, unstructured(share)).unwrap();
         for row in mask.pruned.chunks(columns) {
@@ -69,7 +71,8 @@ proptest! {
     fn independent_inputs_make_it_magnitude(rows in 1usize..9, columns in 1usize..64, share in 0.01f64..0.99, seed in 1u64..1000) {
         let weights = noise(rows * columns, seed);
         let mut expected = weights.clone();
-        magnitude(&weights, rows, columns, unstructured(share)).unwrap().apply(&mut expected);
+        let original = Pattern::AtThreshold(Sparsity::new(share).unwrap());
+        magnitude(&weights, rows, columns, original).unwrap().apply(&mut expected);
         let mut ours = weights;
         sparse_gpt(&mut ours, rows, columns, &identity(columns), &SparseGptSettings::new(unstructured(share))).unwrap();
         prop_assert_eq!(ours, expected);
@@ -160,7 +163,13 @@ fn dead_columns_become_zero_and_empty_matrices_stay_empty() {
     assert!(sparse_gpt(&mut [], 0, 4, &identity(4), &SparseGptSettings::new(unstructured(0.5))).is_ok());
     assert!(sparse_gpt(&mut [], 0, 0, &[], &SparseGptSettings::new(unstructured(0.5))).is_ok());
     assert_eq!(wanda(&[], 3, 0, &[], unstructured(0.5)).unwrap().count(), 0);
-    assert_eq!(magnitude(&[0.0; 6], 2, 3, unstructured(0.5)).unwrap().count(), 6, "all equal, all at the limit");
+    assert_eq!(
+        magnitude(&[0.0; 6], 2, 3, unstructured(0.5)).unwrap().count(),
+        3,
+        "of equals no more than the share"
+    );
+    let original = Pattern::AtThreshold(Sparsity::new(0.5).unwrap());
+    assert_eq!(magnitude(&[0.0; 6], 2, 3, original).unwrap().count(), 6, "all equal, all at the limit");
 }
 
 #[test]

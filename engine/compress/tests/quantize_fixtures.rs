@@ -17,9 +17,9 @@ const ERROR: f64 = 0.01;
 
 fn grid(name: &str) -> Grid {
     match name {
-        "awq_asym" => Grid::AwqAsym,
+        "awq_asym" => Grid::AwqAsymOriginal,
         "gptq_asym" | "gptq_mse_asym" => Grid::GptqAsym,
-        "gptq_sym" | "gptq_mse_sym" => Grid::GptqSym,
+        "gptq_sym" | "gptq_mse_sym" => Grid::GptqSymOriginal,
         other => panic!("no grid {other}"),
     }
 }
@@ -140,7 +140,7 @@ fn fixtures_gptq() {
         assert!(furthest < 1e-5);
         for variant in description["variants"].as_array().unwrap() {
             let name = variant["variant"].as_str().unwrap();
-            let settings = gptq_settings(variant, Grid::GptqSym, Grid::GptqAsym);
+            let settings = gptq_settings(variant, Grid::GptqSymOriginal, Grid::GptqAsym);
             let found = gptq(&inputs.weight, inputs.rows, inputs.columns, &hessian, &settings).unwrap();
             let file = tensors(&root.join("gptq").join(variant["file"].as_str().unwrap()));
             let quantized = &found.quantized;

@@ -7,7 +7,16 @@ use cruxscope_compress::linear_algebra::gram;
 use cruxscope_compress::quantize::*;
 use proptest::prelude::*;
 
-const GRIDS: [Grid; 6] = [Grid::AwqAsym, Grid::AwqSym, Grid::GptqAsym, Grid::GptqSym, Grid::GptaqAsym, Grid::GptaqSym];
+const GRIDS: [Grid; 8] = [
+    Grid::AwqAsym,
+    Grid::AwqAsymOriginal,
+    Grid::AwqSym,
+    Grid::GptqAsym,
+    Grid::GptqSym,
+    Grid::GptqSymOriginal,
+    Grid::GptaqAsym,
+    Grid::GptaqSym,
+];
 
 fn settings(grid: Grid, bits: u8, group: i64) -> GridSettings {
     GridSettings {
@@ -154,12 +163,16 @@ fn edges_of_the_grids() {
     assert_eq!(fit(Grid::GptqAsym, &[0.0; 4]), (2.0 / 15.0, 7));
     assert_eq!(fit(Grid::GptqSym, &[0.0; 4]), (2.0 / 15.0, 8));
     assert_eq!(fit(Grid::GptaqSym, &[0.0; 4]), (1e-5 / 7.0, 8));
-    // No negative weight: AWQ's range leaves out zero, GPTQ's symmetric one cuts the upper half off.
-    assert_eq!(fit(Grid::AwqAsym, &[3.0, 18.0]), (1.0, 0));
+    // No negative weight: the range is widened to hold zero, and the largest stays.
+    assert_eq!(fit(Grid::AwqAsym, &[3.0, 15.0]), (1.0, 0));
+    assert_eq!(fit(Grid::AwqAsym, &[-15.0, -3.0]), (1.0, 15));
     assert_eq!(fit(Grid::GptqAsym, &[3.0, 15.0]), (1.0, 0));
-    assert_eq!(fit(Grid::GptqSym, &[3.0, 15.0]), (1.0, 8));
-    assert_eq!(quantize_group(&[3.0, 15.0], Grid::GptqSym, bits, Clipping::None).1, [11, 15]);
-    assert_eq!(quantize_group(&[3.0, 18.0], Grid::AwqAsym, bits, Clipping::None).1, [3, 15]);
+    assert_eq!(fit(Grid::GptqSym, &[3.0, 15.0]), (2.0, 8));
+    // In the originals AWQ's range leaves out zero, and GPTQ's symmetric one cuts the upper half off.
+    assert_eq!(fit(Grid::AwqAsymOriginal, &[3.0, 18.0]), (1.0, 0));
+    assert_eq!(fit(Grid::GptqSymOriginal, &[3.0, 15.0]), (1.0, 8));
+    assert_eq!(quantize_group(&[3.0, 15.0], Grid::GptqSymOriginal, bits, Clipping::None).1, [11, 15]);
+    assert_eq!(quantize_group(&[3.0, 18.0], Grid::AwqAsymOriginal, bits, Clipping::None).1, [3, 15]);
     // Ties to even.
     assert_eq!(
         quantize_group(&[0.0, 0.5, 1.5, 2.5, 15.0], Grid::GptqAsym, bits, Clipping::None).1,
@@ -280,4 +293,33 @@ fn the_number_of_threads_changes_no_bit() {
         pool.install(|| gptaq(&weight, rows, columns, &gram(&inputs, columns), &cross, &settings).unwrap())
     };
     assert_eq!(with(1), with(7));
+}
+
+proptest! {
+    /// Groups of one sign too: no weight is further from its point than half a step, but for the two ends, whose code may be one
+    /// beyond the last; they are at most a step away where the zero was rounded (half a step from the code that would be theirs).
+    #[test]
+    fn every_grid_reaches_the_whole_range(weights in proptest::collection::vec(0.0f32..1.0, 1..80), shift in prop_oneof![Just(0.0f32), 0.3f32..2.0], negative in any::<bool>(), bits in 2u8..=8) {
+        let sign = if negative { -1.0 } else { 1.0 };
+        let weights: Vec<f32> = weights.iter().map(|weight| sign * (weight + shift)).collect();
+        let bits = Bits::new(bits).unwrap();
+        for grid in [Grid::AwqAsym, Grid::AwqSym, Grid::GptqAsym, Grid::GptqSym, Grid::GptaqAsym, Grid::GptaqSym] {
+            let (fitted, codes) = quantize_group(&weights, grid, bits, Clipping::None);
+            for (weight, code) in weights.iter().zip(codes) {
+                let error = (fitted.weight(code) - weight).abs();
+                prop_assert!(error <= 0.5001 * fitted.scale + 1e-6, "{grid:?}: {weight} becomes {}, a step is {}", fitted.weight(code), fitted.scale);
+            }
+        }
+    }
+
+    /// Where both signs occur the grids are the originals', to the bit.
+    #[test]
+    fn widening_changes_nothing_where_both_signs_occur(mut weights in proptest::collection::vec(-1.0f32..1.0, 2..80), bits in 2u8..=8) {
+        weights[0] = weights[0].abs() + 0.01;
+        weights[1] = -weights[1].abs() - 0.01;
+        let bits = Bits::new(bits).unwrap();
+        for grid in [Grid::AwqAsym, Grid::GptqSym] {
+            prop_assert_eq!(grid.fit(&weights, bits, Clipping::None), grid.original().fit(&weights, bits, Clipping::None));
+        }
+    }
 }

@@ -93,6 +93,26 @@ macro_rules! with_kernels {
 /// The kinds of device on burn's tensors, each with the feature that builds it in.
 const TENSOR_DEVICES: [(&str, &str); 4] = [("cuda", "cuda"), ("vulkan", "vulkan"), ("wgpu", "wgpu"), ("flex", "tensors")];
 
+/// Kinds of devices, by the names that [`find`] takes.
+const KINDS: [&str; 6] = ["cpu", "reference", "flex", "cuda", "vulkan", "wgpu"];
+
+/// What a device's numbers depend on, of its name: the kind and the precision (`cuda@bfloat16`), and not which of several it is. What is
+/// kept to be gone on with carries it in its key, so that instances of one arithmetic never meet those of another.
+pub fn arithmetic(name: &str) -> String {
+    let (place, precision) = name.split_once('@').unwrap_or((name, "float32"));
+    let kind = place.split_once(':').map_or(place, |(kind, _)| kind);
+    format!("{kind}@{precision}")
+}
+
+/// Every [`arithmetic`] that there is.
+pub fn arithmetics() -> Vec<String> {
+    let precisions = ["float32", "bfloat16"];
+    KINDS
+        .iter()
+        .flat_map(|kind| precisions.iter().map(move |precision| format!("{kind}@{precision}")))
+        .collect()
+}
+
 /// Everything that could be computed on, in the order of preference among accelerators.
 pub fn list() -> Vec<DeviceEntry> {
     let mut entries = vec![DeviceEntry {
@@ -209,6 +229,16 @@ fn entries_of(kind: &str, feature: &str) -> Vec<DeviceEntry> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_hang_on_kind_and_precision() {
+        assert_eq!(arithmetic("cuda:1@bfloat16"), arithmetic("cuda:0@bfloat16"));
+        assert_eq!(arithmetic("cpu"), "cpu@float32");
+        assert_ne!(arithmetic("cuda"), arithmetic("cuda@bfloat16"));
+        for name in ["cpu", "flex@bfloat16", "cuda:3"] {
+            assert!(arithmetics().contains(&arithmetic(name)), "{name}");
+        }
+    }
 
     #[test]
     fn a_precision_stands_behind_the_device_and_is_refused_where_it_means_nothing() {

@@ -17,9 +17,7 @@ pub enum ModelError {
         why: String,
     },
     /// The device stopped in the middle.
-    #[error(
-        "the device failed while it computed {what}: {why}; the same command may go on, on another device too: instances of an interpretation that were finished are kept"
-    )]
+    #[error("the device failed while it computed {what}: {why}; the same command may go on: instances of an interpretation that were finished are kept")]
     DeviceFailed {
         /// What was computed.
         what: String,

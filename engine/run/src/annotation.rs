@@ -11,7 +11,7 @@ use cruxscope_benchmark::annotation::{AnnotatedOutput, Subject, assemble, plan};
 use cruxscope_benchmark::datasets::Dataset;
 use cruxscope_benchmark::endpoint::{Endpoint, EndpointSettings};
 use cruxscope_benchmark::generator::SamplingSettings;
-use cruxscope_benchmark::samples::{Opened, Outputs, Sample, SampleLog};
+use cruxscope_benchmark::samples::{Opened, Outputs, SampleLog};
 use cruxscope_benchmark::sampling::{SamplingPlan, SamplingReport};
 use cruxscope_study::folder::write_atomically;
 use cruxscope_trace::lines;
@@ -132,7 +132,7 @@ impl PlannedAnnotation {
     /// If something cannot be written. What the endpoint refuses is part of the outcome.
     pub fn run(self, observer: &mut dyn Observer) -> Result<AnnotationOutcome, RunError> {
         let report = collect(&self.plan, &self.endpoint, &self.log, &self.opened, self.parallel, observer)?;
-        let answers = read_windows(&self.out.join(WINDOWS_FILE))?;
+        let answers = self.log.samples()?;
         let (annotations, missing) = assemble(&self.plan, &self.subjects, answers);
         let absent: BTreeSet<&str> = missing.iter().map(String::as_str).collect();
         let traces = self
@@ -155,18 +155,6 @@ struct TraceLine<'a> {
     id: &'a str,
     prompt: &'a str,
     output: &'a str,
-}
-
-/// The answers of a file of windows; damaged lines were told when it was opened.
-fn read_windows(path: &Path) -> Result<Vec<Sample>, RunError> {
-    let mut samples = Vec::new();
-    lines::for_each_line::<RunError>(path, |line| {
-        if let Ok(sample) = serde_json::from_slice::<Sample>(line.bytes) {
-            samples.push(sample);
-        }
-        Ok(())
-    })?;
-    Ok(samples)
 }
 
 fn write_lines(path: &Path, records: impl Iterator<Item = impl Serialize>) -> Result<(), RunError> {

@@ -121,6 +121,16 @@ pub enum RunError {
         /// Why.
         source: cruxscope_checkpoint::packed::PackedError,
     },
+    /// A matrix lost its weights to a grid whose steps are larger than they are.
+    #[error(
+        "{component} would lose {percent:.1} % of its weights: whole groups of them are smaller than this grid's smallest step (1e-5 over its codes) and become zero; take another grid, such as --grid gptq-asym"
+    )]
+    Vanished {
+        /// The component.
+        component: String,
+        /// How many of its weights.
+        percent: f64,
+    },
     /// A file of tokens or text cannot be used.
     #[error("{path} cannot be read as tokens: {why}")]
     Windows {
@@ -160,7 +170,7 @@ impl RunError {
             Self::Benchmark(error) => error.is_user_error(),
             Self::Model(error) => error.is_user_error(),
             Self::Interpret(error) => error.is_user_error(),
-            Self::Study(error) => !matches!(error, StudyError::Io { .. }),
+            Self::Study(error) => !matches!(error, StudyError::Io { .. } | StudyError::Busy { .. }),
             Self::Io { .. } | Self::Unfinished { .. } => false,
             _ => true,
         }

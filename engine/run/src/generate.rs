@@ -115,12 +115,7 @@ impl PlannedGeneration {
         }
         let mut requests = Vec::new();
         for prompt in &settings.prompts {
-            let mut ids = tokenizer.encode(prompt)?.ids;
-            if let Some(first) = tokenizer.beginning_of_sequence()
-                && ids.first() != Some(&first)
-            {
-                ids.insert(0, first);
-            }
+            let ids = tokenizer.encode_sequence(prompt)?.ids;
             for sample in 0..settings.samples as u64 {
                 requests.push(Request {
                     prompt: ids.clone(),

@@ -84,7 +84,7 @@ impl Instances {
     pub fn read(checkpoint: &Checkpoint, settings: &TraceSettings) -> Result<Self, RunError> {
         if settings.max_tokens == Some(0) {
             return Err(RunError::Setting {
-                setting: "--max-tokens",
+                setting: "--max-length",
                 value: "0".into(),
                 rule: "at least one token has to be read",
             });
@@ -290,13 +290,8 @@ fn tokens(content: &TraceContent, tokenizer: Option<&TraceTokenizer>) -> Result<
     match (content, tokenizer) {
         (TraceContent::Tokens(ids), _) => Ok((ids.clone(), Vec::new())),
         (TraceContent::Text { prompt, output }, Some(tokenizer)) => {
-            let encoding = tokenizer.encode(&format!("{prompt}{output}"))?;
-            let (mut ids, mut offsets) = (encoding.ids, encoding.offsets);
-            if let Some(first) = tokenizer.beginning_of_sequence() {
-                ids.insert(0, first);
-                offsets.insert(0, (0, 0));
-            }
-            Ok((ids, offsets))
+            let encoding = tokenizer.encode_sequence(&format!("{prompt}{output}"))?;
+            Ok((encoding.ids, encoding.offsets))
         }
         (TraceContent::Text { .. }, None) => Ok((Vec::new(), Vec::new())),
     }

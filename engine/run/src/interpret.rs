@@ -1,7 +1,7 @@
 //! The interpretation of a model: planned, resumable at the grain of an instance, and put together into a study.
 //!
 //! Every finished instance is a part in `OUT/.parts`, named by the digest of its id and carrying a key that covers the
-//! model's files, the tokens, the segments and the definition. A run takes the parts that are there and computes the rest;
+//! model's files, the tokens, the segments, the definition, and the kind of device and its precision. A run takes the parts that are there and computes the rest;
 //! the study is the same bytes however the work was split or interrupted.
 
 mod together;
@@ -30,7 +30,7 @@ use crate::plan::Plan;
 use crate::{Event, Observer, RunError};
 
 /// Changes whenever a part's numbers would: parts of an earlier value are computed again.
-const PART_VERSION: u32 = 1;
+const PART_VERSION: u32 = 2;
 /// Where finished instances are kept until they are put together.
 const PARTS: &str = ".parts";
 
@@ -67,6 +67,8 @@ pub struct PlannedRun {
     instances: Instances,
     model_files: Vec<FileDigest>,
     data_files: Vec<FileDigest>,
+    /// What its numbers hang on of the device; see [`device::arithmetic`].
+    arithmetic: String,
     /// What it will do and take.
     pub plan: Plan,
 }
@@ -90,7 +92,8 @@ impl PlannedRun {
         Self::open(settings, true, observer)
     }
 
-    /// Opens everything only to put finished parts together: no device is needed, nothing is measured, and no memory can lack.
+    /// Opens everything only to put finished parts together: no device is needed, nothing is measured, and no memory can lack. The
+    /// parts tell on what kind of device they were computed, one for all.
     ///
     /// # Errors
     /// When an input cannot be used.
@@ -101,7 +104,24 @@ impl PlannedRun {
             weights: WeightsChoice::Automatic,
             ..settings
         };
-        Self::open(here, false, observer)
+        let mut run = Self::open(here, false, observer)?;
+        let finished = folder::load_without_channels(&run.settings.out).ok();
+        let finished = finished.as_ref().and_then(|study| study.manifest.settings.get("run")?.as_str());
+        // One part tells for all: those of another arithmetic count as missing.
+        let part = run.instances.items.iter().find(|instance| run.part(instance).is_file()).cloned();
+        for arithmetic in device::arithmetics() {
+            let before = std::mem::replace(&mut run.arithmetic, arithmetic);
+            let is_it = match (finished, &part) {
+                (Some(key), _) => run.run_key() == key,
+                (None, Some(work)) => InstancePart::load(&run.part(work), &run.part_key(work))?.is_some(),
+                (None, None) => false,
+            };
+            if is_it {
+                break;
+            }
+            run.arithmetic = before;
+        }
+        Ok(run)
     }
 
     fn open(settings: InterpretSettings, computes: bool, observer: &mut dyn Observer) -> Result<Self, RunError> {
@@ -134,7 +154,11 @@ impl PlannedRun {
             None => {}
         }
         let plan = Plan::new(checkpoint.config(), &instances, settings.traces.definition, settings.weights, &place)?;
+        for note in checkpoint.notes() {
+            observer.event(Event::Note { text: note.clone() });
+        }
         Ok(Self {
+            arithmetic: device::arithmetic(&settings.device),
             settings,
             checkpoint,
             device,
@@ -143,6 +167,11 @@ impl PlannedRun {
             data_files,
             plan,
         })
+    }
+
+    /// Digests of all that was read: the model's files, traces and annotations.
+    pub fn inputs(&self) -> Vec<FileDigest> {
+        self.model_files.iter().chain(&self.data_files).cloned().collect()
     }
 
     /// What was read, and what was left out.
@@ -308,7 +337,7 @@ impl PlannedRun {
         Ok(())
     }
 
-    /// Covers everything that the study's numbers depend on, but for the device.
+    /// Covers everything that the study's numbers depend on.
     fn run_key(&self) -> String {
         let mut builder = DigestBuilder::default();
         for instance in &self.instances.items {
@@ -323,7 +352,7 @@ impl PlannedRun {
 
     fn part_key(&self, instance: &Instance) -> String {
         let mut builder = DigestBuilder::default();
-        builder.update(format!("part {PART_VERSION} {}", self.settings.traces.definition).as_bytes());
+        builder.update(format!("part {PART_VERSION} {} {}", self.settings.traces.definition, self.arithmetic).as_bytes());
         for file in &self.model_files {
             builder.update(format!("\n{} {}", file.name, file.sha256).as_bytes());
         }

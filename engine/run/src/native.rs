@@ -12,7 +12,7 @@ use std::time::Duration;
 use cruxscope_benchmark::generator::{
     Engine, FailureKind, Finish, GenerateError, Generation, Generator as TextGenerator, Heard, Interruption, ModelIdentity, Request as TextRequest, Watch,
 };
-use cruxscope_checkpoint::{Checkpoint, TraceTokenizer};
+use cruxscope_checkpoint::{Checkpoint, CheckpointError, TraceTokenizer};
 use cruxscope_model::device::{self, ChosenDevice};
 use cruxscope_model::generation::{Completion, Finish as TokenFinish, Queue, Request, Sampling, TextStream, TokenSink, serve};
 use cruxscope_model::with_kernels;
@@ -51,10 +51,21 @@ enum Answer {
     Finished(TokenFinish),
 }
 
+/// How prompts begin.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Beginning {
+    /// As the model's tokenizer begins a text.
+    #[default]
+    Tokenizer,
+    /// As a chat template wrote it, which left nothing to be added: with this text of a special token, or without any.
+    Template(Option<String>),
+}
+
 /// A model that several threads can ask.
 pub struct NativeGenerator {
     jobs: Sender<Job>,
     tokenizer: TraceTokenizer,
+    beginning: Beginning,
     checkpoint: Arc<Checkpoint>,
     stop: BTreeSet<u32>,
     identity: ModelIdentity,
@@ -90,6 +101,9 @@ impl std::fmt::Debug for NativeModel {
 pub fn open(settings: &NativeSettings, observer: &mut dyn Observer) -> Result<(NativeGenerator, NativeModel), RunError> {
     let device = device::find(&settings.device)?;
     let checkpoint = Arc::new(Checkpoint::open(&settings.checkpoint)?);
+    for note in checkpoint.notes() {
+        observer.event(Event::Note { text: note.clone() });
+    }
     let mut digest = DigestBuilder::default();
     for path in checkpoint.files() {
         observer.event(Event::Digesting {
@@ -103,6 +117,7 @@ pub fn open(settings: &NativeSettings, observer: &mut dyn Observer) -> Result<(N
     let generator = NativeGenerator {
         jobs: sender,
         tokenizer: checkpoint.tokenizer()?,
+        beginning: Beginning::default(),
         stop: checkpoint.stop_tokens()?,
         identity: ModelIdentity {
             name: checkpoint.name(),
@@ -207,18 +222,29 @@ impl TokenSink for AnswerSink<'_> {
 }
 
 impl NativeGenerator {
+    /// The same, for prompts that begin so.
+    #[must_use]
+    pub fn beginning(self, beginning: Beginning) -> Self {
+        Self { beginning, ..self }
+    }
+
+    /// The tokens of a prompt. Behind a chat template they are those of transformers' `apply_chat_template(tokenize=True)`.
+    fn tokens(&self, prompt: &str) -> Result<Vec<u32>, CheckpointError> {
+        Ok(match &self.beginning {
+            Beginning::Tokenizer => self.tokenizer.encode_sequence(prompt)?,
+            Beginning::Template(None) => self.tokenizer.encode(prompt)?,
+            Beginning::Template(Some(token)) => self.tokenizer.encode(&format!("{token}{prompt}"))?,
+        }
+        .ids)
+    }
+
     fn request(&self, asked: &TextRequest<'_>) -> Result<Request, GenerateError> {
         let refuse = |message: String| GenerateError {
             kind: FailureKind::Refused,
             message,
             attempts: 1,
         };
-        let mut ids = self.tokenizer.encode(&asked.prompt.text()).map_err(|error| refuse(error.to_string()))?.ids;
-        if let Some(first) = self.tokenizer.beginning_of_sequence()
-            && ids.first() != Some(&first)
-        {
-            ids.insert(0, first);
-        }
+        let ids = self.tokens(&asked.prompt.text()).map_err(|error| refuse(error.to_string()))?;
         let sampling = Sampling::new(asked.settings.temperature, asked.settings.top_p).map_err(|error| refuse(error.to_string()))?;
         let request = Request {
             prompt: ids,
@@ -307,6 +333,10 @@ impl TextGenerator for NativeGenerator {
                 }
             }
         };
+        // A model that ends at once has answered with nothing; one that writes what is no text has not answered.
+        if new_tokens > 0 && text.trim().is_empty() {
+            return Err(failed(FailureKind::NoText, &format!("{new_tokens} tokens were made, and they are no text")));
+        }
         Ok(Generation {
             text,
             reasoning_bytes: 0,
@@ -314,6 +344,7 @@ impl TextGenerator for NativeGenerator {
             prompt_tokens: Some(prompt_tokens),
             new_tokens: Some(new_tokens),
             attempts: 1,
+            answered_by: None,
         })
     }
 }

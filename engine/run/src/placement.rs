@@ -325,8 +325,8 @@ fn refusal(memory: Memory, budget: Budget, place: &Place, choice: Choice) -> Run
     };
     let of = if device { "of the device's memory; " } else { "" };
     let hint = match choice.weights {
-        Residence::Resident => "try --weights streamed, or a smaller --max-tokens",
-        Residence::Streamed => "a smaller --max-tokens needs less",
+        Residence::Resident => "try --weights streamed, or a smaller --max-length",
+        Residence::Streamed => "a smaller --max-length needs less",
     };
     RunError::Memory {
         needed: format_bytes(needed),

@@ -18,7 +18,7 @@ use cruxscope_benchmark::sampling::{SamplingPlan, SamplingReport};
 
 pub(crate) use self::collect::collect;
 pub use self::sources::{DatasetSource, PromptChoice, Retrieval};
-use crate::native::{self, NativeGenerator, NativeModel, NativeSettings};
+use crate::native::{self, Beginning, NativeGenerator, NativeModel, NativeSettings};
 use crate::{Observer, RunError};
 
 /// Who answers.
@@ -71,27 +71,27 @@ pub struct SamplingConfiguration {
     pub out: PathBuf,
 }
 
-/// A run whose plan is known and whose file is open.
+/// A run whose plan is known. Nothing is written before it runs.
 #[derive(Debug)]
 pub struct PlannedSampling {
     /// What is wanted.
     pub plan: SamplingPlan,
-    /// What was there.
+    /// What is there.
     pub opened: Opened,
     /// Questions by benchmark.
     pub questions: Vec<(Benchmark, usize)>,
     answerer: Answerer,
-    log: SampleLog,
+    out: PathBuf,
     parallel: usize,
 }
 
 impl PlannedSampling {
-    /// Reads datasets, makes prompts, opens the file of samples. Nothing is asked of the endpoint, except vectors of passages
+    /// Reads datasets, makes prompts, looks into the file of samples. Nothing is asked of the endpoint, except vectors of passages
     /// where those are wanted; of a checkpoint everything but the weights is read.
     ///
     /// # Errors
     ///
-    /// If a dataset, template or setting cannot be used, or another run writes the file.
+    /// If a dataset, template or setting cannot be used, or the file holds something else than samples.
     pub fn new(configuration: &SamplingConfiguration, observer: &mut dyn Observer) -> Result<Self, RunError> {
         check(&configuration.sampling)?;
         if configuration.parallel == 0 {
@@ -105,12 +105,14 @@ impl PlannedSampling {
                 "that needs a stream: a whole answer cannot be ended early",
             ));
         }
-        let mut datasets = configuration.datasets.iter().map(DatasetSource::read).collect::<Result<Vec<_>, _>>()?;
+        let read = |source: &DatasetSource| source.read(&|| observer.stop());
+        let mut datasets = configuration.datasets.iter().map(read).collect::<Result<Vec<_>, _>>()?;
         if let Some(count) = configuration.first {
             datasets = datasets.into_iter().map(|dataset| dataset.first(count)).collect();
         }
         if let Some(retrieval) = &configuration.retrieval {
-            datasets = datasets.iter().map(|dataset| retrieval.equip(dataset)).collect::<Result<_, _>>()?;
+            let stop = || observer.stop();
+            datasets = datasets.iter().map(|dataset| retrieval.equip(dataset, &stop)).collect::<Result<_, _>>()?;
         }
         let style = configuration.prompt.style()?;
         if matches!((&configuration.answers, &style), (Answers::Native(_), PromptStyle::Messages)) {
@@ -124,7 +126,11 @@ impl PlannedSampling {
             Answers::Endpoint(settings) => Answerer::Endpoint(Box::new(Endpoint::new(settings.clone())?)),
             Answers::Native(settings) => {
                 let (generator, model) = native::open(settings, observer)?;
-                Answerer::Native(Box::new(generator), model)
+                let beginning = match &style {
+                    PromptStyle::Chat(template) => Beginning::Template(template.beginning()?),
+                    _ => Beginning::Tokenizer,
+                };
+                Answerer::Native(Box::new(generator.beginning(beginning)), model)
             }
         };
         let plan = SamplingPlan::new(
@@ -135,13 +141,12 @@ impl PlannedSampling {
             configuration.passes,
             configuration.seed,
         )?;
-        let (log, opened) = SampleLog::open(&configuration.out)?;
         Ok(Self {
+            opened: SampleLog::inspect(&configuration.out)?,
             plan,
-            opened,
             questions: datasets.iter().map(|dataset| (dataset.benchmark, dataset.questions.len())).collect(),
             answerer,
-            log,
+            out: configuration.out.clone(),
             parallel: configuration.parallel,
         })
     }
@@ -155,16 +160,13 @@ impl PlannedSampling {
     ///
     /// # Errors
     ///
-    /// If a sample cannot be written, or the program's own model cannot be run. What an endpoint refuses is part of the report.
+    /// If another run writes the file, a sample cannot be written, or the program's own model cannot be run. What an endpoint refuses is part of the report.
     pub fn run(self, observer: &mut dyn Observer) -> Result<SamplingReport, RunError> {
         let Self {
-            plan,
-            opened,
-            log,
-            parallel,
-            answerer,
-            ..
+            plan, out, parallel, answerer, ..
         } = self;
+        // Another run may have written since the plan was made.
+        let (log, opened) = SampleLog::open(&out)?;
         match answerer {
             Answerer::Endpoint(endpoint) => collect(&plan, &*endpoint, &log, &opened, parallel, observer),
             // With nothing to do the weights need not be read.
@@ -174,7 +176,10 @@ impl PlannedSampling {
                 let report = collect(&plan, &*generator, &log, &opened, parallel, observer);
                 // The model runs for as long as somebody may ask it.
                 drop(generator);
-                let ran = running.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                let ran = running.join().unwrap_or_else(|_| {
+                    let what = "the thread that runs the model failed".into();
+                    Err(BenchmarkError::Internal { what }.into())
+                });
                 ran.and(report)
             }),
         }

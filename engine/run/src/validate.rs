@@ -24,7 +24,7 @@ use cruxscope_study::{Degradation, DigestBuilder, Module, Study, VALIDATION_FILE
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::compress::{Basis, Streams, of_layer, planned, treat};
+use crate::compress::{Basis, METHODS_VERSION, Storage, Streams, digest_windows, of_layer, planned, treat};
 use crate::guard::catch_panic;
 use crate::windows::Calibration;
 use crate::{Event, Observer, RunError};
@@ -69,6 +69,9 @@ fn validate_with<K: CalibrationKernels>(kernels: K, settings: &ValidateSettings,
         &settings.study
     };
     let checkpoint = Arc::new(Checkpoint::open(&settings.model)?);
+    for note in checkpoint.notes() {
+        observer.event(Event::Note { text: note.clone() });
+    }
     let layers = checkpoint.config().layers;
     check(&study, &checkpoint, &settings.treatment)?;
     let windows = settings.text.read(&checkpoint)?;
@@ -79,8 +82,11 @@ fn validate_with<K: CalibrationKernels>(kernels: K, settings: &ValidateSettings,
     let data = folder::digest_of_file(settings.text.source.path())?;
     let mut key = DigestBuilder::default();
     key.update(&serde_json::to_vec(&settings.treatment).map_err(|error| RunError::Recipe { why: error.to_string() })?);
-    model_files.iter().for_each(|file| key.update(file.sha256.0.as_bytes()));
-    windows.iter().flatten().for_each(|id| key.update(&id.to_le_bytes()));
+    key.update(format!("\nvalidate {METHODS_VERSION} {}", device::arithmetic(&settings.device)).as_bytes());
+    for file in &model_files {
+        key.update(format!("\n{} {}", file.name, file.sha256).as_bytes());
+    }
+    digest_windows(&mut key, &windows);
     let mut kept = FinishedComponents::open(study_folder, &key.finish().0)?;
 
     let recipe = Recipe::of(settings.treatment.clone(), None, None);
@@ -190,7 +196,7 @@ fn variants<K: CalibrationKernels>(
             .enumerate()
             .filter(|(other, _)| *other != index)
             .for_each(|(_, planned)| planned.treatment = None);
-        let treated = treat(decoder, original.clone(), &alone, &streams, Basis::Original, None)?;
+        let treated = treat(decoder, original.clone(), &alone, &streams, Basis::Original, Storage::default())?;
         states.push(through(decoder, &decoder.bring(treated.weights), hidden)?);
     }
     for next in layer + 1..decoder.config().layers {

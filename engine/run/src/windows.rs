@@ -22,15 +22,16 @@ pub enum WindowSource {
         /// The array.
         array: Option<String>,
     },
-    /// Plain text, tokenized without special tokens and cut into windows of `length`; what is left over is not used.
+    /// Plain text, tokenized as the model reads it (the token that begins a sequence comes first, where the model has one) and cut into
+    /// windows of `length`; what is left over is not used.
     Text {
         /// The file.
         path: PathBuf,
         /// Tokens of a window.
         length: usize,
     },
-    /// A file of traces (JSON lines with prompt and output, or token ids), each tokenized with special tokens as the model reads
-    /// it, one after the other, cut into windows of `length`; what is left over is not used.
+    /// A file of traces (JSON lines with prompt and output, or token ids), each tokenized as the model reads it, one after the other,
+    /// cut into windows of `length`; what is left over is not used.
     Traces {
         /// The file.
         path: PathBuf,
@@ -161,7 +162,7 @@ fn tokens(path: &Path, wanted: Option<&str>) -> Result<WindowSets, RunError> {
 
 fn text(path: &Path, length: usize, checkpoint: &Checkpoint) -> Result<WindowSets, RunError> {
     let text = std::fs::read_to_string(path).map_err(|error| unusable(path, error.to_string()))?;
-    cut(path, length, checkpoint.tokenizer()?.encode(&text)?.ids)
+    cut(path, length, checkpoint.tokenizer()?.encode_sequence(&text)?.ids)
 }
 
 fn traces(path: &Path, length: usize, checkpoint: &Checkpoint) -> Result<WindowSets, RunError> {
@@ -176,7 +177,7 @@ fn traces(path: &Path, length: usize, checkpoint: &Checkpoint) -> Result<WindowS
                     Some(known) => known,
                     None => tokenizer.insert(checkpoint.tokenizer()?),
                 };
-                ids.extend(tokenizer.encode(&format!("{prompt}{output}"))?.ids);
+                ids.extend(tokenizer.encode_sequence(&format!("{prompt}{output}"))?.ids);
             }
         }
     }
@@ -187,7 +188,7 @@ fn traces(path: &Path, length: usize, checkpoint: &Checkpoint) -> Result<WindowS
 fn cut(path: &Path, length: usize, ids: Vec<u32>) -> Result<WindowSets, RunError> {
     if length < 2 {
         return Err(RunError::Setting {
-            setting: "--length",
+            setting: "--sequence-length",
             value: length.to_string(),
             rule: "a window needs at least two tokens",
         });

@@ -35,11 +35,13 @@ pub enum DifferenceKind {
     Basis,
     /// The reading of annotations, the alignment, the cap on tokens.
     Settings,
+    /// The precision in which they were computed.
+    Precision,
 }
 
 impl DifferenceKind {
     /// All of them, in the order in which they are said.
-    pub const ALL: [Self; 4] = [Self::Data, Self::Instances, Self::Basis, Self::Settings];
+    pub const ALL: [Self; 5] = [Self::Data, Self::Instances, Self::Basis, Self::Settings, Self::Precision];
 
     /// The name on the command line.
     pub const fn name(self) -> &'static str {
@@ -48,6 +50,7 @@ impl DifferenceKind {
             Self::Instances => "instances",
             Self::Basis => "basis",
             Self::Settings => "settings",
+            Self::Precision => "precision",
         }
     }
 }
@@ -95,6 +98,7 @@ impl Comparability {
             (DifferenceKind::Instances, instances(a, b)),
             (DifferenceKind::Basis, basis(a, b)),
             (DifferenceKind::Settings, settings(a, b)),
+            (DifferenceKind::Precision, precision(a, b)),
         ];
         Self {
             refusals: refusals(a, b),
@@ -212,9 +216,54 @@ fn settings(a: &Manifest, b: &Manifest) -> Option<String> {
     (!differing.is_empty()).then(|| format!("Settings differ: {}.", differing.join("; ")))
 }
 
+fn precision(a: &Manifest, b: &Manifest) -> Option<String> {
+    let (first, second) = (precisions(a), precisions(b));
+    let say = |found: &BTreeSet<&str>| found.iter().copied().collect::<Vec<_>>().join(" and ");
+    let both_known = !first.is_empty() && !second.is_empty();
+    (both_known && first != second).then(|| {
+        format!(
+            "A was computed in {}, B in {}: differences of a few parts in a hundred come from that alone.",
+            say(&first),
+            say(&second)
+        )
+    })
+}
+
+/// The precisions of the devices that computed a study; none where its manifest does not say.
+fn precisions(manifest: &Manifest) -> BTreeSet<&'static str> {
+    let backends = manifest.device.get("backends").and_then(Value::as_array);
+    let of = |backend: &Value| {
+        let known = ["bfloat16", "float64", "float32"];
+        known
+            .into_iter()
+            .find(|precision| backend.as_str().is_some_and(|text| text.contains(precision)))
+    };
+    // The float64 reference agrees with float32 to float32's own precision.
+    let found = backends.into_iter().flatten().filter_map(of);
+    found.map(|precision| if precision == "float64" { "float32" } else { precision }).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn studies_of_another_precision_are_told_apart() {
+        let of = |backend: &str| {
+            let mut manifest = manifest();
+            manifest.device.insert("backends".into(), serde_json::json!([backend]));
+            manifest
+        };
+        let (full, half, slow) = (of("cpu, float32"), of("cuda, products in bfloat16, else float32"), of("reference, float64"));
+        let said = |a: &Manifest, b: &Manifest| Comparability::between(a, b).differences;
+        assert!(
+            said(&full, &half)
+                .iter()
+                .any(|difference| difference.kind == DifferenceKind::Precision && difference.sentence.contains("bfloat16"))
+        );
+        assert!(said(&full, &slow).is_empty() && said(&full, &full).is_empty());
+        assert!(said(&full, &manifest()).is_empty(), "an older manifest does not say");
+    }
     use crate::{Definition, Digest, FileDigest, ModelEntry, ModuleDimensions};
 
     fn manifest() -> Manifest {

@@ -15,6 +15,12 @@ pub enum StudyError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// Another process writes this file.
+    #[error("{path} is being written by another run; wait for it, or choose another file")]
+    Busy {
+        /// The file.
+        path: PathBuf,
+    },
     /// There is no study here.
     #[error("{path} holds no study: it has no study.json; `cruxscope interpret --out {path}` makes one")]
     Missing {

@@ -2,42 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::Write;
 use std::path::Path;
 
+use crate::files::atomic_write;
 use crate::{ARRAYS_FILE, CHANNELS_FILE, Digest, DigestBuilder, FileDigest, MANIFEST_FILE, Manifest, Study, StudyError};
 
-/// Writes a file under a temporary name, syncs it and renames it, so that a reader sees the old bytes or the new ones.
+/// [`atomic_write`] with the path in its error.
 ///
 /// # Errors
-/// When the disk refuses; the temporary file is removed then.
+/// When the disk refuses.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), StudyError> {
-    let io = |attempt, path: &Path| {
-        let path = path.to_owned();
-        move |source| StudyError::Io { attempt, path, source }
-    };
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let temporary = path.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
-    let write = || -> Result<(), StudyError> {
-        let mut file = File::create(&temporary).map_err(io("create", &temporary))?;
-        file.write_all(bytes).map_err(io("write", path))?;
-        file.sync_all().map_err(io("sync", path))?;
-        drop(file);
-        fs::rename(&temporary, path).map_err(io("rename into place", path))
-    };
-    let result = write();
-    if result.is_err() {
-        // The error that counts is the first; a leftover is only untidy.
-        fs::remove_file(&temporary).ok();
-        return result;
-    }
-    // The rename itself is safe only once the folder is synced; systems that cannot open a folder are skipped.
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty())
-        && let Ok(folder) = File::open(folder)
-    {
-        folder.sync_all().ok();
-    }
-    Ok(())
+    atomic_write(path, bytes).map_err(|source| StudyError::Io {
+        attempt: "write",
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// Saves a study into a folder, which is made if need be; the manifest comes last.

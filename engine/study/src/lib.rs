@@ -5,8 +5,8 @@
 //! of and a [manifest](Manifest) that says from what, how and with what it was computed.
 //!
 //! Everything above stands on this crate: the engine writes studies, the window and the web page read them. It therefore
-//! holds no tensor library and no interface, and compiles to `wasm32-unknown-unknown`; only [`folder`] touches a disk and
-//! is left out there.
+//! holds no tensor library and no interface, and compiles to `wasm32-unknown-unknown`; only [`folder`] and [`files`] touch a disk
+//! and are left out there.
 //!
 //! What it is not: it computes no gradients, and it draws nothing.
 //!
@@ -33,10 +33,15 @@ mod contributions;
 mod digest;
 mod error;
 #[cfg(not(target_arch = "wasm32"))]
+pub mod files;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod folder;
 mod importance;
+#[cfg(not(target_arch = "wasm32"))]
+mod lock;
 mod manifest;
 mod rank;
+mod resampling;
 mod results;
 mod shift;
 mod stability;
@@ -61,6 +66,8 @@ pub use contributions::{Contributions, InstanceContribution};
 pub use digest::{Digest, DigestBuilder};
 pub use error::StudyError;
 pub use importance::ImportanceMap;
+#[cfg(not(target_arch = "wasm32"))]
+pub use lock::OutputLock;
 pub use manifest::{
     ArrayEntry, Definition, Drop, DropReason, FileDigest, InstanceEntry, Manifest, ModelEntry, ModuleDimensions, Program, SCHEMA_VERSION, SegmentCounts,
 };
@@ -71,6 +78,6 @@ pub use shift::{Comparison, ShiftInterval, ShiftView};
 pub use stability::ComponentStability;
 pub use study::{ARRAYS_FILE, CHANNELS_FILE, MANIFEST_FILE, Study};
 pub use test_time::{Response, Split, TestTime, test_time};
-pub use text::grouped;
+pub use text::{grouped, is_obeyed, printable, printable_json};
 pub use trace::{TraceEntry, TraceSection, TraceText};
 pub use validation::{Degradation, VALIDATION_FILE, Validation};

@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
-use crate::stability::resample;
-use crate::{Behaviour, Bootstrap, Comparability, Component, Difference, DifferenceKind, ImportanceMap, InstanceContribution, Ranks, Study, StudyError};
+use crate::resampling::{Ends, resample};
+use crate::{Behaviour, Bootstrap, Comparability, Component, Difference, DifferenceKind, Ranks, Study, StudyError};
 
 /// Which part of a shift is looked at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -202,40 +202,75 @@ impl Comparison {
     /// # Errors
     /// When the contributions do not fit the manifests.
     pub fn intervals(&self, a: &Study, b: &Study, behaviour: Option<Behaviour>, bootstrap: &Bootstrap) -> Result<Option<Vec<ShiftInterval>>, StudyError> {
-        let pairs: Vec<[&InstanceContribution; 2]> = self
-            .shared
-            .iter()
-            .filter_map(|[in_a, in_b]| Some([a.contributions.instances.get(*in_a)?, b.contributions.instances.get(*in_b)?]))
-            .filter(|pair| behaviour.is_none_or(|behaviour| pair.iter().all(|instance| instance.weights[behaviour.index()] > 0.0)))
-            .collect();
-        if pairs.len() < 2 || bootstrap.draws == 0 || !self.has(behaviour) {
-            return Ok(None);
+        let mut found = self.intervals_of(a, b, &[behaviour], bootstrap, &mut |_| {})?;
+        Ok(found.pop().flatten())
+    }
+
+    /// The same for several behaviours, in their order; those that the same instances hold are drawn together. `progress` is told the
+    /// share that is done.
+    ///
+    /// # Errors
+    /// As [`Self::intervals`].
+    pub fn intervals_of(
+        &self,
+        a: &Study,
+        b: &Study,
+        parts: &[Option<Behaviour>],
+        bootstrap: &Bootstrap,
+        progress: &mut dyn FnMut(f64),
+    ) -> Result<Vec<Option<Vec<ShiftInterval>>>, StudyError> {
+        let mut found = vec![None; parts.len()];
+        // The places of the parts by the instances that hold them.
+        let mut groups: BTreeMap<Vec<[usize; 2]>, Vec<usize>> = BTreeMap::new();
+        for (place, part) in parts.iter().enumerate() {
+            let pairs = self.holders(a, b, *part);
+            if pairs.len() >= 2 && bootstrap.draws > 0 && self.has(*part) {
+                groups.entry(pairs).or_default().push(place);
+            }
         }
-        let relative = |map: &ImportanceMap| match behaviour {
-            Some(behaviour) => map.relative_of(behaviour),
-            None => map.relative_mean_over(Behaviour::ALL.map(|behaviour| self.present[behaviour.index()] && map.has(behaviour))),
-        };
-        let found = resample(bootstrap, pairs.len(), |multiplicity| {
-            let drawn = |side: usize| {
-                pairs
-                    .iter()
-                    .map(move |pair| pair[side])
-                    .zip(multiplicity.iter().copied())
-                    .filter(|(_, times)| *times > 0.0)
-            };
-            let from = a.contributions.importance_of(self.layers, drawn(0))?;
-            let to = b.contributions.importance_of(self.layers, drawn(1))?;
-            Ok(relative(&to).iter().zip(relative(&from)).map(|(to, from)| to - from).collect())
-        })?;
-        Ok(Some(
-            found
-                .into_iter()
-                .map(|found| ShiftInterval {
-                    low: found.low,
-                    high: found.high,
+        let of = groups.len() as f64;
+        for (done, (pairs, places)) in groups.into_iter().enumerate() {
+            let needed = |behaviour: &Behaviour| {
+                places.iter().any(|place| match parts[*place] {
+                    Some(part) => part == *behaviour,
+                    None => self.present[behaviour.index()],
                 })
-                .collect(),
-        ))
+            };
+            let behaviours: Vec<Behaviour> = Behaviour::ALL.into_iter().filter(needed).collect();
+            let sides = [
+                pairs.iter().map(|[in_a, _]| &a.contributions.instances[*in_a]).collect(),
+                pairs.iter().map(|[_, in_b]| &b.contributions.instances[*in_b]).collect(),
+            ];
+            let mut ends = vec![vec![Ends::of(bootstrap); Component::all(self.layers).count()]; places.len()];
+            let mut told = |share: f64| progress((done as f64 + share) / of);
+            resample(bootstrap, self.layers, &sides, &behaviours, &mut told, &mut |draw| {
+                for (place, ends) in places.iter().zip(&mut ends) {
+                    let [from, to] = [0, 1].map(|side| match parts[*place] {
+                        Some(behaviour) => draw.relative_of(side, behaviour),
+                        None => draw.relative_mean(side, self.present),
+                    });
+                    for ((from, to), ends) in from.iter().zip(&to).zip(ends) {
+                        ends.push(to - from);
+                    }
+                }
+                Ok(())
+            })?;
+            for (place, ends) in places.into_iter().zip(ends) {
+                let intervals = ends.iter().filter_map(Ends::found).map(|(low, high)| ShiftInterval { low, high });
+                found[place] = Some(intervals.collect());
+            }
+        }
+        Ok(found)
+    }
+
+    /// The instances that both studies read and that hold a behaviour on both sides, by their places.
+    fn holders(&self, a: &Study, b: &Study, behaviour: Option<Behaviour>) -> Vec<[usize; 2]> {
+        let holds = |study: &Study, place: usize| {
+            let instance = study.contributions.instances.get(place);
+            instance.is_some_and(|instance| behaviour.is_none_or(|behaviour| instance.weights[behaviour.index()] > 0.0))
+        };
+        let shared = self.shared.iter().copied();
+        shared.filter(|[in_a, in_b]| holds(a, *in_a) && holds(b, *in_b)).collect()
     }
 
     fn numbers(&self, behaviour: Option<Behaviour>) -> &Numbers {
@@ -246,7 +281,7 @@ impl Comparison {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Contributions, Definition, InstanceEntry, Manifest, ModelEntry, ModuleDimensions};
+    use crate::{Contributions, Definition, InstanceContribution, InstanceEntry, Manifest, ModelEntry, ModuleDimensions};
 
     fn study(seed: usize, instances: usize) -> Study {
         let manifest = Manifest {

@@ -2,6 +2,7 @@
 
 use cruxscope_statistics::Bootstrap;
 
+use crate::resampling::Ends;
 use crate::{Behaviour, Contributions, Ranks, StudyError};
 
 /// How stable a component is under resampling of the instances.
@@ -50,7 +51,7 @@ impl Contributions {
 }
 
 /// Draws instances with replacement, again and again; `statistic` turns how often each was drawn into one number a
-/// component, and the interval of every component is read off the sorted numbers.
+/// component. Of these, only those are held that an end of a component's interval can be.
 ///
 /// # Errors
 /// Those of `statistic`.
@@ -59,11 +60,11 @@ pub(crate) fn resample(
     instances: usize,
     mut statistic: impl FnMut(&[f64]) -> Result<Vec<f64>, StudyError>,
 ) -> Result<Vec<ComponentStability>, StudyError> {
-    let mut samples: Vec<Vec<f64>> = Vec::new();
+    let mut samples: Vec<Ends> = Vec::new();
     let mut firsts: Vec<usize> = Vec::new();
     for multiplicity in bootstrap.multiplicities(instances) {
         let values = statistic(&multiplicity)?;
-        samples.resize(values.len(), Vec::with_capacity(bootstrap.draws));
+        samples.resize(values.len(), Ends::of(bootstrap));
         firsts.resize(values.len(), 0);
         if let Some(first) = Ranks::of(&values).order().first() {
             firsts[first.index()] += 1;
@@ -73,7 +74,7 @@ pub(crate) fn resample(
         }
     }
     let stability = samples.into_iter().zip(firsts).filter_map(|(sample, first)| {
-        let (low, high) = bootstrap.percentiles(sample)?;
+        let (low, high) = sample.found()?;
         Some(ComponentStability {
             low,
             high,

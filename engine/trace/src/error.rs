@@ -25,6 +25,14 @@ pub enum TraceError {
         /// The longest line that is read, in bytes.
         limit: usize,
     },
+    /// A gzipped file unpacks to more than is read.
+    #[error("{path} unpacks to more than {limit} bytes, and no more is read; unpack it and keep what is needed")]
+    Unpacked {
+        /// The file.
+        path: PathBuf,
+        /// What is read at most, in bytes.
+        limit: u64,
+    },
     /// A line is no JSON, or not the record it should be.
     #[error("{path}, line {line}: {source}; expected {expected}")]
     Json {

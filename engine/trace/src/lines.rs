@@ -16,6 +16,9 @@ use crate::error::TraceError;
 /// Bytes of the longest line that is read: ten times what the longest context of any model would need.
 const LONGEST_LINE: usize = 256 << 20;
 
+/// Bytes that a gzipped file may unpack to: a small file can unpack to more than any machine has time and room for.
+const LARGEST_UNPACKED: u64 = 8 << 30;
+
 /// The first bytes of every gzip file.
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
@@ -38,7 +41,21 @@ pub struct Line<'a> {
 /// # Errors
 ///
 /// If the file cannot be read, a line is too long, or `each` fails.
-pub fn for_each_line<Failure: From<TraceError>>(path: &Path, mut each: impl FnMut(Line<'_>) -> Result<(), Failure>) -> Result<(), Failure> {
+pub fn for_each_line<Failure: From<TraceError>>(path: &Path, each: impl FnMut(Line<'_>) -> Result<(), Failure>) -> Result<(), Failure> {
+    let file = File::open(path).map_err(|source| TraceError::Io {
+        path: path.to_owned(),
+        line: None,
+        source,
+    })?;
+    for_each_line_of(path, file, each)
+}
+
+/// The same for a file that is open already, such as one under a lock that lets no other handle read; `path` is for messages.
+///
+/// # Errors
+///
+/// As [`for_each_line`].
+pub fn for_each_line_of<Failure: From<TraceError>>(path: &Path, file: impl Read, mut each: impl FnMut(Line<'_>) -> Result<(), Failure>) -> Result<(), Failure> {
     let failed = |line: Option<usize>| {
         move |source| TraceError::Io {
             path: path.to_owned(),
@@ -46,15 +63,16 @@ pub fn for_each_line<Failure: From<TraceError>>(path: &Path, mut each: impl FnMu
             source,
         }
     };
-    let mut file = BufReader::with_capacity(1 << 16, File::open(path).map_err(failed(None))?);
+    let mut file = BufReader::with_capacity(1 << 16, file);
     // The name says nothing certain about what a file is; its first bytes do.
     let gzipped = file.fill_buf().map_err(failed(None))?.starts_with(&GZIP_MAGIC);
-    let mut reader: Box<dyn BufRead> = if gzipped {
+    let mut reader: Box<dyn BufRead + '_> = if gzipped {
         Box::new(BufReader::with_capacity(1 << 16, MultiGzDecoder::new(file)))
     } else {
         Box::new(file)
     };
     let mut bytes = vec![];
+    let mut unpacked = 0;
     for number in 1.. {
         bytes.clear();
         let read = reader
@@ -64,6 +82,14 @@ pub fn for_each_line<Failure: From<TraceError>>(path: &Path, mut each: impl FnMu
             .map_err(failed(Some(number)))?;
         if read == 0 {
             break;
+        }
+        unpacked += read as u64;
+        if gzipped && unpacked > LARGEST_UNPACKED {
+            let error = TraceError::Unpacked {
+                path: path.to_owned(),
+                limit: LARGEST_UNPACKED,
+            };
+            return Err(error.into());
         }
         if read > LONGEST_LINE {
             let error = TraceError::LongLine {

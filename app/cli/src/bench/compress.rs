@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 use super::process::output_of;
 use crate::compress::method::{Method, MethodArguments};
 use crate::failure::Failure;
-use crate::output::{print_json, print_text};
+use crate::output::{print_json, print_text, status};
 
 /// The rows: a name, and what stands after `cruxscope compress`. AWQ reads two calibration windows, the others all.
 const JOBS: &[(&str, &str)] = &[
@@ -44,19 +44,19 @@ const JOBS: &[(&str, &str)] = &[
     ("sel_0up_rtn3_row", "--method rtn --bits 3 --group-size -1 --only 1_up"),
     (
         "gptq4_g64_asym",
-        "--method gptq --bits 4 --group-size 64 --order stored --compatibility original",
+        "--method gptq --bits 4 --group-size 64 --act-order none --compatibility original",
     ),
     (
         "gptq3_g64_asym",
-        "--method gptq --bits 3 --group-size 64 --order stored --compatibility original",
+        "--method gptq --bits 3 --group-size 64 --act-order none --compatibility original",
     ),
     (
         "gptq3_g64_asym_act_static",
-        "--method gptq --bits 3 --group-size 64 --order activation --static-groups --compatibility original",
+        "--method gptq --bits 3 --group-size 64 --act-order descending --static-groups --compatibility original",
     ),
     (
         "gptaq3_g64_asym",
-        "--method gptaq --bits 3 --group-size 64 --order stored --compatibility original",
+        "--method gptaq --bits 3 --group-size 64 --act-order none --compatibility original",
     ),
     ("awq4_g64", "--method awq --bits 4 --group-size 64"),
     ("awq3_g64", "--method awq --bits 3 --group-size 64"),
@@ -65,7 +65,7 @@ const JOBS: &[(&str, &str)] = &[
     ("sparsegpt50", "--method sparsegpt --sparsity 0.5"),
     ("wanda50", "--method wanda --sparsity 0.5"),
     ("alphapruning50_eps0.2", "--method alphapruning --sparsity 0.5 --epsilon 0.2"),
-    ("awq3_g64_grams", "--method awq --bits 3 --group-size 64 --search grams"),
+    ("awq3_g64_grams", "--method awq --bits 3 --group-size 64 --objective grams"),
     ("gptq3_g64_group_aware", "--method gptq --bits 3 --group-size 64"),
     ("any3_g64", "--method any --bits 3 --group-size 64"),
     ("any4_g64", "--method any --bits 4 --group-size 64"),
@@ -99,7 +99,7 @@ pub struct Arguments {
     threads: usize,
     /// Runs of every row that factors a Hessian, with a damping that differs in its last places: a layer's rounding decides what
     /// the next one sees, so results that ought to be the same are not, and their range is printed
-    #[arg(long, default_value_t = 1)]
+    #[arg(long = "repeats", alias = "draws", default_value_t = 1)]
     draws: usize,
     /// Print as JSON
     #[arg(long)]
@@ -143,7 +143,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         .collect();
     let mut rows = Vec::new();
     for (done, job) in wanted.iter().enumerate() {
-        eprintln!("{} of {}: {job}", done + 1, wanted.len());
+        status!("{} of {}: {job}", done + 1, wanted.len());
         let program = std::env::current_exe().map_err(Failure::failed)?;
         let mut command = Command::new(program);
         command.args(std::env::args_os().skip(1)).args(["--alone", job]);

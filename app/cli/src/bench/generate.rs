@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::process::{output_of, this_command_alone, thread_counts};
 use crate::failure::Failure;
-use crate::output::{print_json, print_text};
+use crate::output::{print_json, print_text, status};
 use crate::settings::set_threads;
 
 /// The race against other programs, given to Python on standard input.
@@ -29,7 +29,7 @@ pub struct Arguments {
     #[arg(long, default_value = "Let me think about this step by step. The first thing to notice is that")]
     prompt: String,
     /// New tokens of each sequence
-    #[arg(long, default_value_t = 64)]
+    #[arg(long = "max-new-tokens", alias = "new-tokens", default_value_t = 64)]
     new_tokens: usize,
     /// Sequences side by side; several numbers are measured one after the other
     #[arg(long, value_delimiter = ',', default_value = "1,4")]
@@ -40,11 +40,11 @@ pub struct Arguments {
     /// Where to compute; `cruxscope devices` lists what there is
     #[arg(long, default_value = "cpu")]
     device: String,
-    /// Threads on the CPU [default: one, then all]
-    #[arg(long, value_name = "NUMBER")]
+    /// Number of threads [default: one, then all]
+    #[arg(long, value_name = "N")]
     threads: Option<usize>,
-    /// Race against transformers and llama.cpp, by this Python
-    #[arg(long, value_name = "PYTHON")]
+    /// Compare with transformers and llama.cpp, run by this Python
+    #[arg(long = "compare-python", alias = "race", value_name = "PYTHON")]
     race: Option<String>,
     /// The same model as a Hugging Face folder, for transformers [default: --model, where it is one]
     #[arg(long, value_name = "DIR")]
@@ -70,7 +70,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut rows = Vec::new();
     let mut missing = Vec::new();
     for threads in thread_counts(arguments.threads) {
-        eprintln!("measuring with {threads} thread{}", if threads == 1 { "" } else { "s" });
+        status!("measuring with {threads} thread{}", if threads == 1 { "" } else { "s" });
         let Value::Array(measured) = this_command_alone(threads)? else {
             return Err(Failure::failed(anyhow::Error::msg("a measurement printed no rows")));
         };
@@ -81,7 +81,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         rows.extend(own);
     }
     missing.dedup();
-    missing.iter().for_each(|why| eprintln!("left out: {why}"));
+    missing.iter().for_each(|why| status!("left out: {why}"));
     if arguments.json { print_json(&rows) } else { print_text(&table(&rows)) }
 }
 
@@ -92,7 +92,7 @@ fn measure(arguments: &Arguments, threads: usize) -> Result<(), Failure> {
     let checkpoint = Arc::new(Checkpoint::open(&arguments.model).map_err(RunError::from)?);
     let prompt = checkpoint
         .tokenizer()
-        .and_then(|tokenizer| tokenizer.encode(&arguments.prompt))
+        .and_then(|tokenizer| tokenizer.encode_sequence(&arguments.prompt))
         .map_err(RunError::from)?
         .ids;
     let (new_tokens, counts, runs) = (arguments.new_tokens, &arguments.sequences, arguments.runs);
@@ -120,7 +120,7 @@ fn race(arguments: &Arguments, python: &str, threads: usize, own: &[Value], rows
             continue;
         };
         for row in own {
-            eprintln!("measuring {which}, {} side by side, with {threads} threads", row["sequences"]);
+            status!("measuring {which}, {} side by side, with {threads} threads", row["sequences"]);
             let mut command = Command::new(python);
             command.args(["-", which]).arg(&model).args([
                 row["prompt"].to_string(),

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use super::process::{output_of, this_command_alone, thread_counts};
 use crate::failure::Failure;
-use crate::output::{print_json, print_text};
+use crate::output::{print_json, print_text, status};
 use crate::settings::{Machine, Source};
 
 /// The race against PyTorch, given to Python on standard input.
@@ -63,7 +63,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     let mut rows = Vec::new();
     for threads in thread_counts(arguments.machine.threads) {
-        eprintln!("measuring with {threads} thread{}", if threads == 1 { "" } else { "s" });
+        status!("measuring with {threads} thread{}", if threads == 1 { "" } else { "s" });
         rows.push(own_row(&this_command_alone(threads)?));
     }
     if let Some(reference) = &arguments.reference {
@@ -137,7 +137,7 @@ fn race(arguments: &Arguments, reference: &Path) -> Result<Vec<Value>, Failure> 
         if form == "published" && arguments.skip_published {
             continue;
         }
-        eprintln!("measuring PyTorch, {form}, with 1 thread, on {place}");
+        status!("measuring PyTorch, {form}, with 1 thread, on {place}");
         let mut command = Command::new(&arguments.python);
         command
             .arg("-")

@@ -19,6 +19,7 @@ pub enum Bench {
     /// New tokens a second, one sequence and several side by side
     Generate(Box<generate::Arguments>),
     /// Write a checkpoint of a real model's shape with random weights, to measure on
+    #[command(name = "synthetic-checkpoint", alias = "checkpoint")]
     Checkpoint(synthetic::Arguments),
 }
 

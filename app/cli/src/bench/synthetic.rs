@@ -7,6 +7,7 @@ use cruxscope_run::machine::format_bytes;
 use cruxscope_run::synthetic::{Shape, write};
 
 use crate::failure::Failure;
+use crate::output::status;
 use crate::progress::Progress;
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -47,12 +48,12 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     if shape.layers == 0 {
         return Err(Failure::mistake("--layers is 0, but a model needs at least one"));
     }
-    eprintln!("{} in bf16", format_bytes(shape.bytes()));
+    status!("{} in bf16", format_bytes(shape.bytes()));
     let mut progress = Progress::new();
     let written = write(&shape, &arguments.out, arguments.seed, &mut progress);
     progress.finish();
     written?;
-    eprintln!(
+    status!(
         "checkpoint in {}; its weights are random, so only speed and memory mean anything",
         arguments.out.display()
     );

@@ -20,13 +20,13 @@ pub struct CalibrationArguments {
     /// Calibration: traces, JSON lines with prompt and output (or token ids), plain or gzipped
     #[arg(long, visible_alias = "traces", value_name = "FILE.jsonl")]
     pub calibration_traces: Option<PathBuf>,
-    /// Tokens of a window of calibration text or traces
-    #[arg(long, default_value_t = 512)]
+    /// Tokens of a calibration sequence cut from text or traces
+    #[arg(long = "sequence-length", alias = "length", value_name = "N", default_value_t = 512)]
     pub length: usize,
-    /// At most so many calibration windows
-    #[arg(long)]
+    /// Maximum number of calibration sequences
+    #[arg(long = "calibration-samples", alias = "windows", value_name = "N")]
     pub windows: Option<usize>,
-    /// Draw the windows from the whole text by this seed [default: the first ones]
+    /// Draw the calibration sequences from the whole text by this seed [default: the first ones]
     #[arg(long)]
     pub seed: Option<u64>,
 }

@@ -25,11 +25,11 @@ pub struct MethodArguments {
     /// The grid of codes [default: awq-asym; for GPTQ and GPTAQ gptq-asym and gptaq-asym]
     #[arg(long, value_enum)]
     pub grid: Option<GridFlag>,
-    /// RTN, GPTQ, GPTAQ: make each group's range narrower where that rounds better
-    #[arg(long)]
+    /// RTN, GPTQ, GPTAQ: shrink each group's range where that lowers the error (GPTQ calls it mse)
+    #[arg(long = "clip", alias = "narrow")]
     pub narrow: bool,
-    /// GPTQ, GPTAQ: the order in which columns are taken
-    #[arg(long, value_enum, default_value_t)]
+    /// GPTQ, GPTAQ: the order in which columns are quantized
+    #[arg(long = "act-order", alias = "order", value_enum, default_value_t)]
     pub order: OrderFlag,
     /// GPTQ, GPTAQ: fit the grids of all groups before the first column is taken
     #[arg(long)]
@@ -37,26 +37,26 @@ pub struct MethodArguments {
     /// GPTQ: let a layer's later matrices see what was done to its earlier ones, as GPTAQ always does
     #[arg(long)]
     pub true_sequential: bool,
-    /// GPTQ, GPTAQ, SparseGPT: what is added to the Hessian's diagonal, as a share of its mean
-    #[arg(long, default_value_t = Damping::ORIGINAL.share)]
+    /// GPTQ, GPTAQ, SparseGPT: what is added to the Hessian's diagonal, as a fraction of its mean
+    #[arg(long = "damp-percent", alias = "damping", value_name = "FRACTION", default_value_t = Damping::ORIGINAL.share)]
     pub damping: f64,
     /// GPTAQ: how far the inputs' difference is followed, 0 to 1
     #[arg(long, default_value_t = GptaqSettings::ORIGINAL_ALPHA)]
     pub alpha: f64,
     /// AWQ: whose scales
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long = "variant", alias = "dialect", value_enum, default_value_t)]
     pub dialect: DialectFlag,
-    /// AWQ: what scales are judged by
-    #[arg(long, value_enum, default_value_t)]
+    /// AWQ: the error that scales minimise
+    #[arg(long = "objective", alias = "search", value_enum, default_value_t)]
     pub search: SearchFlag,
     /// AWQ: do not cut the largest weights
     #[arg(long)]
     pub no_clip: bool,
-    /// Pruning: the share of weights that goes
+    /// Pruning: the fraction of weights that become zero
     #[arg(long, default_value_t = 0.5)]
     pub sparsity: f64,
-    /// Pruning: so many of every few neighbours instead, such as 2:4
-    #[arg(long, value_name = "N:M")]
+    /// Pruning: N of every M neighbouring weights become zero, such as 2:4
+    #[arg(long = "sparsity-pattern", alias = "window", value_name = "N:M")]
     pub window: Option<String>,
     /// AlphaPruning: how far blocks may differ in their sparsity, 0 to 1
     #[arg(long, default_value_t = 0.2)]
@@ -64,18 +64,18 @@ pub struct MethodArguments {
     /// AlphaPruning: where the tail of a spectrum begins
     #[arg(long, value_enum, default_value_t)]
     pub tail: TailFlag,
-    /// GPTQ, GPTAQ, ANY: what the original programs do where that surprises, or the better choice
+    /// What the original programs do where that surprises, or the better choice: grids, magnitude pruning, GPTQ, GPTAQ, ANY
     #[arg(long, value_enum, default_value_t)]
     pub compatibility: CompatibilityFlag,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Method {
-    /// Each weight to the nearest point of its group's grid
+    /// Round-to-nearest (RTN), per group
     Rtn,
-    /// Rounding in which later columns make up for earlier ones
+    /// Rounding with error compensation: remaining columns are updated to compensate for the error so far
     Gptq,
-    /// GPTQ that also makes up for what earlier layers' compression did to the inputs
+    /// GPTQ that also compensates for the error of its inputs from earlier layers
     Gptaq,
     /// Activation-aware scales and clipping
     Awq,
@@ -85,7 +85,7 @@ pub enum Method {
     Magnitude,
     /// The weights of smallest size times input norm become zero
     Wanda,
-    /// Pruning in which the weights that stay make up for those that go
+    /// Pruning with error compensation: remaining weights are updated
     Sparsegpt,
     /// SparseGPT with a sparsity for each block, from the tails of its spectra
     Alphapruning,
@@ -107,8 +107,10 @@ pub enum OrderFlag {
     #[default]
     GroupAware,
     /// By their inputs, largest first (act_order, desc_act)
+    #[value(name = "descending", alias = "activation")]
     Activation,
     /// As they are stored
+    #[value(name = "none", alias = "stored")]
     Stored,
 }
 
@@ -141,10 +143,11 @@ pub enum TailFlag {
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 pub enum CompatibilityFlag {
-    /// Groups fitted to the weights as they stand; exact codebooks
+    /// Grids that hold zero; exactly the share of weights pruned; groups fitted to the weights as they stand; exact codebooks
     #[default]
     Improved,
-    /// Groups fitted to weights without the errors of their block; GPTAQ's damping in place; codebooks by Lloyd's iterations
+    /// Groups of one sign cut off; one weight more pruned, and its equals; groups fitted to weights without the errors of their block;
+    /// GPTAQ's damping in place; codebooks by Lloyd's iterations
     Original,
 }
 
@@ -164,8 +167,15 @@ impl MethodArguments {
             CompatibilityFlag::Improved => Compatibility::Improved,
             CompatibilityFlag::Original => Compatibility::Original,
         };
+        let named = |default| {
+            let grid = self.grid.map_or(default, GridFlag::grid);
+            match compatibility {
+                Compatibility::Improved => grid,
+                Compatibility::Original => grid.original(),
+            }
+        };
         let grid = |default| GridSettings {
-            grid: self.grid.map_or(default, GridFlag::grid),
+            grid: named(default),
             bits,
             group_size,
             clipping: if self.narrow { Clipping::ORIGINAL } else { Clipping::None },
@@ -198,7 +208,7 @@ impl MethodArguments {
                     DialectFlag::LlmAwq => Dialect::LlmAwq,
                     DialectFlag::AutoAwq => Dialect::AutoAwq,
                 },
-                grid: self.grid.map_or(Grid::AwqAsym, GridFlag::grid),
+                grid: named(Grid::AwqAsym),
                 clip: !self.no_clip,
                 search: match self.search {
                     SearchFlag::Outputs => Search::Outputs,
@@ -213,7 +223,12 @@ impl MethodArguments {
                 },
                 ..AnySettings::new(bits, group_size)
             }),
-            Method::Magnitude => MethodConfig::Magnitude { pattern: self.pattern()? },
+            Method::Magnitude => MethodConfig::Magnitude {
+                pattern: match (self.pattern()?, compatibility) {
+                    (Pattern::Unstructured(sparsity), Compatibility::Original) => Pattern::AtThreshold(sparsity),
+                    (pattern, _) => pattern,
+                },
+            },
             Method::Wanda => MethodConfig::Wanda { pattern: self.pattern()? },
             Method::Sparsegpt => MethodConfig::SparseGpt(SparseGptSettings {
                 damping: self.damping,
@@ -237,7 +252,7 @@ impl MethodArguments {
             return Ok(Pattern::Unstructured(Sparsity::new(self.sparsity).map_err(refuse)?));
         };
         let numbers = window.split_once(':').and_then(|(pruned, of)| Some((pruned.parse().ok()?, of.parse().ok()?)));
-        let (pruned, of) = numbers.ok_or_else(|| Failure::mistake(format!("--window is {window}, but it is written as 2:4")))?;
+        let (pruned, of) = numbers.ok_or_else(|| Failure::mistake(format!("--sparsity-pattern is {window}, but it is written as 2:4")))?;
         Ok(Pattern::Windows(Window::new(pruned, of).map_err(refuse)?))
     }
 }

@@ -15,7 +15,7 @@ use self::calibration::CalibrationArguments;
 use self::method::MethodArguments;
 use self::output::{OutputArguments, components_table, plan_line, scales_table};
 use crate::failure::Failure;
-use crate::output::{print_json, print_text};
+use crate::output::{print_json, print_text, status};
 use crate::progress::Progress;
 
 #[derive(Debug, Args)]
@@ -47,11 +47,11 @@ pub struct Arguments {
     /// Where calibration text runs: cpu, vulkan, wgpu or cuda, as `cruxscope devices` lists them; rounding stays with the processors
     #[arg(long, default_value = "cpu")]
     device: String,
-    /// Number of threads [default: all]
-    #[arg(long)]
+    /// Number of threads [default: number of CPUs]
+    #[arg(long, value_name = "N")]
     threads: Option<usize>,
-    /// Say what it will take, and do nothing
-    #[arg(long)]
+    /// Print the plan and stop
+    #[arg(long = "dry-run", alias = "plan")]
     plan: bool,
     /// Print the report (or the plan) as JSON
     #[arg(long)]
@@ -85,12 +85,12 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
             print_text(&plan_line(compression.plan()))
         };
     }
-    eprintln!("{}", plan_line(compression.plan()));
+    status!("{}", plan_line(compression.plan()));
     let mut progress = Progress::new();
     let result = compression.run(&mut progress);
     progress.finish();
     let report = result?;
-    eprintln!("compressed model saved in {}", settings.out.display());
+    status!("compressed model saved in {}", settings.out.display());
     if arguments.json {
         return print_json(&report);
     }

@@ -1,4 +1,4 @@
-//! All shards on one machine: a process for every card, each taking the next shard when it is done with one.
+//! All shards on one machine: one process per device, each taking the next shard when it is done with one.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -11,6 +11,7 @@ use cruxscope_run::machine::format_duration;
 use cruxscope_run::shards::{ShardPlan, ShardState};
 
 use crate::failure::Failure;
+use crate::output::status;
 
 /// Time between looks at the processes.
 const PATIENCE: Duration = Duration::from_millis(200);
@@ -37,14 +38,14 @@ pub fn run(plan: &ShardPlan, file: &Path, devices: &[String], threads: Option<us
                 && let Some(ended) = one.child.try_wait().map_err(Failure::failed)?
             {
                 if ended.success() {
-                    eprintln!("shard {}/{of} is finished ({device})", one.shard);
+                    status!("shard {}/{of} is finished ({device})", one.shard);
                 } else if !stopping {
                     let status = plan.status().unwrap_or_default();
                     let error = status
                         .get(one.shard - 1)
                         .and_then(|shard| shard.error.clone())
                         .unwrap_or_else(|| ended.to_string());
-                    eprintln!("shard {}/{of} failed on {device}: {error}", one.shard);
+                    status!("shard {}/{of} failed on {device}: {error}", one.shard);
                     hopeless |= ended.code() == Some(3);
                     failed.push(one.shard);
                 }
@@ -55,7 +56,10 @@ pub fn run(plan: &ShardPlan, file: &Path, devices: &[String], threads: Option<us
                 && let Some(shard) = waiting.pop_front()
             {
                 let mut command = Command::new(&program);
-                command.arg("run").arg(file).args(["--shard", &format!("{shard}/{of}"), "--device", device]);
+                command
+                    .args(["shard", "run"])
+                    .arg(file)
+                    .args(["--shard", &format!("{shard}/{of}"), "--device", device]);
                 if let Some(threads) = threads {
                     command.args(["--threads", &threads.to_string()]);
                 }
@@ -82,10 +86,10 @@ pub fn run(plan: &ShardPlan, file: &Path, devices: &[String], threads: Option<us
         return Err(Failure::Stopped(anyhow::anyhow!("told to stop; the same command goes on")));
     }
     if failed.is_empty() {
-        eprintln!("all shards are finished; `cruxscope merge {}` puts them together", file.display());
+        status!("all shards are finished; `cruxscope shard merge {}` merges them", file.display());
         return Ok(());
     }
-    let error = anyhow::anyhow!("shards {failed:?} failed; `cruxscope status {}` says why", file.display());
+    let error = anyhow::anyhow!("shards {failed:?} failed; `cruxscope shard status {}` says why", file.display());
     Err(if hopeless { Failure::Hopeless(error) } else { Failure::Failed(error) })
 }
 
@@ -97,7 +101,7 @@ fn say(plan: &ShardPlan) {
     let left = plan
         .seconds_left(&status)
         .map(|seconds| format!(", about {} left", format_duration(Duration::from_secs_f64(seconds))));
-    eprintln!("{done} of {of} instances, {running} shards running{}", left.unwrap_or_default());
+    status!("{done} of {of} instances, {running} shards running{}", left.unwrap_or_default());
 }
 
 #[cfg(unix)]

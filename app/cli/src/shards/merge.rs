@@ -1,4 +1,4 @@
-//! `cruxscope merge`: the shards of a plan into its study.
+//! `cruxscope shard merge`: the shards of a plan into its study.
 
 use std::path::PathBuf;
 
@@ -7,13 +7,13 @@ use cruxscope_run::shards::ShardPlan;
 
 use super::for_scheduler;
 use crate::failure::Failure;
-use crate::output::print_json;
+use crate::output::{print_json, status};
 use crate::progress::Progress;
 use crate::show;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// The file that `cruxscope plan` wrote
+    /// The file that `cruxscope shard plan` wrote
     #[arg(value_name = "PLAN.json")]
     plan: PathBuf,
     /// Print the result as JSON, as `cruxscope show --json` does
@@ -28,7 +28,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     progress.finish();
     let outcome = outcome.map_err(for_scheduler)?;
     let out = plan.settings.out.display();
-    eprintln!("study saved in {out}; `cruxscope view {out}` opens it");
+    status!("study saved in {out}; `cruxscope view {out}` opens it");
     if arguments.json {
         print_json(&show::summary(&outcome.study, show::TOP)?)
     } else {

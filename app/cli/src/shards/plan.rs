@@ -1,4 +1,4 @@
-//! `cruxscope plan`: what an interpretation takes, and its shards in a file.
+//! `cruxscope shard plan`: what an interpretation takes, and its shards in a file.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use cruxscope_run::machine::{format_bytes, format_duration};
 use cruxscope_run::shards::{ShardPlan, beside};
 
 use crate::failure::Failure;
-use crate::output::{print_json, print_text};
+use crate::output::{print_json, print_text, status};
 use crate::progress::Progress;
 use crate::settings::Interpretation;
 
@@ -16,8 +16,8 @@ use crate::settings::Interpretation;
 pub struct Arguments {
     #[command(flatten)]
     interpretation: Interpretation,
-    /// How many shards; as many as there are cards or nodes, or a few times more
-    #[arg(long, default_value_t = 1)]
+    /// Number of shards: as many as there are GPUs or nodes, or a few times more
+    #[arg(long, value_name = "N", default_value_t = 1)]
     shards: usize,
     /// The file to write [default: STUDY.plan.json beside the study]
     #[arg(long, value_name = "FILE.json")]
@@ -65,9 +65,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         ))?;
     }
     let (file, count) = (file.display(), plan.shards.len());
-    eprintln!("plan saved in {file}");
-    eprintln!("  cruxscope run {file} --shard 1/{count}      one shard, here or anywhere that sees the same files");
-    eprintln!("  cruxscope run {file} --devices cuda:0,cuda:1   all shards, a process for every card");
-    eprintln!("  cruxscope submit slurm {file}      the jobs for a cluster");
+    status!("plan saved in {file}");
+    status!("  cruxscope shard run {file} --shard 1/{count}      one shard, here or anywhere that sees the same files");
+    status!("  cruxscope shard run {file} --devices cuda:0,cuda:1   all shards, one process per device");
+    status!("  cruxscope shard submit slurm {file}      the jobs for a cluster");
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! `cruxscope run`: a shard of a plan, or all of them.
+//! `cruxscope shard run`: a shard of a plan, or all of them.
 
 use std::path::PathBuf;
 
@@ -8,12 +8,13 @@ use cruxscope_run::shards::{Shard, ShardPlan};
 
 use super::{for_scheduler, local, signals};
 use crate::failure::Failure;
+use crate::output::status;
 use crate::progress::Progress;
 use crate::settings::set_threads;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// The file that `cruxscope plan` wrote
+    /// The file that `cruxscope shard plan` wrote
     #[arg(value_name = "PLAN.json")]
     plan: PathBuf,
     /// Which shard, such as 2/4; without it all are run here, one after the other
@@ -25,8 +26,8 @@ pub struct Arguments {
     /// Run all shards with a process for every device, such as cuda:0,cuda:1
     #[arg(long, value_name = "DEVICES", value_delimiter = ',', conflicts_with = "shard")]
     devices: Vec<String>,
-    /// Threads on the CPU, of each process [default: all processors]
-    #[arg(long, value_name = "NUMBER")]
+    /// Number of threads of each process [default: number of CPUs]
+    #[arg(long, value_name = "N")]
     threads: Option<usize>,
 }
 
@@ -44,7 +45,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     let is_all = shards.len() == of;
     for shard in shards {
-        eprintln!(
+        status!(
             "shard {}/{}: {} instances",
             shard.number,
             shard.of,
@@ -56,10 +57,10 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         result.map_err(for_scheduler)?;
     }
     if let Some(peak) = peak_memory() {
-        eprintln!("done; peak memory {}, planned {}", format_bytes(peak), format_bytes(plan.memory));
+        status!("done; peak memory {}, planned {}", format_bytes(peak), format_bytes(plan.memory));
     }
     if is_all {
-        eprintln!("`cruxscope merge {}` puts the shards together", arguments.plan.display());
+        status!("`cruxscope shard merge {}` merges the shards", arguments.plan.display());
     }
     Ok(())
 }

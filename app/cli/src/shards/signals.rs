@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use crate::output::status;
+
 /// A flag that SIGTERM, SIGUSR1 and ctrl-C set; elsewhere than on Unix ctrl-C alone.
 #[cfg(unix)]
 pub fn stop_flag() -> Arc<AtomicBool> {
@@ -12,7 +14,7 @@ pub fn stop_flag() -> Arc<AtomicBool> {
         // A second one ends the program at once, in case the first cannot be heeded.
         let bound = signal_hook::flag::register_conditional_shutdown(signal, 75, flag.clone()).and_then(|_| signal_hook::flag::register(signal, flag.clone()));
         if let Err(error) = bound {
-            eprintln!("note: signal {signal} cannot be caught ({error}); it ends the run at once");
+            status!("note: signal {signal} cannot be caught ({error}); it ends the run at once");
         }
     }
     flag

@@ -1,4 +1,4 @@
-//! `cruxscope status`: how far the shards of a plan are.
+//! `cruxscope shard status`: how far the shards of a plan are.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::output::{print_json, print_text};
 
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// The file that `cruxscope plan` wrote
+    /// The file that `cruxscope shard plan` wrote
     #[arg(value_name = "PLAN.json")]
     plan: PathBuf,
     /// Print JSON
@@ -48,7 +48,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     let (done, instances) = status.iter().fold((0, 0), |(done, of), shard| (done + shard.done, of + shard.of));
     let left = match left {
-        _ if done == instances => format!("`cruxscope merge {}` puts them together", arguments.plan.display()),
+        _ if done == instances => format!("`cruxscope shard merge {}` merges them", arguments.plan.display()),
         Some(seconds) => format!("about {} left for what runs now", format_duration(Duration::from_secs_f64(seconds))),
         None => "nothing runs, or it has just begun".into(),
     };

@@ -1,4 +1,4 @@
-//! `cruxscope submit`: the jobs of a plan for a scheduler, printed, and sent with `--go`.
+//! `cruxscope shard submit`: the jobs of a plan for a scheduler, printed, and sent with `--submit`.
 //!
 //! The number of shards comes from the plan: an array that is sent again in parts has another count in its environment. The job
 //! that merges runs after any end of the others and checks for itself what is missing: after success alone it would wait for ever
@@ -13,22 +13,22 @@ use clap::{Args, Subcommand};
 use cruxscope_run::shards::ShardPlan;
 
 use crate::failure::Failure;
-use crate::output::print_text;
+use crate::output::{print_text, status};
 
 /// A scheduler.
 #[derive(Debug, Subcommand)]
 pub enum Scheduler {
-    /// Print the array job and the merging job for Slurm; `--go` sends them
+    /// Print the array job and the merging job for Slurm; `--submit` sends them
     Slurm(Slurm),
 }
 
 #[derive(Debug, Args)]
 pub struct Slurm {
-    /// The file that `cruxscope plan` wrote, in a folder that all nodes see
+    /// The file that `cruxscope shard plan` wrote, in a folder that all nodes see
     #[arg(value_name = "PLAN.json")]
     plan: PathBuf,
-    /// Send the jobs
-    #[arg(long)]
+    /// Send the jobs; without it they are only written
+    #[arg(long = "submit", alias = "go")]
     go: bool,
     /// Only these shards, such as 2 or 1,3-4, to run them again
     #[arg(long, value_name = "NUMBERS")]
@@ -39,17 +39,17 @@ pub struct Slurm {
     /// The account
     #[arg(long)]
     account: Option<String>,
-    /// Cards for each shard
+    /// GPUs of each shard
     #[arg(long, default_value_t = 0)]
     gpus: u32,
-    /// Processors for each shard
+    /// CPUs of each shard
     #[arg(long, default_value_t = 2)]
     cpus: u32,
     /// Time limit of a shard, as Slurm writes it
     #[arg(long, default_value = "04:00:00")]
     time: String,
-    /// A further line for sbatch, such as --constraint=h100; may be given several times
-    #[arg(long, value_name = "LINE", allow_hyphen_values = true)]
+    /// A further argument for sbatch, such as --constraint=h100; may be given several times
+    #[arg(long, value_name = "ARG", allow_hyphen_values = true)]
     sbatch: Vec<String>,
 }
 
@@ -74,7 +74,7 @@ pub fn run(scheduler: &Scheduler) -> Result<(), Failure> {
     let number = number.trim().split(';').next().unwrap_or_default().to_owned();
     let merging = send(&["--parsable", &format!("--dependency=afterany:{number}")], &merge)?;
     print_text(&format!("array {number}, merging {}", merging.trim()))?;
-    eprintln!("`cruxscope status {}` says how far it is", slurm.plan.display());
+    status!("`cruxscope shard status {}` says how far it is", slurm.plan.display());
     Ok(())
 }
 
@@ -102,7 +102,7 @@ impl Slurm {
         Ok(format!(
             "#!/bin/bash\n{}\n\
              # The program runs beside the shell, so that the shell hears the scheduler and passes it on.\n\
-             {program} run {file} --shard \"$SLURM_ARRAY_TASK_ID/{count}\" --threads \"${{SLURM_CPUS_PER_TASK:-{}}}\" &\n\
+             {program} shard run {file} --shard \"$SLURM_ARRAY_TASK_ID/{count}\" --threads \"${{SLURM_CPUS_PER_TASK:-{}}}\" &\n\
              child=$!\n\
              trap 'kill -USR1 \"$child\" 2>/dev/null' USR1 TERM\n\
              while :; do\n  wait \"$child\"; code=$?\n  kill -0 \"$child\" 2>/dev/null || break\ndone\n\
@@ -125,7 +125,7 @@ impl Slurm {
             format!("--output={}", log(&plan, "merge")),
         ];
         Ok(format!(
-            "#!/bin/bash\n{}\nexec {} merge {}",
+            "#!/bin/bash\n{}\nexec {} shard merge {}",
             self.header(lines),
             quoted(program)?,
             quoted(file)?

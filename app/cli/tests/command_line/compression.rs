@@ -161,8 +161,18 @@ fn singular_statistics_dead_inputs_and_empty_rows_are_survived_and_told() {
     let text = monotonous(&inputs, 40);
     let methods: [&[&str]; 8] = [
         &["gptq", "--bits", "3", "--group-size", "16"],
-        &["gptq", "--order", "activation", "--group-size", "-1"],
-        &["gptaq", "--bits", "4", "--group-size", "16", "--compatibility", "original", "--order", "stored"],
+        &["gptq", "--act-order", "descending", "--group-size", "-1"],
+        &[
+            "gptaq",
+            "--bits",
+            "4",
+            "--group-size",
+            "16",
+            "--compatibility",
+            "original",
+            "--act-order",
+            "none",
+        ],
         &["awq", "--bits", "3", "--group-size", "16"],
         &["any", "--bits", "3", "--group-size", "16"],
         &["wanda"],
@@ -171,7 +181,7 @@ fn singular_statistics_dead_inputs_and_empty_rows_are_survived_and_told() {
     ];
     for (index, method) in methods.into_iter().enumerate() {
         let out = format!("out{index}");
-        let mut arguments = vec!["--calibration-traces", &text, "--length", "40", "--json", "--method"];
+        let mut arguments = vec!["--calibration-traces", &text, "--sequence-length", "40", "--json", "--method"];
         arguments.extend(method);
         let output = compress(&inputs, &out, &arguments);
         assert!(output.status.success(), "{method:?}: {}", stderr(&output));
@@ -216,8 +226,8 @@ fn calibration_text_that_is_too_short_or_no_text_is_refused() {
         );
         assert!(!inputs.path("out").exists() && !inputs.path(".out.partial").exists(), "nothing is written");
     };
-    refused(&["--calibration-traces", &text, "--length", "41"], "fewer than one window of 41");
-    refused(&["--calibration-traces", &text, "--length", "1"], "at least two tokens");
+    refused(&["--calibration-traces", &text, "--sequence-length", "41"], "fewer than one window of 41");
+    refused(&["--calibration-traces", &text, "--sequence-length", "1"], "at least two tokens");
     refused(&["--calibration-traces", &nonsense("jsonl")], "nonsense.jsonl");
     refused(&["--calibration-tokens", &nonsense("safetensors")], "no safetensors file");
     refused(&["--calibration-text", "/nowhere/at/all.txt"], "/nowhere/at/all.txt");
@@ -272,9 +282,9 @@ fn a_plan_is_printed_and_nothing_is_done() {
         "16",
         "--calibration-traces",
         &text,
-        "--length",
+        "--sequence-length",
         "20",
-        "--plan",
+        "--dry-run",
         "--json",
     ];
     let output = compress(&inputs, "out", &arguments);
@@ -299,7 +309,7 @@ fn the_papers_rows_are_made_once_and_their_scales_are_told() {
                 experiment,
                 "--group-size",
                 "16",
-                "--length",
+                "--sequence-length",
                 "40",
                 "--calibration-traces",
                 &text,
@@ -350,9 +360,9 @@ fn validation_measures_every_component_and_goes_on_where_it_was() {
                 "3",
                 "--group-size",
                 "16",
-                "--length",
+                "--sequence-length",
                 "48",
-                "--windows",
+                "--calibration-samples",
                 "2",
             ])
             .args(["--traces", &traces, "--json", "--study"])

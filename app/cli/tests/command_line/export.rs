@@ -29,7 +29,7 @@ fn one_command_writes_every_format_of_several_studies() {
     let study = study();
     let study = study.to_str().unwrap();
     let out = folder.path().join("figures");
-    let output = export(&[study, study, "--format", "svg,pdf,png,csv,latex", "--scale", "2"], &out);
+    let output = export(&[study, study, "--format", "svg,pdf,png,csv,latex", "--pixel-ratio", "2"], &out);
     assert!(output.status.success(), "{}", stderr(&output));
     let written = names(&out);
     assert_eq!(written.len(), 10, "{written:?}");
@@ -67,7 +67,16 @@ fn a_shift_and_the_options_of_a_link() {
         "{:?}",
         names(folder.path())
     );
-    let one = [study, "--behaviour", "backtracking", "--scale", "rank", "--component", "30_gate", "--bare"];
+    let one = [
+        study,
+        "--behaviour",
+        "backtracking",
+        "--color-scale",
+        "rank",
+        "--component",
+        "30_gate",
+        "--no-caption",
+    ];
     assert!(export(&one, folder.path()).status.success());
     let svg = std::fs::read_to_string(
         folder

@@ -48,7 +48,7 @@ const SHORT: [&str; 6] = ["--prompt", "Once", "--max-new-tokens", "12", "--tempe
 #[test]
 fn the_same_seed_gives_the_same_text_in_any_company() {
     let inputs = inputs();
-    let several = as_json(&inputs, &[&SHORT[..], &["--seed", "5", "--samples", "3", "--at-once", "2"]].concat());
+    let several = as_json(&inputs, &[&SHORT[..], &["--seed", "5", "--samples", "3", "--batch-size", "2"]].concat());
     let outputs = several["outputs"].as_array().unwrap();
     assert_eq!(outputs.len(), 3);
     for (sample, output) in outputs.iter().enumerate() {
@@ -68,7 +68,7 @@ fn the_same_seed_gives_the_same_text_in_any_company() {
 #[test]
 fn text_on_stdout_is_the_text_alone() {
     let inputs = inputs();
-    let greedy = ["--prompt", "Once", "--max-new-tokens", "9", "--temperature", "0", "--past-the-end"];
+    let greedy = ["--prompt", "Once", "--max-new-tokens", "9", "--temperature", "0", "--ignore-eos"];
     let shown = as_json(&inputs, &greedy);
     let output = generate(&inputs, &greedy);
     assert!(output.status.success(), "{}", stderr(&output));
@@ -139,7 +139,7 @@ fn the_bench_measures_every_number_of_sequences_and_says_what_is_missing() {
         (vec![json!(1), json!(3)], vec![json!(4), json!(12)], vec![json!(1), json!(1)])
     );
     assert_eq!(of("tokens")[0], of("tokens")[1], "greedy tokens are the same in company");
-    let output = bench(&["--race", "no-such-python"]);
+    let output = bench(&["--compare-python", "no-such-python"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("no-such-python"), "{}", stderr(&output));
 }

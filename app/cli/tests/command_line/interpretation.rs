@@ -123,7 +123,7 @@ fn a_chosen_instance_is_the_only_one() {
 #[test]
 fn a_cap_on_tokens_drops_what_lies_beyond_and_says_so() {
     let inputs = Inputs::new();
-    let output = inputs.command().args(["--max-tokens", "20", "--json"]).output().unwrap();
+    let output = inputs.command().args(["--max-length", "20", "--json"]).output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
     let shown: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(

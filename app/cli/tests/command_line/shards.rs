@@ -42,13 +42,13 @@ fn flags(inputs: &Inputs, command: &mut Command, out: &str) {
 
 fn plan(inputs: &Inputs, out: &str, shards: &str, device: &str) -> Output {
     let mut command = cruxscope();
-    command.arg("plan");
+    command.args(["shard", "plan"]);
     flags(inputs, &mut command, out);
     command.args(["--shards", shards, "--device", device]).output().unwrap()
 }
 
 fn with_plan(command: &str, plan: &Path, more: &[&str]) -> Output {
-    cruxscope().arg(command).arg(plan).args(more).output().unwrap()
+    cruxscope().args(["shard", command]).arg(plan).args(more).output().unwrap()
 }
 
 fn single(inputs: &Inputs) -> Vec<(String, Vec<u8>)> {
@@ -86,7 +86,8 @@ fn shards_in_any_number_and_order_give_the_bytes_of_a_single_run() {
                 assert!(stderr(&output).contains("instances are missing"), "{}", stderr(&output));
                 assert!(!inputs.path(&out).join("study.json").exists());
             }
-            // The environment of an array that was sent again in parts has another count, which must not matter.
+            // By the command's name of before 0.2. The environment of an array that was sent again in parts has another count, which must
+            // not matter.
             let output = cruxscope()
                 .arg("run")
                 .arg(&file)
@@ -145,7 +146,7 @@ fn a_shard_that_is_told_to_stop_ends_soon_with_75_and_goes_on() {
         // The slow reference leaves time to be stopped in.
         assert!(plan(&inputs, &out, "2", "reference").status.success());
         let file = inputs.path(&format!("{out}.plan.json"));
-        let mut child = cruxscope().arg("run").arg(&file).args(["--shard", "1/2"]).spawn().unwrap();
+        let mut child = cruxscope().args(["shard", "run"]).arg(&file).args(["--shard", "1/2"]).spawn().unwrap();
         let until = Instant::now() + Duration::from_secs(60);
         while states(&file)[0].1 == 0 && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(5));
@@ -229,7 +230,13 @@ fn the_jobs_for_slurm_are_printed() {
     }
     assert!(!text.contains("SLURM_ARRAY_TASK_COUNT"));
     // Sending where there is no Slurm says so.
-    let output = cruxscope().args(["submit", "slurm"]).arg(&file).arg("--go").env("PATH", "").output().unwrap();
+    let output = cruxscope()
+        .args(["shard", "submit", "slurm"])
+        .arg(&file)
+        .arg("--submit")
+        .env("PATH", "")
+        .output()
+        .unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("sbatch"), "{}", stderr(&output));
 }
@@ -239,7 +246,7 @@ fn a_card_that_is_not_here_is_planned_for_by_its_memory_and_not_run() {
     let inputs = nine();
     let planned = |device: &str, memory: &str, out: &str| {
         let mut command = cruxscope();
-        command.arg("plan");
+        command.args(["shard", "plan"]);
         flags(&inputs, &mut command, out);
         command.args(["--shards", "3", "--device", device, "--device-memory", memory]).output().unwrap()
     };

@@ -89,12 +89,12 @@ fn settled(library: &Library, state: &State) -> Vec<Command> {
     }
     commands.extend([
         command("Open a study…", "Ctrl O", Action::OpenDialog),
-        command("Copy a link to what is seen", "L", Action::CopyLink),
+        command("Copy link to this view", "L", Action::CopyLink),
         command("Copy the protection list", "C", Action::CopyProtectionList),
         command("Export the figure…", "E", Action::ToggleExport),
         command("Provenance", "I", Action::ToggleProvenance),
         command("Next theme", "T", Action::NextTheme),
-        command("Present: let the figure fill the screen", "F", Action::TogglePresenting),
+        command("Full screen", "F", Action::TogglePresenting),
         command("Tour: add this view", "", Action::AddStop),
         command("Keys", "?", Action::ToggleKeys),
         command("Back to where you were", "Alt ←", Action::HistoryBack),

@@ -22,12 +22,12 @@ pub fn show(ui: &mut Ui, opening: &[String], problems: &[Problem], can_run: bool
             icons::mark(ui.painter(), rect.center(), palette);
             ui.add_space(sizes::SMALL);
             ui.label(
-                RichText::new("Which weights does the reasoning hang on?")
+                RichText::new("Find the weights behind a model's reasoning")
                     .font(typeface::title())
                     .color(palette.text),
             );
             ui.add_space(sizes::SMALL);
-            let text = "A study holds one number for every behaviour, layer and module of a model: how much the behaviour hangs on that weight matrix.";
+            let text = "A study holds one number for every behaviour, layer and module of a model: how much the behaviour depends on that weight matrix.";
             ui.add(egui::Label::new(RichText::new(text).color(palette.dim)).wrap());
             ui.add_space(sizes::LARGE);
             self::problems(ui, problems, actions);

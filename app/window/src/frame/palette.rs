@@ -46,7 +46,7 @@ pub fn show(context: &Context, library: &crate::library::Library, state: &State,
             }
         }
         if found.is_empty() {
-            widgets::caption(ui, "Nothing is called so");
+            widgets::caption(ui, "No matching commands");
         }
     });
     if response.backdrop_response.clicked() {

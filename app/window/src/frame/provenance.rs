@@ -31,7 +31,7 @@ pub fn show(ui: &mut Ui, scene: &Scene<'_>, actions: &mut Vec<Action>) {
 
 fn content(ui: &mut Ui, scene: &Scene<'_>, actions: &mut Vec<Action>) {
     let (palette, study) = (scene.palette, &scene.open.study);
-    widgets::section(ui, "The command that makes it again");
+    widgets::section(ui, "Reproduce with");
     let command = provenance::command(study);
     egui::Frame::new()
         .fill(palette.raised)

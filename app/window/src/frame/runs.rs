@@ -28,7 +28,7 @@ pub fn show(ui: &mut Ui, runs: &mut Runs, actions: &mut Vec<RunAction>) -> bool 
             ui.label(RichText::new(missing).font(typeface::caption()).color(palette.dim));
         }
         None => {
-            if widgets::primary_button(ui, "Plan: what it takes").clicked() {
+            if widgets::primary_button(ui, "Estimate").clicked() {
                 actions.push(RunAction::Plan);
             }
         }
@@ -65,14 +65,14 @@ fn form(ui: &mut Ui, form: &mut Form, actions: &mut Vec<RunAction>) {
             path(ui, "Annotations", "JSON lines", &mut form.annotations, &[Field::Annotations], actions);
             text(ui, "Instances", "all", &mut form.instances);
             text(ui, "Tokens", "the model's context", &mut form.max_tokens);
-            choice(ui, "Definition", &[(false, "Paper"), (true, "Released code")], &mut form.released);
+            choice(ui, "Definition", &[(false, "Paper"), (true, "Reference implementation")], &mut form.released);
             choice(ui, "Channels", &[(true, "Keep"), (false, "Leave out")], &mut form.channels);
             text(ui, "Device", "cpu", &mut form.device);
         }
         Task::Compress => {
             methods(ui, &mut form.method);
             if form.method.prunes() {
-                number(ui, "Zeros, %", 1..=95, &mut form.sparsity);
+                number(ui, "Sparsity, %", 1..=95, &mut form.sparsity);
             } else {
                 let mut bits = u32::from(form.bits);
                 number(ui, "Bits", 2..=8, &mut bits);
@@ -85,7 +85,7 @@ fn form(ui: &mut Ui, form: &mut Form, actions: &mut Vec<RunAction>) {
             }
         }
     }
-    path(ui, "Write to", "a folder that need not be there", &mut form.out, &[Field::Out], actions);
+    path(ui, "Output folder", "a folder that need not be there", &mut form.out, &[Field::Out], actions);
 }
 
 fn named(ui: &mut Ui, name: &str, content: impl FnOnce(&mut Ui)) {
@@ -185,7 +185,7 @@ fn card(ui: &mut Ui, run: &Run, actions: &mut Vec<RunAction>) {
                     widgets::fact(ui, label, value);
                 }
             }
-            RunState::Waiting => said(ui, "waits for the run before it", palette.dim),
+            RunState::Waiting => said(ui, "waiting for the job before it", palette.dim),
             RunState::Running(status) => {
                 ui.add_space(sizes::SMALL);
                 let (track, response) = ui.allocate_exact_size(vec2(ui.available_width(), sizes::GAP), Sense::hover());
@@ -195,7 +195,7 @@ fn card(ui: &mut Ui, run: &Run, actions: &mut Vec<RunAction>) {
                 said(ui, &format!("{percent}, {}", status.text), palette.dim);
             }
             RunState::Done => said(ui, &format!("done, in {}", run.out.display()), palette.dim),
-            RunState::Cancelled => said(ui, "stopped; what was finished is kept, and the same run goes on from there", palette.dim),
+            RunState::Cancelled => said(ui, "interrupted; finished work is kept, re-run to resume", palette.dim),
             RunState::Failed(why) => said(ui, why, palette.error),
         }
         ui.add_space(sizes::SMALL);

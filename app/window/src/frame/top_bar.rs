@@ -49,10 +49,10 @@ pub fn show(ui: &mut Ui, state: &State, library: &Library, ways: [bool; 2], offe
             {
                 actions.push(Action::ToggleExport);
             }
-            if widgets::button(ui, "Present").on_hover_text("Let the figure fill the screen (F)").clicked() {
+            if widgets::button(ui, "Present").on_hover_text("Full screen (F)").clicked() {
                 actions.push(Action::TogglePresenting);
             }
-            if widgets::button(ui, "Share link").on_hover_text("Copy a link to what is seen (L)").clicked() {
+            if widgets::button(ui, "Share link").on_hover_text("Copy link to this view (L)").clicked() {
                 actions.push(Action::CopyLink);
             }
         }

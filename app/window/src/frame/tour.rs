@@ -32,7 +32,7 @@ pub fn show(ui: &mut Ui, collection: &Collection, stop: usize, editing: bool, ac
                 actions.push(Action::SetStop(None));
             }
             let (rect, _) = ui.allocate_exact_size(vec2(sizes::BUTTON, sizes::BUTTON), Sense::hover());
-            let next = widgets::icon_button(ui, rect, "Next stop", stop + 1 < of, |painter, rect, colour| {
+            let next = widgets::icon_button(ui, rect, "Next step", stop + 1 < of, |painter, rect, colour| {
                 icons::arrow(painter, rect, true, colour)
             });
             if next.clicked() {
@@ -40,7 +40,7 @@ pub fn show(ui: &mut Ui, collection: &Collection, stop: usize, editing: bool, ac
             }
             ui.label(RichText::new(format!("{} of {of}", stop + 1)).font(typeface::caption()).color(palette.dim));
             let (rect, _) = ui.allocate_exact_size(vec2(sizes::BUTTON, sizes::BUTTON), Sense::hover());
-            let previous = widgets::icon_button(ui, rect, "Previous stop", stop > 0, |painter, rect, colour| {
+            let previous = widgets::icon_button(ui, rect, "Previous step", stop > 0, |painter, rect, colour| {
                 icons::arrow(painter, rect, false, colour)
             });
             if previous.clicked() {
@@ -59,19 +59,19 @@ fn edit(ui: &mut Ui, present: &cruxscope_study::TourStop, stop: usize, actions: 
     let heading = ui.add(TextEdit::singleline(&mut title).hint_text("Heading").desired_width(width));
     let words = ui.add(
         TextEdit::multiline(&mut caption)
-            .hint_text("What is to be seen here, in Markdown")
+            .hint_text("Describe this step, in Markdown")
             .desired_rows(3)
             .desired_width(width),
     );
-    let changed = heading.accessible_name("Heading of the stop").changed() | words.accessible_name("Words of the stop").changed();
+    let changed = heading.accessible_name("Heading").changed() | words.accessible_name("Caption").changed();
     if changed {
         actions.push(Action::EditStop(stop, title, caption));
     }
     ui.horizontal(|ui| {
-        if widgets::button(ui, "Show it with what is seen now").clicked() {
+        if widgets::button(ui, "Update view").clicked() {
             actions.push(Action::AimStop(stop));
         }
-        if widgets::button(ui, "Remove the stop").clicked() {
+        if widgets::button(ui, "Delete step").clicked() {
             actions.push(Action::RemoveStop(stop));
         }
         if widgets::button(ui, "Save the tour").clicked() {

@@ -210,9 +210,9 @@ fn a_view_is_added_to_the_tour_and_saved_with_it() {
     harness.key_press(Key::Enter);
     harness.run_ok();
     assert_eq!(harness.state().state().stop, Some(2));
-    harness.get_by_label("Words of the stop").click();
+    harness.get_by_label("Caption").click();
     harness.run_ok();
-    harness.get_by_label("Words of the stop").type_text("Every component in order.");
+    harness.get_by_label("Caption").type_text("Every component in order.");
     harness.run_ok();
     harness.get_by_label("Save the tour").click();
     harness.run_ok();

@@ -103,7 +103,7 @@ fn importance_is_held_against_damage() {
     let place = tempfile::tempdir().unwrap();
     whole_study(place.path());
     let mut harness = view(place.path(), "validation");
-    harness.get_by_label_contains("Importance against damage, 42 components. 6_gate: relative importance");
+    harness.get_by_label_contains("Importance against degradation, 42 components. 6_gate: relative importance");
     harness.get_by_label_contains("Predictions 1,000");
     harness.key_press(Key::ArrowLeft);
     harness.run_ok();
@@ -130,7 +130,7 @@ fn what_a_study_does_not_hold_is_said_with_the_command_that_makes_it() {
     for (view, words) in [
         ("channels", "interpret --channels"),
         ("validation", "cruxscope validate"),
-        ("compression", "cruxscope report MODEL"),
+        ("compression", "cruxscope compression-report MODEL"),
     ] {
         let options = StartupOptions {
             view: Some(view.into()),

@@ -5,7 +5,9 @@
 mod collections;
 mod components;
 mod export;
+mod links;
 mod results;
+mod shift;
 mod traces;
 
 use cruxscope_study::test_data as samples;
@@ -239,161 +241,6 @@ fn every_width_and_depth_is_drawn() {
     }
 }
 
-/// The window on the shift from the sample to its compressed self.
-fn shift_harness(
-    options: StartupOptions,
-    renderer: Option<egui_kittest::wgpu::WgpuTestRenderer>,
-    size: [f32; 2],
-    theme: Theme,
-) -> Harness<'static, CruxscopeApp> {
-    let options = StartupOptions {
-        view: Some("shift".into()),
-        ..options
-    };
-    let mut harness = harness_of(size, theme, options, true, renderer);
-    harness.state_mut().open(samples::compressed(LAYERS));
-    for _ in 0..200 {
-        harness.step();
-        if harness.state().stability_ready() && harness.state().intervals_ready() {
-            break;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    }
-    harness.run_ok();
-    harness
-}
-
-#[test]
-fn a_shift_is_shown_between_the_first_two_studies_and_turns_round() {
-    let mut harness = shift_harness(StartupOptions::default(), None, [1280.0, 820.0], Theme::Dark);
-    harness.get_by_label("A is Sample study");
-    harness.get_by_label("B is Sample, compressed");
-    harness.get_by_label_contains("Shift of backtracking. Shift 1, 6_gate");
-    harness.key_press(Key::X);
-    harness.run_ok();
-    harness.get_by_label("A is Sample, compressed");
-    harness.key_press(Key::V);
-    harness.run_ok();
-    assert_eq!(harness.state().state().shift, ShiftView::Increases);
-    harness.get_by_label_contains("Shift of backtracking. Shift 1, 6_gate");
-    harness.key_press(Key::J);
-    harness.run_ok();
-    assert_ne!(harness.state().state().selected, Some(Component::new(LAYERS - 1, Module::Gate)));
-    harness.key_press(Key::Num1);
-    harness.run_ok();
-    harness.get_by_label_contains("Heatmap of backtracking");
-}
-
-#[test]
-fn holding_a_key_shows_the_other_study_in_the_same_place() {
-    let mut harness = shift_harness(StartupOptions::default(), None, [1280.0, 820.0], Theme::Light);
-    assert!(harness.query_by_label_contains("Backtracking in A").is_some());
-    harness.key_down(Key::Space);
-    harness.step();
-    assert!(harness.state().state().flicker.is_some());
-    harness.key_up(Key::Space);
-    for _ in 0..30 {
-        harness.step();
-    }
-    assert_eq!(harness.state().state().flicker, None);
-}
-
-#[test]
-fn one_study_alone_and_two_that_differ_too_much_are_explained() {
-    let mut harness = harness_of([1000.0, 700.0], Theme::Dark, StartupOptions::default(), true, None);
-    harness.get_by_label("Shift").click();
-    harness.run_ok();
-    harness.get_by_label_contains("Open a second study…");
-    harness.state_mut().open(samples::study(LAYERS + 1));
-    harness.run_ok();
-    harness.get_by_label_contains("A has 6 layers, B has 7.");
-}
-
-#[test]
-fn what_differs_is_said_over_the_figure() {
-    let mut harness = harness_of([1000.0, 700.0], Theme::Light, StartupOptions::default(), true, None);
-    let mut other = samples::compressed(LAYERS);
-    other.manifest.model.basis = "folded".into();
-    harness.state_mut().open(other);
-    harness.key_press(Key::Num2);
-    harness.run_ok();
-    harness.get_by_label_contains("A stands in the basis");
-    for size in [[420.0, 420.0], [690.0, 900.0]] {
-        let harness = shift_harness(StartupOptions::default(), None, size, Theme::Dark);
-        harness.get_by_label_contains("Shift of backtracking");
-    }
-}
-
-/// What a window tells of its link, the last of it.
-type Notification = std::rc::Rc<std::cell::RefCell<Vec<(&'static str, String)>>>;
-
-/// A window on studies that are opened from paths, which tells its link.
-fn linked_harness(options: StartupOptions) -> (Harness<'static, CruxscopeApp>, Notification) {
-    let told = Notification::default();
-    let into = told.clone();
-    let mut harness = Harness::builder().with_size([1280.0, 820.0]).with_max_steps(16).build_eframe(move |cc| {
-        let tell = move |pairs: &[(&'static str, String)]| *into.borrow_mut() = pairs.to_vec();
-        CruxscopeApp::new(cc, options).telling_its_link(tell)
-    });
-    for _ in 0..500 {
-        harness.step();
-        if harness.query_by_label_contains("of backtracking").is_some() && harness.state().all_arrived() {
-            break;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    }
-    (harness, told)
-}
-
-#[test]
-fn the_link_follows_the_view_and_leads_back_to_it() {
-    let folder = tempfile::tempdir().unwrap();
-    let place = |name: &str| folder.path().join(name).display().to_string();
-    for (name, study) in [("a", samples::study(LAYERS)), ("b", samples::compressed(LAYERS)), ("c", samples::study(LAYERS))] {
-        cruxscope_study::folder::save(&study, &folder.path().join(name)).unwrap();
-    }
-    let options = StartupOptions {
-        studies: vec![place("a"), place("b")],
-        ..StartupOptions::default()
-    };
-    let (mut harness, told) = linked_harness(options);
-    assert!(told.borrow().is_empty(), "a view as it was opened keeps its address: {told:?}");
-    for key in [Key::Num2, Key::X, Key::S, Key::B, Key::V] {
-        harness.key_press(key);
-        harness.step();
-    }
-    for _ in 0..6 {
-        harness.step();
-    }
-    let pairs = told.borrow().clone();
-    let (linked, complaints) = StartupOptions::from_pairs(pairs.iter().map(|(key, value)| (*key, value.as_str())));
-    assert_eq!(complaints, Vec::<String>::new());
-    assert_eq!([&linked.from, &linked.to], [&Some(place("b")), &Some(place("a"))]);
-    assert_eq!((linked.view.as_deref(), linked.shift), (Some("shift"), Some(ShiftView::Increases)));
-
-    let (mut again, told_again) = linked_harness(linked.clone());
-    again.get_by_label("A is Sample, compressed");
-    again.get_by_label("B is Sample study");
-    let (first, second) = (harness.state().state(), again.state().state());
-    assert_eq!(
-        (second.scale, second.behaviour, second.shift, second.selected),
-        (first.scale, first.behaviour, first.shift, first.selected)
-    );
-    again.step();
-    assert!(told_again.borrow().is_empty(), "{told_again:?}");
-    assert_eq!(again.state().options(), linked);
-
-    // A pair may be named without being listed; what is missing from the list is opened.
-    let (third, _) = linked_harness(StartupOptions {
-        view: Some("shift".into()),
-        from: Some(place("c")),
-        to: Some(place("b")),
-        ..StartupOptions::default()
-    });
-    third.get_by_label("A is Sample study");
-    third.get_by_label("B is Sample, compressed");
-}
-
 /// A renderer, or nothing (and a word why) where there is no graphics device.
 fn renderer() -> Option<egui_kittest::wgpu::WgpuTestRenderer> {
     let made = std::panic::catch_unwind(egui_kittest::wgpu::WgpuTestRenderer::new);
@@ -482,7 +329,7 @@ fn pictures() {
             shift: Some(view),
             ..StartupOptions::default()
         };
-        let mut harness = shift_harness(options, Some(renderer), [900.0, 640.0], theme);
+        let mut harness = shift::shift_harness(options, Some(renderer), [900.0, 640.0], theme);
         let snapshot = egui_kittest::SnapshotOptions::new().max_failed_pixels(60);
         results.add(harness.try_snapshot_options(name, &snapshot));
     }

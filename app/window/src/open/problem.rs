@@ -29,7 +29,7 @@ impl Problem {
             StudyError::Digest { .. } | StudyError::Arrays { .. } | StudyError::MissingArray { .. } => {
                 "Copy the study again from where it was made; a file was cut or changed on the way."
             }
-            _ => "Make the study again, or ask whoever made it.",
+            _ => "Re-create the study, or ask its author.",
         };
         Self {
             attempted: format!("Could not open {name}"),

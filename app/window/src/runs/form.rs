@@ -79,7 +79,7 @@ pub enum Field {
     Annotations,
     /// The calibration text.
     Calibration,
-    /// The folder that is written.
+    /// The output folder.
     Out,
 }
 
@@ -91,8 +91,8 @@ impl Field {
             Self::ModelFile => "The model, as a GGUF file",
             Self::Traces => "Traces",
             Self::Annotations => "Annotations",
-            Self::Calibration => "Traces that calibrate",
-            Self::Out => "The folder that is written",
+            Self::Calibration => "Calibration traces",
+            Self::Out => "The output folder",
         }
     }
 }
@@ -108,7 +108,7 @@ pub struct Form {
     pub traces: String,
     /// The file of annotations.
     pub annotations: String,
-    /// The folder that is written.
+    /// The output folder.
     pub out: String,
     /// The device.
     pub device: String,
@@ -128,7 +128,7 @@ pub struct Form {
     pub group_size: u32,
     /// Percent of weights that become zero.
     pub sparsity: u32,
-    /// Traces that calibrate.
+    /// Calibration traces.
     pub calibration: String,
 }
 
@@ -173,8 +173,8 @@ impl Form {
             _ if empty(&self.model) => Some("Choose a model"),
             Task::Interpret if empty(&self.traces) => Some("Choose traces"),
             Task::Interpret if empty(&self.annotations) => Some("Choose annotations"),
-            Task::Compress if self.method.calibrates() && empty(&self.calibration) => Some("Choose traces that calibrate"),
-            _ if empty(&self.out) => Some("Choose a folder to write"),
+            Task::Compress if self.method.calibrates() && empty(&self.calibration) => Some("Choose calibration traces"),
+            _ if empty(&self.out) => Some("Choose an output folder"),
             _ => None,
         }
     }
@@ -209,7 +209,7 @@ mod tests {
         form.task = Task::Compress;
         assert_eq!((form.missing(), form.words().as_str()), (None, "Compress b.gguf, 4-bit RTN"));
         form.method = Method::SparseGpt;
-        assert_eq!(form.missing(), Some("Choose traces that calibrate"));
+        assert_eq!(form.missing(), Some("Choose calibration traces"));
         assert_eq!(form.words(), "Compress b.gguf, 50 % SparseGPT");
     }
 }

@@ -29,7 +29,7 @@ pub enum RunState {
     Running(Status),
     /// It is done.
     Done,
-    /// It was stopped; what was finished is kept.
+    /// It was interrupted; finished work is kept.
     Cancelled,
     /// It failed, and why.
     Failed(String),

@@ -18,7 +18,7 @@ pub fn content(ui: &mut Ui, scene: &Scene<'_>, actions: &mut Vec<Action>) {
     let (palette, study, figures) = (scene.palette, &scene.open.study, &scene.open.figures);
     widgets::caption(ui, "Component");
     let Some(selected) = scene.state.selected.filter(|component| figures.holds(*component)) else {
-        ui.add(egui::Label::new(RichText::new("Select a cell to see what is known of it").color(palette.dim)).wrap());
+        ui.add(egui::Label::new(RichText::new("Select a cell for details").color(palette.dim)).wrap());
         return;
     };
     ui.label(RichText::new(selected.to_string()).font(typeface::title()).color(palette.text));
@@ -32,8 +32,8 @@ pub fn content(ui: &mut Ui, scene: &Scene<'_>, actions: &mut Vec<Action>) {
 
     let basis = scene.state.ranking.basis;
     let title = match basis {
-        Basis::Mean => "Facts, mean over behaviours".to_owned(),
-        Basis::Behaviour(behaviour) => format!("Facts, {}", behaviour.title().to_lowercase()),
+        Basis::Mean => "Details, mean over behaviours".to_owned(),
+        Basis::Behaviour(behaviour) => format!("Details, {}", behaviour.title().to_lowercase()),
     };
     widgets::section(ui, &title);
     for (label, value) in component::facts(study, figures, basis, selected) {
@@ -41,7 +41,7 @@ pub fn content(ui: &mut Ui, scene: &Scene<'_>, actions: &mut Vec<Action>) {
     }
     if let Some(found) = scene.open.stability().and_then(|stability| stability.of(basis, selected)) {
         widgets::fact(ui, "95 % interval", &cruxscope_selectors::panels::interval_text(found.low, found.high))
-            .on_hover_text("Percentile bootstrap over instances: how far the value hangs on which traces were read");
+            .on_hover_text("95 % bootstrap interval over instances (percentile method)");
         widgets::fact(ui, "P(rank 1)", &format::probability(found.probability_of_rank_one));
     } else if let Some(error) = scene.open.stability_error() {
         ui.label(RichText::new(error.to_string()).font(typeface::caption()).color(palette.error));

@@ -94,7 +94,11 @@ pub struct Retriever<'a> {
 
 enum Index<'a> {
     Words(Box<SearchEngine<u32, u32, Words>>),
-    Vectors { endpoint: &'a Endpoint, vectors: Vec<Vec<f32>> },
+    Vectors {
+        endpoint: &'a Endpoint,
+        stop: &'a dyn Fn() -> bool,
+        vectors: Vec<Vec<f32>>,
+    },
 }
 
 impl<'a> Retriever<'a> {
@@ -111,20 +115,20 @@ impl<'a> Retriever<'a> {
         }
     }
 
-    /// Search by meaning: cosine similarity of an endpoint's vectors.
+    /// Search by meaning: cosine similarity of an endpoint's vectors. `stop` is asked now and then whether to stop asking for them.
     ///
     /// # Errors
     ///
     /// If the endpoint gives no vectors.
-    pub fn by_vectors(corpus: &'a Corpus, endpoint: &'a Endpoint) -> Result<Self, BenchmarkError> {
+    pub fn by_vectors(corpus: &'a Corpus, endpoint: &'a Endpoint, stop: &'a dyn Fn() -> bool) -> Result<Self, BenchmarkError> {
         let mut vectors = Vec::with_capacity(corpus.passages.len());
         for batch in corpus.texts().chunks(BATCH) {
             let texts: Vec<&str> = batch.iter().map(String::as_str).collect();
-            vectors.extend(endpoint.embeddings(&texts).map_err(|error| BenchmarkError::Endpoint(error.to_string()))?);
+            vectors.extend(endpoint.embeddings(&texts, stop).map_err(|error| BenchmarkError::Endpoint(error.to_string()))?);
         }
         Ok(Self {
             corpus,
-            index: Index::Vectors { endpoint, vectors },
+            index: Index::Vectors { endpoint, stop, vectors },
         })
     }
 
@@ -140,8 +144,10 @@ impl<'a> Retriever<'a> {
                 .into_iter()
                 .map(|found| (found.document.id as usize, found.score))
                 .collect(),
-            Index::Vectors { endpoint, vectors } => {
-                let query = endpoint.embeddings(&[query]).map_err(|error| BenchmarkError::Endpoint(error.to_string()))?;
+            Index::Vectors { endpoint, stop, vectors } => {
+                let query = endpoint
+                    .embeddings(&[query], stop)
+                    .map_err(|error| BenchmarkError::Endpoint(error.to_string()))?;
                 let query = query.first().map(Vec::as_slice).unwrap_or_default();
                 vectors.iter().map(|vector| cosine(query, vector)).enumerate().collect()
             }

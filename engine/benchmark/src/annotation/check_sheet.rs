@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use cruxscope_statistics::{Bootstrap, SplitMix, spearman, spearman_interval};
-use cruxscope_study::Behaviour;
+use cruxscope_study::{Behaviour, printable};
 use cruxscope_trace::{Alignment, ParsedAnnotation, Reading, align_characters};
 use serde::Serialize;
 
@@ -12,6 +12,8 @@ use crate::error::BenchmarkError;
 
 /// Characters of text shown before and after a section.
 const CONTEXT: usize = 120;
+/// How a text begins that a spreadsheet would compute, or take for a quotation.
+const ARMED: [char; 6] = ['=', '+', '-', '@', '"', '\''];
 /// The first line of a sheet.
 const HEADER: &str = "id\tsection\tbehaviour\tbefore\ttext\tafter\tcorrect";
 
@@ -72,16 +74,25 @@ impl CheckSheet {
         Self { rows }
     }
 
-    /// The sheet as text for any spreadsheet: tabs between columns, line breaks and tabs in texts shown as `↵` and a space. The last column
-    /// is to be filled with `1` (right) or `0` (wrong).
+    /// The sheet as text for any spreadsheet: tabs between columns, line breaks and tabs in texts shown as `↵` and a space; what a
+    /// spreadsheet would take for a formula, or for the beginning of a quotation, has an apostrophe before it. The last column is to be
+    /// filled with `1` (right) or `0` (wrong).
     pub fn to_text(&self) -> String {
-        let plain = |text: &str| text.replace('\n', "↵").replace(['\t', '\r'], " ");
+        let plain = |text: &str| {
+            let text = text.replace('\n', "↵").replace(['\t', '\r'], " ");
+            let text = printable(&text);
+            if text.trim_start().starts_with(ARMED) {
+                format!("'{text}")
+            } else {
+                text.into_owned()
+            }
+        };
         let mut lines = vec![HEADER.to_owned()];
         lines.extend(self.rows.iter().map(|row| {
             let correct = row.correct.map_or("", |correct| if correct { "1" } else { "0" });
             format!(
                 "{}\t{}\t{}\t{}\t{}\t{}\t{correct}",
-                row.id,
+                plain(&row.id),
                 row.section,
                 row.behaviour,
                 plain(&row.before),
@@ -113,13 +124,17 @@ impl CheckSheet {
             let [id, section, behaviour, before, text, after, correct] = columns.as_slice() else {
                 return Err(wrong(number, "does not have seven columns between tabs"));
             };
+            let text_of = |column: &str| {
+                let armed = |rest: &&str| rest.trim_start().starts_with(ARMED);
+                column.strip_prefix('\'').filter(armed).unwrap_or(column).to_owned()
+            };
             rows.push(CheckRow {
-                id: (*id).to_owned(),
+                id: text_of(id),
                 section: section.parse().map_err(|_| wrong(number, "has no number in its second column"))?,
                 behaviour: behaviour.parse().map_err(|why: String| wrong(number, &why))?,
-                before: (*before).to_owned(),
-                text: (*text).to_owned(),
-                after: (*after).to_owned(),
+                before: text_of(before),
+                text: text_of(text),
+                after: text_of(after),
                 correct: match correct.trim().to_lowercase().as_str() {
                     "" | "?" => None,
                     "1" | "yes" | "true" => Some(true),
@@ -224,6 +239,31 @@ mod tests {
         assert_eq!((compared[0].traces, compared[0].first), (4, Some(0.75)));
         assert!((compared[0].spearman.unwrap() - 1.0).abs() < 1e-12);
         assert_eq!((compared[1].traces, compared[1].first), (0, None));
+    }
+
+    #[test]
+    fn no_text_is_a_formula_in_a_spreadsheet_and_all_read_back() {
+        let texts = ["=HYPERLINK(\"x\")", "+1", "-1", "@x", "\"quoted", "'plain", " =1", "'=1", "plain"];
+        let rows = texts.map(|text| CheckRow {
+            id: text.into(),
+            section: 0,
+            behaviour: Behaviour::Backtracking,
+            before: "a\u{1b}[31m".into(),
+            text: text.into(),
+            after: String::new(),
+            correct: Some(true),
+        });
+        let sheet = CheckSheet { rows: rows.to_vec() };
+        let written = sheet.to_text();
+        for column in written.lines().flat_map(|line| line.split('\t')) {
+            assert!(
+                !column.trim_start().starts_with(['=', '+', '-', '@', '"']) && !column.contains('\u{1b}'),
+                "{column}"
+            );
+        }
+        let read = CheckSheet::from_text(&written).unwrap();
+        assert_eq!(read.rows.iter().map(|row| row.text.as_str()).collect::<Vec<_>>(), texts);
+        assert_eq!(read.rows.iter().map(|row| row.id.as_str()).collect::<Vec<_>>(), texts);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::table_file::Record;
 use super::{Benchmark, Passage, Question};
+use crate::answers;
 use crate::error::BenchmarkError;
 
 /// The questions of a file's records.
@@ -59,7 +60,7 @@ fn question(benchmark: Benchmark, number: usize, record: &Record) -> Result<Ques
     match benchmark {
         Benchmark::Aime => {
             question.text = text(record, &["problem"])?;
-            question.answer = text(record, &["answer"])?;
+            question.answer = expected(text(record, &["answer"])?, "number", answers::number)?;
         }
         Benchmark::Folio => {
             let premises = lines(record, "premises")?;
@@ -69,29 +70,39 @@ fn question(benchmark: Benchmark, number: usize, record: &Record) -> Result<Ques
                  relevant information to reach a logical conclusion.\n\n*******\nPremise: {premises}\n*******\n\n*******\nConclusion: \
                  {conclusion}\n*******"
             );
-            question.answer = match text(record, &["label", "answer"])?.to_lowercase().as_str() {
-                "true" => "True".into(),
-                "false" => "False".into(),
-                // The first release says Unknown where later ones say Uncertain.
-                "uncertain" | "unknown" => "Uncertain".into(),
-                other => return Err(format!("its label is \"{other}\", which is none of True, False, Uncertain")),
+            // The first release says Unknown where later ones say Uncertain.
+            let label = text(record, &["label", "answer"])?;
+            question.answer = match answers::truth(&label).as_deref() {
+                Some("true") => "True".into(),
+                Some("false") => "False".into(),
+                Some("uncertain") => "Uncertain".into(),
+                _ => return Err(format!("its label is \"{}\", which is none of True, False, Uncertain", label.trim())),
             };
         }
         Benchmark::Temporal => {
             let input = text(record, &["input"])?;
             question.text =
                 format!("Use the timeline provided and answer step by step. Finally give the index (the letter) of the actual correct answer.\n{input}");
-            question.answer = text(record, &["target", "answer"])?;
+            let letter = expected(text(record, &["target", "answer"])?, "letter A to D", answers::letter)?;
+            question.answer = format!("({letter})");
         }
         Benchmark::Musique => {
             let asked = text(record, &["question"])?;
             question.text = format!("{asked} Final answer of this question should be in as fewer number of words as possible.");
             question.answer = text(record, &["answer"])?;
+            if answers::words(&question.answer).is_empty() {
+                return Err(format!("its answer \"{}\" holds no word", question.answer));
+            }
             question.aliases = strings(record, "answer_aliases")?;
             question.passages = passages(record);
         }
     }
     Ok(question)
+}
+
+/// An expected answer in one form, read as answers in outputs are read: a rule that cannot read it could find no output right.
+fn expected(answer: String, what: &str, read: impl Fn(&str) -> Option<String>) -> Result<String, String> {
+    read(&answer).ok_or_else(|| format!("its answer \"{}\" cannot be read as a {what}", answer.trim()))
 }
 
 /// The first of these fields that is there, as text; a number is text too.

@@ -11,6 +11,9 @@ use crate::error::BenchmarkError;
 
 /// Bytes of the largest dataset that is read, unpacked.
 const LARGEST: u64 = 1 << 30;
+/// Rows of the largest Parquet file that is read.
+#[cfg(feature = "parquet")]
+const MOST_ROWS: u64 = 10_000_000;
 
 /// One record: its fields, names in lower case.
 pub(super) type Record = Map<String, Value>;
@@ -18,21 +21,21 @@ pub(super) type Record = Map<String, Value>;
 /// The records of a file.
 pub(super) fn records(path: &Path) -> Result<Vec<Record>, BenchmarkError> {
     let wrong = |why: String| BenchmarkError::Dataset { path: path.to_owned(), why };
-    let read = || -> std::io::Result<Vec<u8>> {
-        let file = fs::read(path)?;
-        if !file.starts_with(&[0x1f, 0x8b]) {
-            return Ok(file);
-        }
+    let bounded = |reader: &mut dyn Read| -> Result<Vec<u8>, String> {
         let mut bytes = Vec::new();
-        MultiGzDecoder::new(file.as_slice()).take(LARGEST + 1).read_to_end(&mut bytes)?;
+        reader.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+        if bytes.len() as u64 > LARGEST {
+            return Err(format!("it is larger than {LARGEST} bytes, and no dataset that is known here is"));
+        }
         Ok(bytes)
     };
-    let bytes = read().map_err(|error| wrong(error.to_string()))?;
-    if bytes.len() as u64 > LARGEST {
-        return Err(wrong(format!("it is larger than {LARGEST} bytes")));
+    let mut file = fs::File::open(path).map_err(|error| wrong(error.to_string()))?;
+    let mut bytes = bounded(&mut file).map_err(wrong)?;
+    if bytes.starts_with(&[0x1f, 0x8b]) {
+        bytes = bounded(&mut MultiGzDecoder::new(bytes.as_slice())).map_err(|why| wrong(format!("unpacked, {why}")))?;
     }
     let values = if bytes.starts_with(b"PAR1") {
-        parquet_rows(path).map_err(wrong)?
+        parquet_rows(path, file).map_err(wrong)?
     } else {
         json_values(&bytes).map_err(wrong)?
     };
@@ -73,23 +76,56 @@ fn json_values(bytes: &[u8]) -> Result<Vec<Value>, String> {
     })
 }
 
-/// The rows of a Parquet file.
+/// The rows of a Parquet file. A small file can hold a row any number of times, so the rows are bounded by what they unpack to.
 #[cfg(feature = "parquet")]
-fn parquet_rows(path: &Path) -> Result<Vec<Value>, String> {
+fn parquet_rows(_: &Path, file: fs::File) -> Result<Vec<Value>, String> {
+    // The reader panics on some damaged files.
+    std::panic::catch_unwind(|| rows_within(file)).unwrap_or_else(|_| Err("it is damaged: its columns contradict each other".into()))
+}
+
+#[cfg(feature = "parquet")]
+fn rows_within(file: fs::File) -> Result<Vec<Value>, String> {
     use parquet::file::reader::{FileReader, SerializedFileReader};
+
     let words = |error: parquet::errors::ParquetError| format!("it is damaged, or Parquet of a kind that is not read: {error}");
-    let file = fs::File::open(path).map_err(|error| error.to_string())?;
     let reader = SerializedFileReader::new(file).map_err(words)?;
-    reader
-        .get_row_iter(None)
-        .map_err(words)?
-        .map(|row| row.map(|row| row.to_json_value()).map_err(words))
-        .collect()
+    let groups = reader.metadata().row_groups();
+    let unpacked: u64 = groups
+        .iter()
+        .map(|group| u64::try_from(group.total_byte_size()).unwrap_or(u64::MAX))
+        .fold(0, u64::saturating_add);
+    let rows = u64::try_from(reader.metadata().file_metadata().num_rows()).unwrap_or(u64::MAX);
+    let too_many = || format!("it unpacks to more than {LARGEST} bytes or {MOST_ROWS} rows, and no dataset that is known here does");
+    if unpacked > LARGEST || rows > MOST_ROWS {
+        return Err(too_many());
+    }
+    let mut found = Vec::new();
+    let mut held = 0u64;
+    for row in reader.get_row_iter(None).map_err(words)? {
+        let value = row.map_err(words)?.to_json_value();
+        held = held.saturating_add(size(&value));
+        if held > LARGEST || found.len() as u64 >= MOST_ROWS {
+            return Err(too_many());
+        }
+        found.push(value);
+    }
+    Ok(found)
+}
+
+/// Bytes that a value holds, near enough for a bound.
+#[cfg(feature = "parquet")]
+fn size(value: &Value) -> u64 {
+    match value {
+        Value::String(text) => text.len() as u64 + 32,
+        Value::Array(values) => 32 + values.iter().map(size).sum::<u64>(),
+        Value::Object(fields) => 32 + fields.iter().map(|(name, value)| name.len() as u64 + size(value)).sum::<u64>(),
+        _ => 32,
+    }
 }
 
 /// What to do about a Parquet file in a program that was built without its reader.
 #[cfg(not(feature = "parquet"))]
-fn parquet_rows(path: &Path) -> Result<Vec<Value>, String> {
+fn parquet_rows(path: &Path, _: fs::File) -> Result<Vec<Value>, String> {
     Err(without_parquet(path))
 }
 

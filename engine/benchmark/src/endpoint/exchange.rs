@@ -1,23 +1,26 @@
 //! One request and its answer, whole or streamed, and what can go wrong on the way.
+//!
+//! Whether an answer is a stream is read off the answer, not off what was asked for: some servers stream unasked, others never do.
 
-use std::io::Read;
 use std::ops::ControlFlow;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use cruxscope_study::printable;
 use serde_json::Value;
-use ureq::http::Response;
-use ureq::{Body, Error};
 
 use super::Endpoint;
-use super::backoff::retry_after;
-use super::body::{Assembly, message_of};
+use super::answer::{Assembly, NoSample, largest_text};
+use super::body::{kind_of_status, message_of};
+use super::connection::{Connection, Head, Post};
 use super::stream::{Event, Events};
 use crate::generator::{FailureKind, Finish, Generation, Heard, Interruption, Request, Watch};
 
-/// Bytes of text that one token may have on average before a text counts as endless: no tokenizer's does.
-const BYTES_A_TOKEN: usize = 256;
 /// Bytes of an answer beside its text, and of an error that is read.
 const ENVELOPE: usize = 1 << 20;
+/// How long the words of an error may take to come.
+const ERROR_PATIENCE: Duration = Duration::from_secs(5);
+/// Bytes of an answer's beginning that are kept for the person to see.
+const BEGINNING: usize = 1 << 12;
 
 /// A try that failed.
 #[derive(Debug)]
@@ -37,153 +40,211 @@ impl Attempt {
         }
     }
 
-    /// An answer that is none, with its beginning for the person to see.
-    pub(super) fn garbled(why: impl std::fmt::Display, answer: &str) -> Self {
-        Self::new(FailureKind::Garbled, format!("{why}; it begins {}", beginning(answer)))
+    fn stopped() -> Self {
+        Self::new(FailureKind::Stopped, "the work was stopped")
     }
 }
 
-/// Bytes of the largest answer to a request.
-pub(super) fn largest_answer(request: &Request<'_>) -> u64 {
-    (request.settings.max_new_tokens.saturating_mul(BYTES_A_TOKEN) + ENVELOPE) as u64
-}
-
-/// Asks, and checks that the answer is a good one.
-fn ask(endpoint: &Endpoint, path: &str, body: &Value) -> Result<Response<Body>, Attempt> {
-    let address = format!("{}/{path}", endpoint.settings.address);
-    let mut request = endpoint.agent.post(&address).header("Content-Type", "application/json");
-    if let Some(key) = &endpoint.settings.key {
-        request = request.header("Authorization", format!("Bearer {}", key.0));
-    }
-    let mut response = request.send(body.to_string().as_bytes()).map_err(|error| failed(&error))?;
-    let status = response.status().as_u16();
-    let kind = match status {
-        200..=299 => return Ok(response),
-        401 | 403 => FailureKind::Unauthorised,
-        404 => FailureKind::NotFound,
-        408 | 504 => FailureKind::TimedOut,
-        429 => FailureKind::RateLimited,
-        500..=599 => FailureKind::ServerError,
-        _ => FailureKind::Refused,
-    };
-    let wish = response
-        .headers()
-        .get("retry-after")
-        .and_then(|value| value.to_str().ok())
-        .and_then(retry_after);
-    let said = response.body_mut().with_config().limit(ENVELOPE as u64).read_to_string().unwrap_or_default();
-    // Errors are JSON mostly, sometimes a page of a proxy.
-    let said = match serde_json::from_str::<Value>(&said) {
-        Ok(value) => message_of(value.get("error").unwrap_or(&value)),
-        Err(_) => said,
-    };
-    Err(Attempt {
-        kind,
-        message: format!("{address} said {status}: {}", beginning(&said)),
-        retry_after: wish,
-    })
-}
-
-/// The JSON of an answer that comes whole.
-pub(super) fn whole(endpoint: &Endpoint, path: &str, body: &Value, largest: u64) -> Result<Value, Attempt> {
-    let mut response = ask(endpoint, path, body)?;
-    let text = match response.body_mut().with_config().limit(largest).read_to_vec() {
-        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-        Err(Error::BodyExceedsLimit(limit)) => return Err(Attempt::new(FailureKind::Endless, format!("the answer is longer than {limit} bytes"))),
-        Err(error) => return Err(broken(&error)),
-    };
-    serde_json::from_str(&text).map_err(|error| Attempt::garbled(format!("it is no JSON: {error}"), &text))
-}
-
-/// An output that comes in pieces, each told to `watch`.
-pub(super) fn streamed(endpoint: &Endpoint, path: &str, body: &Value, request: &Request<'_>, watch: &mut Watch<'_>) -> Result<Generation, Attempt> {
-    let mut reader = ask(endpoint, path, body)?.into_body().into_reader();
-    // A break here is heard at the first piece.
-    let _ = watch(Heard::Beginning);
-    let mut events = Events::default();
-    let mut assembly = Assembly::default();
-    let (mut done, mut count, mut begun) = (false, 0usize, Vec::new());
-    let limit = request.settings.max_new_tokens.saturating_mul(2).saturating_add(1024);
-    let mut buffer = [0; 1 << 13];
-    while !done {
-        let read = match reader.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(read) => read,
-            Err(error) => return Err(broken(&Error::from(error))),
-        };
-        if begun.len() < ENVELOPE.min(1 << 12) {
-            begun.extend_from_slice(&buffer[..read]);
-        }
-        for event in events.take(&buffer[..read]).map_err(|why| Attempt::new(FailureKind::Garbled, why))? {
-            let data = match event {
-                Event::Done => {
-                    done = true;
-                    break;
-                }
-                Event::Data(data) => data,
-            };
-            let value: Value = serde_json::from_str(&data).map_err(|error| Attempt::garbled(format!("a piece of it is no JSON: {error}"), &data))?;
-            let added = assembly.take(&value).map_err(|why| Attempt::garbled(why, &data))?;
-            count += 1;
-            if count > limit || assembly.bytes() > request.settings.max_new_tokens.saturating_mul(BYTES_A_TOKEN) {
-                let asked = request.settings.max_new_tokens;
-                return Err(Attempt::new(
-                    FailureKind::Endless,
-                    format!("{asked} tokens were asked for, and {count} pieces with {} bytes came", assembly.bytes()),
-                ));
-            }
-            match watch(Heard::Text(&added)) {
-                ControlFlow::Continue(()) => {}
-                ControlFlow::Break(Interruption::Collapse) => return Ok(assembly.generation(Some(Finish::Collapse))),
-                ControlFlow::Break(Interruption::Stop) => return Err(Attempt::new(FailureKind::Stopped, "the work was stopped")),
-            }
-        }
-    }
-    if !done && !assembly.is_finished() {
-        return Err(if count == 0 {
-            Attempt::garbled("it holds no event", &String::from_utf8_lossy(&begun))
+impl Endpoint {
+    /// A failure that shows how the answer began.
+    pub(super) fn refuse(&self, no: NoSample, answer: &[u8]) -> Attempt {
+        let NoSample { kind, why } = no;
+        let why = self.one_line(&why);
+        let shown = matches!(kind, FailureKind::Garbled) && !answer.is_empty();
+        let begins = if shown {
+            format!("; it begins \"{}\"", self.one_line(&String::from_utf8_lossy(answer)))
         } else {
-            Attempt::new(FailureKind::Cut, format!("after {count} pieces and {} bytes", assembly.bytes()))
-        });
+            String::new()
+        };
+        Attempt::new(kind, format!("{why}{begins}"))
     }
-    if count == 0 {
-        return Err(Attempt::new(FailureKind::Garbled, "it ends before it begins"));
-    }
-    Ok(assembly.generation(None))
-}
 
-/// A request that got no answer.
-fn failed(error: &Error) -> Attempt {
-    let kind = match error {
-        Error::Timeout(ureq::Timeout::Connect | ureq::Timeout::Resolve) | Error::HostNotFound | Error::ConnectionFailed | Error::Tls(_) | Error::Rustls(_) => {
-            FailureKind::Unreachable
+    /// The beginning of a server's text on one line, without secrets and without what a terminal would obey.
+    fn one_line(&self, text: &str) -> String {
+        const SHOWN: usize = 160;
+        // Secrets first: a cut through one would leave half of it.
+        let line = self.secrets.hide(text).split_whitespace().collect::<Vec<_>>().join(" ");
+        let line = printable(&line);
+        match line.char_indices().nth(SHOWN) {
+            Some((at, _)) => format!("{}…", &line[..at]),
+            None => line.into_owned(),
         }
-        Error::Timeout(_) => FailureKind::TimedOut,
-        Error::Io(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => FailureKind::Unreachable,
-        Error::Io(error) if error.kind() == std::io::ErrorKind::TimedOut => FailureKind::TimedOut,
-        Error::Io(_) => FailureKind::Cut,
-        Error::BadUri(_) | Error::Http(_) => FailureKind::NotFound,
-        _ => FailureKind::Garbled,
-    };
-    Attempt::new(kind, error.to_string())
-}
-
-/// An answer that broke off.
-fn broken(error: &Error) -> Attempt {
-    let kind = match error {
-        Error::Timeout(_) => FailureKind::TimedOut,
-        Error::Io(error) if error.kind() == std::io::ErrorKind::TimedOut => FailureKind::TimedOut,
-        _ => FailureKind::Cut,
-    };
-    Attempt::new(kind, error.to_string())
-}
-
-/// The beginning of a text, on one line.
-fn beginning(text: &str) -> String {
-    const SHOWN: usize = 160;
-    let line: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    match line.char_indices().nth(SHOWN) {
-        Some((at, _)) => format!("\"{}…\"", &line[..at]),
-        None => format!("\"{line}\""),
     }
+
+    /// Asks, and checks that the answer is a good one.
+    fn ask(&self, path: &str, body: &Value, watch: &mut Watch<'_>) -> Result<(Connection, Head), Attempt> {
+        let address = format!("{}/{path}", self.settings.address);
+        let connection = Connection::open(Post {
+            agent: self.agent.clone(),
+            address,
+            key: self.settings.key.as_ref().map(|key| key.0.clone()),
+            body: body.to_string(),
+        })?;
+        let head = connection.head(watch)?;
+        let shown = format!("{}/{path}", self.settings.shown_address());
+        if (200..300).contains(&head.status) {
+            return match head.encoding.as_str() {
+                "" | "identity" => Ok((connection, head)),
+                other => Err(Attempt::new(
+                    FailureKind::Garbled,
+                    format!("{shown} sent it packed as \"{}\", which was not asked for", self.one_line(other)),
+                )),
+            };
+        }
+        let kind = kind_of_status(head.status);
+        let message = if kind == FailureKind::Redirected {
+            let place = self.one_line(&head.location);
+            format!(
+                "{shown} said {}: ask at \"{place}\"; give that address as the endpoint if it is the right one",
+                head.status
+            )
+        } else {
+            let said = connection.bytes_until(watch, Instant::now() + ERROR_PATIENCE, ENVELOPE)?;
+            let said = String::from_utf8_lossy(&said);
+            // Errors are JSON mostly, sometimes a page of a proxy.
+            let (said, filtered) = match serde_json::from_str::<Value>(&said) {
+                Ok(value) => {
+                    let error = value.get("error").unwrap_or(&value);
+                    (message_of(error), error.get("code").is_some_and(|code| code == "content_filter"))
+                }
+                Err(_) => (said.into_owned(), false),
+            };
+            if filtered {
+                return Err(Attempt::new(FailureKind::ContentFilter, self.one_line(&said)));
+            }
+            format!("{shown} said {}: \"{}\"", head.status, self.one_line(&said))
+        };
+        Err(Attempt {
+            kind,
+            message,
+            retry_after: head.retry_after,
+        })
+    }
+
+    /// The JSON of an answer that comes whole.
+    pub(super) fn whole(&self, path: &str, body: &Value, largest: usize, watch: &mut Watch<'_>) -> Result<Value, Attempt> {
+        let (connection, _) = self.ask(path, body, watch)?;
+        let mut bytes = Vec::new();
+        while let Some(more) = connection.bytes(watch)? {
+            bytes.extend(more);
+            too_long(bytes.len(), largest)?;
+        }
+        self.json(&bytes)
+    }
+
+    fn json(&self, bytes: &[u8]) -> Result<Value, Attempt> {
+        serde_json::from_slice(bytes).map_err(|error| {
+            let why = if bytes.iter().all(u8::is_ascii_whitespace) {
+                "it is empty".to_owned()
+            } else {
+                format!("it is no JSON: {error}")
+            };
+            self.refuse(NoSample::new(FailureKind::Garbled, why), bytes)
+        })
+    }
+
+    /// An output, each piece of it told to `watch` as it comes.
+    pub(super) fn output(&self, path: &str, body: &Value, request: &Request<'_>, watch: &mut Watch<'_>) -> Result<Generation, Attempt> {
+        let (connection, head) = self.ask(path, body, watch)?;
+        // A break here is heard at the first piece.
+        let _ = watch(Heard::Beginning);
+        let mut bytes = Vec::new();
+        // What stands first tells a stream where the head does not.
+        let is_stream = loop {
+            if head.content_type.contains("event-stream") {
+                break true;
+            }
+            if let Some(first) = bytes.iter().find(|byte: &&u8| !byte.is_ascii_whitespace()) {
+                break b"deir:".contains(first);
+            }
+            match connection.bytes(watch)? {
+                Some(more) => bytes.extend(more),
+                None => break false,
+            }
+            too_long(bytes.len(), ENVELOPE)?;
+        };
+        if is_stream {
+            return self.streamed(&connection, bytes, request, watch);
+        }
+        let largest = largest_text(request).saturating_add(ENVELOPE);
+        while let Some(more) = connection.bytes(watch)? {
+            bytes.extend(more);
+            too_long(bytes.len(), largest)?;
+        }
+        self.sample_of_whole(&bytes, watch)
+    }
+
+    fn sample_of_whole(&self, bytes: &[u8], watch: &mut Watch<'_>) -> Result<Generation, Attempt> {
+        let mut assembly = Assembly::default();
+        let taken = assembly.take(&self.json(bytes)?).map_err(|no| self.refuse(no, bytes))?;
+        if watch(Heard::Text(&taken)) == ControlFlow::Break(Interruption::Stop) {
+            return Err(Attempt::stopped());
+        }
+        assembly.sample(&self.settings.model, &self.secrets).map_err(|no| self.refuse(no, bytes))
+    }
+
+    fn streamed(&self, connection: &Connection, first: Vec<u8>, request: &Request<'_>, watch: &mut Watch<'_>) -> Result<Generation, Attempt> {
+        let mut events = Events::default();
+        let mut assembly = Assembly::default();
+        let (mut done, mut begun, mut waiting) = (false, Vec::new(), Some(first));
+        while !done {
+            let arrived = match waiting.take() {
+                Some(bytes) => Some(bytes),
+                None => connection.bytes(watch)?,
+            };
+            let found = match &arrived {
+                Some(bytes) => {
+                    let room = BEGINNING.saturating_sub(begun.len());
+                    begun.extend(bytes.iter().take(room));
+                    events.take(bytes)
+                }
+                None => events.finish(),
+            };
+            for event in found.map_err(|why| self.refuse(NoSample::new(FailureKind::Garbled, why), &begun))? {
+                let data = match event {
+                    Event::Done => {
+                        done = true;
+                        break;
+                    }
+                    Event::Data(data) => data,
+                };
+                let value: Value = serde_json::from_str(&data).map_err(|error| {
+                    let why = format!("a piece of it is no JSON: {error}");
+                    self.refuse(NoSample::new(FailureKind::Garbled, why), data.as_bytes())
+                })?;
+                let added = assembly.take(&value).map_err(|no| self.refuse(no, data.as_bytes()))?;
+                assembly.within(request).map_err(|no| self.refuse(no, data.as_bytes()))?;
+                let heard = if added.is_empty() { Heard::Waiting } else { Heard::Text(&added) };
+                match watch(heard) {
+                    ControlFlow::Continue(()) => {}
+                    ControlFlow::Break(Interruption::Stop) => return Err(Attempt::stopped()),
+                    ControlFlow::Break(Interruption::Collapse) => {
+                        let kept = assembly.generation(Finish::Collapse, &self.settings.model, &self.secrets);
+                        return kept.map_err(|no| self.refuse(no, &begun));
+                    }
+                }
+            }
+            if arrived.is_none() {
+                break;
+            }
+        }
+        if !done && assembly.is_untouched() {
+            // An error that calls itself a stream, or a page of something else.
+            return match serde_json::from_slice::<Value>(&begun) {
+                Ok(_) => self.sample_of_whole(&begun, watch),
+                Err(_) => Err(self.refuse(NoSample::new(FailureKind::Garbled, "it holds no event"), &begun)),
+            };
+        }
+        if !done && !assembly.is_finished() {
+            return Err(Attempt::new(FailureKind::Cut, format!("after {}", assembly.amount())));
+        }
+        assembly.sample(&self.settings.model, &self.secrets).map_err(|no| self.refuse(no, &begun))
+    }
+}
+
+fn too_long(bytes: usize, largest: usize) -> Result<(), Attempt> {
+    if bytes > largest {
+        return Err(Attempt::new(FailureKind::Endless, format!("the answer is longer than {largest} bytes")));
+    }
+    Ok(())
 }

@@ -1,11 +1,17 @@
 //! Servers that speak OpenAI's language: vLLM, llama.cpp's server, hosted APIs.
 //!
 //! One request is one sample. What may pass (429, 5xx, silence, a broken connection, garbage) is tried again after a pause;
-//! a text that does not end is not. What came whole is handed on, and nothing else.
+//! a text that does not end is not. What came whole and has text is handed on, and nothing else: a refusal, a call of a tool,
+//! a text that a filter took or that is empty is a failure of a kind of its own.
 
+mod answer;
 mod backoff;
 mod body;
+mod connection;
 mod exchange;
+mod finish;
+mod message;
+mod secrets;
 mod stream;
 
 use std::fmt;
@@ -13,13 +19,16 @@ use std::ops::ControlFlow;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use cruxscope_study::printable;
 use serde_json::Value;
 
 pub use backoff::RetryPolicy;
 
 use crate::error::BenchmarkError;
 use crate::generator::{Engine, FailureKind, GenerateError, Generation, Generator, Heard, Interruption, ModelIdentity, Request, Watch};
+use answer::NoSample;
 use exchange::Attempt;
+use secrets::Secrets;
 
 /// Which of the two interfaces.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -66,7 +75,7 @@ impl fmt::Debug for Secret {
 }
 
 /// How to reach an endpoint.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct EndpointSettings {
     /// Its address up to and with `/v1`, such as `http://127.0.0.1:8000/v1`.
     pub address: String,
@@ -106,6 +115,23 @@ impl EndpointSettings {
             retry: RetryPolicy::default(),
         }
     }
+
+    /// The address as it may be printed: what stands before its `@` is left out.
+    pub fn shown_address(&self) -> String {
+        secrets::shown(&self.address)
+    }
+}
+
+impl fmt::Debug for EndpointSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EndpointSettings")
+            .field("address", &self.shown_address())
+            .field("interface", &self.interface)
+            .field("model", &self.model)
+            .field("stream", &self.stream)
+            .field("key", &self.key)
+            .finish_non_exhaustive()
+    }
 }
 
 /// An endpoint, ready to be asked by many threads.
@@ -113,6 +139,7 @@ impl EndpointSettings {
 pub struct Endpoint {
     settings: EndpointSettings,
     agent: ureq::Agent,
+    secrets: Secrets,
     /// Nobody asks before this moment: one 429 is told to one thread but meant for all.
     not_before: Mutex<Option<Instant>>,
 }
@@ -122,13 +149,28 @@ impl Endpoint {
     ///
     /// # Errors
     ///
-    /// If the address is none, or no model is named.
+    /// If the address is none, no model is named, or the key cannot be sent.
     pub fn new(settings: EndpointSettings) -> Result<Self, BenchmarkError> {
-        if !settings.address.starts_with("http://") && !settings.address.starts_with("https://") {
+        let shown = settings.shown_address();
+        // What follows a question mark is often a key.
+        let (shown, rest) = shown
+            .split_once(['?', '#'])
+            .map_or((shown.as_str(), None), |(before, rest)| (before, Some(rest)));
+        if !settings.address.starts_with("http://") && !settings.address.starts_with("https://") || rest.is_some() {
             return Err(BenchmarkError::Setting {
                 setting: "the endpoint",
-                value: format!("\"{}\"", settings.address),
-                rule: "it must be an address such as http://127.0.0.1:8000/v1".into(),
+                value: format!("\"{}\"", printable(shown)),
+                rule: match rest {
+                    Some(_) => "it must end before any ? or #; a key is sent from an environment variable".into(),
+                    None => "it must be an address such as http://127.0.0.1:8000/v1".into(),
+                },
+            });
+        }
+        if settings.key.as_ref().is_some_and(|key| !key.0.bytes().all(|byte| (0x20..0x7f).contains(&byte))) {
+            return Err(BenchmarkError::Setting {
+                setting: "the endpoint's key",
+                value: "not sent".into(),
+                rule: "a key must be printable ASCII on one line, and this one is not".into(),
             });
         }
         if settings.model.is_empty() {
@@ -140,8 +182,11 @@ impl Endpoint {
         }
         // Without streaming nothing comes until everything does.
         let silence = if settings.stream { settings.silence } else { settings.longest };
-        let agent = ureq::Agent::config_builder()
+        let agent: ureq::Agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
+            // A request that is sent on is repeated without its body, and its key goes to an address that nobody named.
+            .max_redirects(0)
+            .max_redirects_will_error(false)
             .timeout_connect(Some(Duration::from_secs(30)))
             .timeout_per_read(Some(silence))
             .timeout_global(Some(settings.longest))
@@ -151,22 +196,31 @@ impl Endpoint {
             .build()
             .into();
         Ok(Self {
+            secrets: Secrets::of(&settings, agent.config().proxy()),
             settings,
             agent,
             not_before: Mutex::new(None),
         })
     }
 
-    /// The vectors of some texts, from `/v1/embeddings`, in the texts' order.
+    /// The vectors of some texts, from `/v1/embeddings`, in the texts' order. `stop` is asked now and then whether to stop.
     ///
     /// # Errors
     ///
-    /// When the endpoint gives none, however often it is tried.
-    pub fn embeddings(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, GenerateError> {
+    /// When the endpoint gives none, however often it is tried, or the work is stopped.
+    pub fn embeddings(&self, texts: &[&str], stop: &dyn Fn() -> bool) -> Result<Vec<Vec<f32>>, GenerateError> {
         let request = serde_json::json!({"model": self.settings.model, "input": texts});
-        self.persist(0, &mut |_| ControlFlow::Continue(()), |_| {
-            let answer = exchange::whole(self, "embeddings", &request, 64 << 20)?;
-            body::embeddings(&answer, texts.len()).map_err(|why| Attempt::garbled(why, &answer.to_string()))
+        let mut watch = |_: Heard<'_>| {
+            if stop() {
+                ControlFlow::Break(Interruption::Stop)
+            } else {
+                ControlFlow::Continue(())
+            }
+        };
+        self.persist(0, &mut watch, |watch| {
+            let answer = self.whole("embeddings", &request, 64 << 20, watch)?;
+            let garbled = |why: String| self.refuse(NoSample::new(FailureKind::Garbled, why), answer.to_string().as_bytes());
+            body::embeddings(&answer, texts.len()).map_err(garbled)
         })
         .map(|(vectors, _)| vectors)
     }
@@ -188,6 +242,8 @@ impl Endpoint {
                 Err(failed) => failed,
             };
             if !kind.is_transient() || attempts >= policy.attempts {
+                // Whatever a library says of an address may name what stands before its `@`.
+                let message = printable(&self.secrets.hide(&message)).into_owned();
                 return Err(GenerateError { kind, message, attempts });
             }
             let pause = policy.pause(attempts, retry_after, seed);
@@ -227,14 +283,7 @@ impl Generator for Endpoint {
         let path = self.settings.interface.path();
         // Prompts share seeds, so the text takes part in spreading the pauses.
         let spread = request.seed ^ request.prompt.bytes().iter().fold(0, |sum: u64, byte| sum.rotate_left(5) ^ u64::from(*byte));
-        let (generation, attempts) = self.persist(spread, watch, |watch| {
-            if self.settings.stream {
-                exchange::streamed(self, path, &body, request, watch)
-            } else {
-                let answer = exchange::whole(self, path, &body, exchange::largest_answer(request))?;
-                body::generation(&answer).map_err(|why| Attempt::garbled(why, &answer.to_string()))
-            }
-        })?;
+        let (generation, attempts) = self.persist(spread, watch, |watch| self.output(path, &body, request, watch))?;
         Ok(Generation { attempts, ..generation })
     }
 }
@@ -271,6 +320,20 @@ mod tests {
         settings.key = Some(Secret::new("sk-very-secret\n"));
         let endpoint = Endpoint::new(settings).unwrap();
         assert!(!format!("{endpoint:?}").contains("very-secret"));
+    }
+
+    #[test]
+    fn credentials_of_an_address_are_shown_nowhere() {
+        let settings = EndpointSettings::new("http://ann:very-secret@localhost/v1", Interface::Completions, "m");
+        assert!(!format!("{settings:?} {:?}", Endpoint::new(settings.clone()).unwrap()).contains("very-secret"));
+        assert_eq!(settings.shown_address(), "http://[redacted]@localhost/v1");
+        for address in ["ftp://ann:very-secret@localhost", "http://localhost/v1?api-key=very-secret"] {
+            let error = Endpoint::new(EndpointSettings::new(address, Interface::Completions, "m")).unwrap_err();
+            assert!(!error.to_string().contains("very-secret"), "{error}");
+        }
+        let mut settings = EndpointSettings::new("http://localhost/v1", Interface::Completions, "m");
+        settings.key = Some(Secret::new("very\nsecret"));
+        assert!(!Endpoint::new(settings).unwrap_err().to_string().contains("secret"));
     }
 
     #[test]

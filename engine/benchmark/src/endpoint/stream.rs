@@ -36,6 +36,11 @@ impl Events {
         }
         Ok(events)
     }
+
+    /// The event of a last line that no line break ends.
+    pub(super) fn finish(&mut self) -> Result<Vec<Event>, String> {
+        if self.waiting.is_empty() { Ok(Vec::new()) } else { self.take(b"\n") }
+    }
 }
 
 /// The event of a line. Comments, names of events and blank lines are none.
@@ -62,5 +67,9 @@ mod tests {
             assert_eq!(found, expected, "{cut}");
         }
         assert!(Events::default().take(b"data: \xff\n").is_err());
+        let mut unended = Events::default();
+        assert_eq!(unended.take(b"data: [DONE]"), Ok(Vec::new()));
+        assert_eq!(unended.finish(), Ok(vec![Event::Done]));
+        assert_eq!(unended.finish(), Ok(Vec::new()));
     }
 }

@@ -1,6 +1,6 @@
 //! Jinja templates: the checkpoint's own for conversations, and a person's own for questions.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::fs;
 use std::path::Path;
 
@@ -70,15 +70,29 @@ impl ChatTemplate {
     ///
     /// If the template refuses.
     pub fn render(&self, messages: &[Message]) -> Result<String, BenchmarkError> {
+        let text = self.whole(messages)?;
+        Ok(text.strip_prefix(self.bos_token.as_str()).map_or_else(|| text.clone(), str::to_owned))
+    }
+
+    /// The token that the template writes at the beginning of a conversation, and [`Self::render`] leaves out; nothing where it
+    /// writes none.
+    ///
+    /// # Errors
+    ///
+    /// If the template refuses.
+    pub fn beginning(&self) -> Result<Option<String>, BenchmarkError> {
+        let begins = !self.bos_token.is_empty() && self.whole(&[Message::user("?")])?.starts_with(&self.bos_token);
+        Ok(begins.then(|| self.bos_token.clone()))
+    }
+
+    fn whole(&self, messages: &[Message]) -> Result<String, BenchmarkError> {
         let values = context! {
             messages => JinjaValue::from(Serde(messages)),
             add_generation_prompt => true,
             bos_token => self.bos_token.as_str(),
             eos_token => self.eos_token.as_str(),
         };
-        let text = render(&self.environment, &self.source, values)?;
-        let beginning = self.bos_token.as_str();
-        Ok(text.strip_prefix(beginning).map_or_else(|| text.clone(), str::to_owned))
+        render(&self.environment, &self.source, values)
     }
 }
 
@@ -153,10 +167,22 @@ fn environment(source: &str, template: String, last_line_break: LastLineBreak) -
     environment.add_function("raise_exception", |text: String| -> Result<String, Error> {
         Err(Error::new(ErrorKind::InvalidOperation, text))
     });
+    environment.add_function("strftime_now", strftime_now);
+    // Jinja reads every kind of line break as one character.
+    let template = template.replace("\r\n", "\n").replace('\r', "\n");
     environment
         .add_template_owned(NAME, template)
         .map_err(|error| unusable(source, &error.to_string()))?;
     Ok(environment)
+}
+
+/// The local time in a format of strftime, as transformers gives it to templates.
+fn strftime_now(format: String) -> Result<String, Error> {
+    let mut text = String::new();
+    // What the format cannot mean is an error of the writing, and a panic of `to_string`.
+    write!(text, "{}", chrono::Local::now().format(&format))
+        .map_err(|_| Error::new(ErrorKind::InvalidOperation, format!("strftime_now(\"{format}\") is no format of a date")))?;
+    Ok(text)
 }
 
 fn render(environment: &Environment<'_>, source: &str, values: JinjaValue) -> Result<String, BenchmarkError> {
@@ -215,6 +241,28 @@ mod tests {
         assert!(refused.unwrap_err().to_string().contains("only users"));
         fs::write(folder.path().join("chat_template.jinja"), "{{ messages[0].content }}{{ eos_token }}").unwrap();
         assert_eq!(ChatTemplate::open(folder.path()).unwrap().render(&[Message::user("x")]).unwrap(), "x</s>");
+    }
+
+    #[test]
+    fn the_beginning_is_told_apart_and_line_breaks_are_jinjas() {
+        let template = |text: &str| ChatTemplate::new("t", text.into(), "<s>".into(), "</s>".into()).unwrap();
+        let begins = template("{{ bos_token }}{{ messages[0].content }}");
+        assert_eq!(begins.beginning().unwrap().as_deref(), Some("<s>"));
+        assert_eq!(begins.render(&[Message::user("x")]).unwrap(), "x");
+        assert_eq!(template("{{ messages[0].content }}").beginning().unwrap(), None);
+        let broken = template("{% if true %}\r\n{{ messages[0].content }}\r\n{% endif %}\r<|assistant|>\r\n");
+        assert_eq!(broken.render(&[Message::user("x")]).unwrap(), "x\n\n<|assistant|>");
+    }
+
+    #[test]
+    fn templates_may_ask_for_the_date() {
+        let template = |text: &str| ChatTemplate::new("t", text.into(), String::new(), String::new()).unwrap();
+        let text = template("{% if strftime_now is defined %}{{ strftime_now('%Y-%m-%d %B') }}{% endif %}")
+            .render(&[])
+            .unwrap();
+        let year: i32 = text.get(..4).and_then(|year| year.parse().ok()).unwrap_or_default();
+        assert!(year >= 2025 && text.as_bytes().get(4) == Some(&b'-') && text.len() > 13, "{text}");
+        assert!(template("{{ strftime_now('%') }}").render(&[]).is_err());
     }
 
     #[test]

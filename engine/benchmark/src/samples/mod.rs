@@ -3,11 +3,13 @@
 //! A key is the digest of everything that shapes a sample: model, engine and its version, prompt, settings, pass and seed.
 //! A run that is repeated finds what is there and makes only what is missing.
 
+mod failures;
 mod log;
 mod read;
 
 use serde::{Deserialize, Serialize};
 
+pub use failures::{FailureRecord, failures_path};
 pub use log::{Opened, SampleLog};
 pub use read::{Output, Outputs};
 
@@ -103,6 +105,9 @@ pub struct Sample {
     /// Tokens of the output, if the generator counted them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub new_tokens: Option<u64>,
+    /// The model that the answer names, where that is not the one that was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answered_by: Option<String>,
     /// How many times the generator had to be asked.
     pub attempts: u32,
     /// Seconds by the clock, pauses included.
@@ -130,6 +135,7 @@ impl Sample {
             finish: generation.finish,
             prompt_tokens: generation.prompt_tokens,
             new_tokens: generation.new_tokens,
+            answered_by: generation.answered_by,
             attempts: generation.attempts,
             seconds,
         }
@@ -161,6 +167,7 @@ pub(crate) mod tests {
             prompt_tokens: None,
             new_tokens: Some(3),
             attempts: 1,
+            answered_by: None,
         };
         Sample::new(origin, generation, 0.5)
     }

@@ -7,9 +7,15 @@ use cruxscope_trace::lines::for_each_line;
 use serde::Deserialize;
 
 use super::SampleKey;
+use super::failures::{self, FailureRecord};
 use crate::error::BenchmarkError;
 use crate::generator::{Finish, ModelIdentity, SamplingSettings};
 use crate::prompts::Prompt;
+
+/// Bytes of outputs that are held at once.
+const LARGEST: usize = 4 << 30;
+/// Lines that are no output, after which a file is none of outputs.
+const MOST_DAMAGED: usize = 100_000;
 
 /// One output.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,6 +47,8 @@ pub struct Outputs {
     pub damaged_lines: Vec<usize>,
     /// Lines with a key, or a question and pass of a model, that stand in the file before, by number.
     pub repeated_lines: Vec<usize>,
+    /// What could not be made, as the file beside says: an answer came, and it held no usable text.
+    pub failures: Vec<FailureRecord>,
 }
 
 #[derive(Deserialize)]
@@ -57,33 +65,49 @@ struct Line {
 }
 
 impl Outputs {
-    /// Reads a file of samples, plain or gzipped. Lines of other programs need an `id` and an `output`; where they have no
-    /// `pass`, the second line with an id is the second pass.
+    /// Reads a file of samples, plain or gzipped, and the failures beside it. Lines of other programs need an `id` and an `output`;
+    /// where they have no `pass`, the second line of a model with an id is the second pass.
     ///
     /// # Errors
     ///
-    /// If the file cannot be read, or holds no output.
+    /// If the file cannot be read, holds neither outputs nor failures, or holds more than is read at once.
     pub fn read(path: &Path) -> Result<Self, BenchmarkError> {
         let mut found = Self::default();
         let mut keys = BTreeSet::new();
-        let mut passes: BTreeMap<String, u32> = BTreeMap::new();
+        let mut places = BTreeSet::new();
+        let mut passes: BTreeMap<(Option<String>, String), u32> = BTreeMap::new();
+        let mut held = 0usize;
         for_each_line::<BenchmarkError>(path, |line| {
             let Ok(record) = serde_json::from_slice::<Line>(line.bytes) else {
                 found.damaged_lines.push(line.number);
-                return Ok(());
+                return bounded(found.damaged_lines.len(), MOST_DAMAGED, || {
+                    format!("{} has more than {MOST_DAMAGED} lines that are no output", path.display())
+                });
             };
+            let model = record.model.map(|model| model.name);
+            let own = record.key.is_some();
             if let Some(key) = record.key
                 && !keys.insert(key)
             {
                 found.repeated_lines.push(line.number);
                 return Ok(());
             }
-            let seen = passes.entry(record.id.clone()).or_default();
+            let seen = passes.entry((model.clone(), record.id.clone())).or_default();
             *seen += 1;
+            let pass = record.pass.unwrap_or(*seen);
+            // One's own samples of a question and pass differ in what their key holds; two of another program are the same.
+            if !own && !places.insert((model.clone(), record.id.clone(), pass)) {
+                found.repeated_lines.push(line.number);
+                return Ok(());
+            }
+            held += record.output.len();
+            bounded(held, LARGEST, || {
+                format!("{} holds more than {LARGEST} bytes of outputs, and no more are read at once", path.display())
+            })?;
             found.outputs.push(Output {
-                pass: record.pass.unwrap_or(*seen),
+                pass,
                 id: record.id,
-                model: record.model.map(|model| model.name),
+                model,
                 settings: record.settings,
                 prompt: record.prompt,
                 output: record.output,
@@ -92,7 +116,8 @@ impl Outputs {
             });
             Ok(())
         })?;
-        if found.outputs.is_empty() {
+        found.failures = failures::read(path, &keys)?;
+        if found.outputs.is_empty() && found.failures.is_empty() {
             return Err(BenchmarkError::Nothing {
                 what: format!("{} holds no output; each line should be an object with \"id\" and \"output\"", path.display()),
             });
@@ -100,19 +125,34 @@ impl Outputs {
         found
             .outputs
             .sort_by(|a, b| (&a.model, natural(&a.id), a.pass).cmp(&(&b.model, natural(&b.id), b.pass)));
+        found
+            .failures
+            .sort_by(|a, b| (&a.model.name, natural(&a.id), a.pass).cmp(&(&b.model.name, natural(&b.id), b.pass)));
         Ok(found)
     }
 
     /// The models of the outputs, in order; an empty name for outputs that do not say.
     pub fn models(&self) -> Vec<String> {
-        let names: BTreeSet<String> = self.outputs.iter().map(|output| output.model.clone().unwrap_or_default()).collect();
+        let outputs = self.outputs.iter().map(|output| output.model.clone().unwrap_or_default());
+        let failures = self.failures.iter().map(|failure| failure.model.name.clone());
+        let names: BTreeSet<String> = outputs.chain(failures).collect();
         names.into_iter().collect()
     }
 
     /// The outputs of one model only.
     pub fn of_model(mut self, name: &str) -> Self {
         self.outputs.retain(|output| output.model.as_deref().unwrap_or_default() == name);
+        self.failures.retain(|failure| failure.model.name == name);
         self
+    }
+}
+
+/// Refuses what is more than is read.
+fn bounded(count: usize, most: usize, what: impl FnOnce() -> String) -> Result<(), BenchmarkError> {
+    if count > most {
+        Err(BenchmarkError::Nothing { what: what() })
+    } else {
+        Ok(())
     }
 }
 
@@ -153,6 +193,19 @@ mod tests {
         assert_eq!((found.damaged_lines.clone(), found.repeated_lines.clone()), (vec![5, 6], vec![2]));
         assert_eq!(found.models(), ["", "m"]);
         assert_eq!(found.of_model("m").outputs.len(), 1);
+        // Passes are counted for each model, and a pass that is named twice is repeated.
+        let model = |name: &str, pass: &str| format!("{{\"id\": \"FOLIO/1\", \"output\": \"x\", \"model\": {{\"name\": \"{name}\"}}{pass}}}");
+        let lines = [
+            model("a", ""),
+            model("b", ""),
+            model("a", ""),
+            model("b", ", \"pass\": 3"),
+            model("b", ", \"pass\": 3"),
+        ];
+        std::fs::write(&path, lines.join("\n")).unwrap();
+        let found = Outputs::read(&path).unwrap();
+        let places: Vec<_> = (found.outputs.iter()).map(|output| (output.model.as_deref().unwrap(), output.pass)).collect();
+        assert_eq!((places, found.repeated_lines), (vec![("a", 1), ("a", 2), ("b", 1), ("b", 3)], vec![5]));
         std::fs::write(&path, "{}\n").unwrap();
         assert!(Outputs::read(&path).unwrap_err().is_user_error());
     }

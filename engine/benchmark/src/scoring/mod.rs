@@ -2,7 +2,8 @@
 //!
 //! Outputs are kept and rules can be switched afterwards; nothing is generated again. Every verdict keeps what was read
 //! out of the output and where it stands. An output without a readable answer is *unparsed*: it scores nothing and is
-//! counted apart, and a question without an output is *missing*: it is never counted as wrong.
+//! counted apart, and a question without an output is *missing*: it is never counted as wrong. Outputs that never close their
+//! thoughts are counted as well: what is read out of them was said while thinking.
 
 pub mod extract;
 mod rule;
@@ -11,4 +12,4 @@ mod words;
 
 pub use rule::{Extracted, Rule, Verdict};
 pub use table::{BenchmarkScore, Estimate, Judged, ScoreSettings, score};
-pub use words::{exact_match, f1, normalised};
+pub use words::{exact_match, f1, f1_of, normalised};

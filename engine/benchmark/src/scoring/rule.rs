@@ -9,11 +9,13 @@ use serde::{Deserialize, Serialize};
 use super::extract::{
     ANSWER_IS, ANY_LETTER, BOLD, BOLD_TRUTH, BRACKETED_LETTER, INTEGER, LETTER, TRUTH, boxes, closes_its_thoughts, last_line, stripped, tail,
 };
-use super::words::{exact_match, f1, normalised};
+use super::words::{exact_match, f1, f1_of, normalised};
+use crate::answers::{self, Found, Source};
 use crate::datasets::{Benchmark, Question};
 
 /// A way to read an answer out of an output and to compare it. Each has a name and a version; a change of what a rule says
-/// is a new version.
+/// is a new version. The first versions are those of the published scores and stay; the later ones read strictly ([`answers`]): what
+/// announces an answer and cannot be read is unparsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Rule {
     /// AIME: the last box that is an integer, else the last integer.
@@ -50,6 +52,14 @@ pub enum Rule {
     MusiqueTail,
     /// MuSiQue: the whole output.
     MusiqueOutput,
+    /// AIME, strictly: the last box of the tail, else the number that is announced there, else one that stands alone.
+    AimeStrict,
+    /// FOLIO, strictly: boxed, else announced, else said of the conclusion, else in bold or alone.
+    FolioStrict,
+    /// Temporal, strictly: the letter in the last box, else announced, else alone.
+    TemporalStrict,
+    /// MuSiQue, strictly: boxed, else announced, else the last line with words.
+    MusiqueStrict,
 }
 
 /// The answer that a rule read out of an output.
@@ -75,9 +85,22 @@ pub struct Verdict {
     pub f1: Option<f64>,
 }
 
+impl Extracted {
+    /// What stands at a range of bytes.
+    fn at(output: &str, range: Range<usize>) -> Self {
+        let text = output.get(range.clone()).unwrap_or_default();
+        let start = output.get(..range.start).unwrap_or_default().chars().count();
+        Self {
+            text: text.to_owned(),
+            start,
+            end: start + text.chars().count(),
+        }
+    }
+}
+
 impl Rule {
-    /// Every rule, by benchmark.
-    pub const ALL: [Self; 17] = [
+    /// Every rule, by benchmark; the strict ones last.
+    pub const ALL: [Self; 21] = [
         Self::AimeLastBoxed,
         Self::AimeLastBoxedOfTail,
         Self::AimeFirstBoxed,
@@ -95,6 +118,10 @@ impl Rule {
         Self::MusiqueLastBold,
         Self::MusiqueTail,
         Self::MusiqueOutput,
+        Self::AimeStrict,
+        Self::FolioStrict,
+        Self::TemporalStrict,
+        Self::MusiqueStrict,
     ];
 
     /// Name, version, benchmark and description of each.
@@ -123,6 +150,30 @@ impl Rule {
             Self::MusiqueLastBold => ("musique-last-bold", 1, Musique, "last bold span of the tail, else the tail"),
             Self::MusiqueTail => ("musique-tail", 1, Musique, "whole tail"),
             Self::MusiqueOutput => ("musique-output", 1, Musique, "whole output"),
+            Self::AimeStrict => (
+                "aime-last-boxed",
+                2,
+                Aime,
+                "tail, strictly: last box, else \"answer is N\", else N alone; else last box of the thoughts",
+            ),
+            Self::FolioStrict => (
+                "folio-last-of-tail",
+                2,
+                Folio,
+                "tail, strictly: boxed, else \"answer is X\", else last said of the conclusion, else bold, else alone",
+            ),
+            Self::TemporalStrict => (
+                "temporal-cascade",
+                2,
+                Temporal,
+                "tail, strictly: boxed letter, else \"answer is X\", else X alone",
+            ),
+            Self::MusiqueStrict => (
+                "musique-last-line",
+                2,
+                Musique,
+                "tail, strictly: boxed, else \"answer is …\", else last line with words; accents and dashes alike",
+            ),
         }
     }
 
@@ -154,17 +205,17 @@ impl Rule {
     /// The rule that is used where none is named.
     pub const fn default_of(benchmark: Benchmark) -> Self {
         match benchmark {
-            Benchmark::Aime => Self::AimeLastBoxed,
-            Benchmark::Folio => Self::FolioLastOfTail,
-            Benchmark::Temporal => Self::TemporalCascade,
-            Benchmark::Musique => Self::MusiqueLastLine,
+            Benchmark::Aime => Self::AimeStrict,
+            Benchmark::Folio => Self::FolioStrict,
+            Benchmark::Temporal => Self::TemporalStrict,
+            Benchmark::Musique => Self::MusiqueStrict,
         }
     }
 
     /// The rules that are shown where none is named: the default, and for MuSiQue the last bold span beside it.
     pub fn shown_of(benchmark: Benchmark) -> Vec<Self> {
         match benchmark {
-            Benchmark::Musique => vec![Self::MusiqueLastLine, Self::MusiqueLastBold],
+            Benchmark::Musique => vec![Self::MusiqueStrict, Self::MusiqueLastBold],
             _ => vec![Self::default_of(benchmark)],
         }
     }
@@ -172,6 +223,9 @@ impl Rule {
     /// Reads the answer out of an output and compares it with the question's. `aliases` says whether the other accepted
     /// answers count (MuSiQue).
     pub fn judge(self, question: &Question, output: &str, aliases: bool) -> Verdict {
+        if self.is_strict() {
+            return self.judge_strictly(question, output, aliases);
+        }
         let found = self.find(output);
         let text = found.clone().and_then(|range| output.get(range)).unwrap_or_default();
         let (correct, f1) = match self.benchmark() {
@@ -186,19 +240,63 @@ impl Rule {
                 (correct, Some(if found.is_some() { best } else { 0.0 }))
             }
         };
-        let extracted = found.map(|range| {
-            let start = output[..range.start].chars().count();
-            Extracted {
-                text: text.to_owned(),
-                start,
-                end: start + text.chars().count(),
-            }
-        });
+        let extracted = found.map(|range| Extracted::at(output, range));
         Verdict { extracted, correct, f1 }
+    }
+
+    /// Whether it reads strictly.
+    pub const fn is_strict(self) -> bool {
+        matches!(self, Self::AimeStrict | Self::FolioStrict | Self::TemporalStrict | Self::MusiqueStrict)
+    }
+
+    fn judge_strictly(self, question: &Question, output: &str, aliases: bool) -> Verdict {
+        let source = Source {
+            text: output,
+            tail: tail(output).start,
+            closed: closes_its_thoughts(output),
+        };
+        let reading = match self.benchmark() {
+            Benchmark::Aime => answers::read_number(source),
+            Benchmark::Folio => answers::read_truth(source),
+            Benchmark::Temporal => answers::read_letter(source),
+            Benchmark::Musique => answers::read_words(source),
+        };
+        let is_musique = self.benchmark() == Benchmark::Musique;
+        let Some(Found { range, value }) = reading.answer() else {
+            return Verdict {
+                extracted: None,
+                correct: false,
+                f1: is_musique.then_some(0.0),
+            };
+        };
+        let accepted: Vec<String> = std::iter::once(&question.answer)
+            .chain(question.aliases.iter().filter(|_| aliases))
+            .filter_map(|answer| self.strict_value(answer))
+            .collect();
+        let tokens = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let best = accepted.iter().map(|expected| f1_of(&tokens(&value), &tokens(expected))).fold(0.0, f64::max);
+        Verdict {
+            correct: accepted.contains(&value),
+            extracted: Some(Extracted::at(output, range)),
+            f1: is_musique.then_some(best),
+        }
+    }
+
+    /// The value of an answer in the one form in which answers are compared strictly.
+    fn strict_value(self, text: &str) -> Option<String> {
+        match self.benchmark() {
+            Benchmark::Aime => answers::number(text),
+            Benchmark::Folio => answers::truth(text),
+            Benchmark::Temporal => answers::letter(text),
+            Benchmark::Musique => Some(answers::words(text).join(" ")).filter(|words| !words.is_empty()),
+        }
     }
 
     /// An extracted answer as answers are counted in a vote.
     pub(crate) fn canonical(self, text: &str) -> String {
+        if self.is_strict() {
+            return self.strict_value(text).unwrap_or_else(|| text.to_owned());
+        }
         match self.benchmark() {
             Benchmark::Aime => integer(text).unwrap_or_else(|| text.to_owned()),
             Benchmark::Musique => normalised(text).join(" "),
@@ -237,6 +335,7 @@ impl Rule {
             Self::MusiqueLastBold => BOLD.last(output, tail.clone()).or_else(|| stripped(output, tail)),
             Self::MusiqueTail => stripped(output, tail),
             Self::MusiqueOutput => stripped(output, whole),
+            Self::AimeStrict | Self::FolioStrict | Self::TemporalStrict | Self::MusiqueStrict => None,
         }
     }
 }
@@ -273,16 +372,23 @@ impl fmt::Display for Rule {
 impl FromStr for Rule {
     type Err = String;
 
-    /// The rule of a name, with its version after an `@` or without.
+    /// The rule of a name: the version after an `@`, or the newest.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (name, version) = text.split_once('@').map_or((text, None), |(name, version)| (name, Some(version)));
-        let rule = Self::ALL.into_iter().find(|rule| rule.name() == name).ok_or_else(|| {
-            let known: Vec<&str> = Self::ALL.iter().map(|rule| rule.name()).collect();
-            format!("\"{text}\" is no scoring rule; known are {}", known.join(", "))
-        })?;
+        let mut versions: Vec<Self> = Self::ALL.into_iter().filter(|rule| rule.name() == name).collect();
+        versions.sort_by_key(|rule| rule.version());
+        let Some(newest) = versions.last().copied() else {
+            let mut known: Vec<&str> = Self::ALL.iter().map(|rule| rule.name()).collect();
+            known.sort_unstable();
+            known.dedup();
+            return Err(format!("\"{text}\" is no scoring rule; known are {}", known.join(", ")));
+        };
         match version {
-            Some(version) if version != rule.version().to_string() => Err(format!("\"{text}\" is not the version that this program knows, which is {rule}")),
-            _ => Ok(rule),
+            None => Ok(newest),
+            Some(version) => versions.iter().find(|rule| rule.version().to_string() == version).copied().ok_or_else(|| {
+                let known: Vec<String> = versions.iter().map(ToString::to_string).collect();
+                format!("\"{text}\" is no version that this program knows; known are {}", known.join(", "))
+            }),
         }
     }
 }
@@ -311,9 +417,16 @@ mod tests {
     #[test]
     fn names_and_versions_read_back() {
         for rule in Rule::ALL {
-            assert_eq!(rule.name().parse(), Ok(rule));
+            let newest = Rule::ALL
+                .into_iter()
+                .filter(|other| other.name() == rule.name())
+                .max_by_key(|other| other.version());
+            assert_eq!(rule.name().parse().ok(), newest);
             assert_eq!(rule.to_string().parse(), Ok(rule));
-            assert_eq!(Rule::of(rule.benchmark()).filter(|other| other.name() == rule.name()).count(), 1);
+            let alike = Rule::ALL
+                .into_iter()
+                .filter(|other| (other.name(), other.version()) == (rule.name(), rule.version()));
+            assert_eq!(alike.count(), 1);
         }
         assert!("aime-last-boxed@9".parse::<Rule>().unwrap_err().contains("@1"));
         assert!("nonsense".parse::<Rule>().is_err());
@@ -341,6 +454,25 @@ mod tests {
         assert!(judge(Rule::TemporalCascade, "(B)", "The answer is (B). See D").correct);
         assert!(judge(Rule::TemporalClosedThoughts, "(B)", "(B)").extracted.is_none());
         assert!(!judge(Rule::TemporalCascade, "(A)", "a b c").correct);
+    }
+
+    #[test]
+    fn strict_rules_say_what_a_person_says() {
+        for (rule, answer, output, right) in [
+            (Rule::AimeStrict, "33", r"x</think> \boxed{33.0}. The run took 2 steps.", true),
+            (Rule::AimeStrict, "33", r"x</think> \boxed{-33}", false),
+            (Rule::AimeStrict, "1033", r"x</think> \boxed{1{,}033}", true),
+            (Rule::TemporalStrict, "(B)", "x</think>**Answer: (B)**\n\nA quick check confirms it.", true),
+            (Rule::FolioStrict, "False", "x</think> The conclusion is not true.", true),
+            (Rule::MusiqueStrict, "Bogotá", "x</think> The answer is Bogota.", true),
+        ] {
+            let verdict = judge(rule, answer, output);
+            assert_eq!((verdict.correct, verdict.extracted.is_some()), (right, true), "{output}");
+        }
+        let cut = judge(Rule::TemporalStrict, "(B)", "I think A. Hmm, A person could");
+        assert_eq!((cut.correct, cut.extracted), (false, None));
+        assert_eq!(Rule::AimeStrict.canonical("33.0"), "33");
+        assert_eq!(Rule::TemporalStrict.canonical("b"), "B");
     }
 
     #[test]

@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use cruxscope_statistics::{Bootstrap, Cluster, clustered_interval, clustered_mean, majority, pass_at_k, wilson};
 use serde::Serialize;
 
+use super::extract::closes_its_thoughts;
 use super::{Rule, Verdict};
 use crate::datasets::{Benchmark, Dataset};
+use crate::generator::FailureKind;
 use crate::samples::Outputs;
 
 /// How scores are made.
@@ -63,6 +65,10 @@ pub struct BenchmarkScore {
     pub outputs: usize,
     /// Outputs that k passes over all questions would have, one at least, and that are not there.
     pub missing: usize,
+    /// Of these, answers that came without usable text, by kind: a refusal, a call of a tool, a text that a filter took.
+    pub failed: BTreeMap<FailureKind, usize>,
+    /// Outputs that never close their thoughts with `</think>`: cut off, collapsed, or written without thinking.
+    pub unclosed: usize,
     /// Outputs out of which the rule could read no answer. They score nothing.
     pub unparsed: usize,
     /// Outputs that are right; for MuSiQue, exact matches.
@@ -79,7 +85,8 @@ pub struct BenchmarkScore {
     pub verdicts: Vec<Judged>,
 }
 
-/// Scores the outputs of one model on one dataset by one rule of its benchmark. Outputs of other questions are passed over.
+/// Scores the outputs of one model on one dataset by one rule of its benchmark. Outputs of other questions are passed over, and so are
+/// further outputs of a question and pass.
 pub fn score(dataset: &Dataset, outputs: &Outputs, rule: Rule, settings: &ScoreSettings) -> BenchmarkScore {
     let questions: BTreeMap<&str, usize> = dataset
         .questions
@@ -88,16 +95,30 @@ pub fn score(dataset: &Dataset, outputs: &Outputs, rule: Rule, settings: &ScoreS
         .map(|(place, question)| (question.id.as_str(), place))
         .collect();
     let mut passes = BTreeSet::new();
+    let mut seen = BTreeSet::new();
+    let mut unclosed = 0;
     let mut verdicts: Vec<(usize, Judged)> = Vec::new();
     for output in &outputs.outputs {
-        if let Some(&place) = questions.get(output.id.as_str()) {
+        if let Some(&place) = questions.get(output.id.as_str())
+            && seen.insert((place, output.pass))
+        {
             passes.insert(output.pass);
+            unclosed += usize::from(!closes_its_thoughts(&output.output));
             let judged = Judged {
                 id: output.id.clone(),
                 pass: output.pass,
                 verdict: rule.judge(&dataset.questions[place], &output.output, settings.aliases),
             };
             verdicts.push((place, judged));
+        }
+    }
+    let mut failed: BTreeMap<FailureKind, usize> = BTreeMap::new();
+    for failure in &outputs.failures {
+        if let Some(&place) = questions.get(failure.id.as_str())
+            && !seen.contains(&(place, failure.pass))
+        {
+            passes.insert(failure.pass);
+            *failed.entry(failure.kind).or_default() += 1;
         }
     }
     verdicts.sort_by_key(|(place, judged)| (*place, judged.pass));
@@ -156,6 +177,8 @@ pub fn score(dataset: &Dataset, outputs: &Outputs, rule: Rule, settings: &ScoreS
         passes: k,
         outputs: verdicts.len(),
         missing: (dataset.questions.len() * k.max(1)).saturating_sub(verdicts.len()),
+        failed,
+        unclosed,
         unparsed: verdicts.iter().filter(|(_, judged)| judged.verdict.extracted.is_none()).count(),
         correct,
         accuracy,

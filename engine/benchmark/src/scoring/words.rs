@@ -33,16 +33,20 @@ pub fn exact_match(answer: &str, expected: &str) -> bool {
 /// `F1 = 2 c / (p + g)` with `p`, `g` the tokens of answer and expected answer and `c` the size of their common multiset.
 /// 0 where only one of them is empty, 1 where both are.
 pub fn f1(answer: &str, expected: &str) -> f64 {
-    let (answer, expected) = (normalised(answer), normalised(expected));
+    f1_of(&normalised(answer), &normalised(expected))
+}
+
+/// The same of tokens.
+pub fn f1_of(answer: &[String], expected: &[String]) -> f64 {
     if answer.is_empty() || expected.is_empty() {
         return f64::from(u8::from(answer == expected));
     }
     let mut left: BTreeMap<&str, usize> = BTreeMap::new();
-    for token in &expected {
+    for token in expected {
         *left.entry(token).or_default() += 1;
     }
     let mut common = 0usize;
-    for token in &answer {
+    for token in answer {
         if let Some(count) = left.get_mut(token.as_str()).filter(|count| **count > 0) {
             *count -= 1;
             common += 1;

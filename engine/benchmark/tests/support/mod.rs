@@ -62,6 +62,10 @@ pub enum Answer {
     Endless,
     /// Any JSON, whole.
     Json(Value),
+    /// Bytes as they are, then the end of the connection.
+    Raw(Vec<u8>),
+    /// The same, one byte after the other with a pause between.
+    Drip(Vec<u8>, Duration),
 }
 
 /// The server. It ends with the process.
@@ -141,6 +145,17 @@ fn respond(stream: &mut TcpStream, asked: &Asked, answer: Answer) -> Option<()> 
         Answer::Text(text) if streamed => stream_text(stream, asked, &text, 2),
         Answer::Text(text) => whole(stream, 200, "", &whole_text(asked, &text)),
         Answer::Json(value) => whole(stream, 200, "", &value.to_string()),
+        Answer::Raw(bytes) => {
+            stream.write_all(&bytes).ok()?;
+            None
+        }
+        Answer::Drip(bytes, pause) => {
+            for byte in bytes {
+                stream.write_all(&[byte]).ok()?;
+                std::thread::sleep(pause);
+            }
+            None
+        }
         Answer::Status(status, headers, body) => whole(stream, status, headers, &body),
         Answer::Hang(duration) => {
             std::thread::sleep(duration);

@@ -33,7 +33,37 @@ fn shifted(zero: u8, by: u8, bits: u32) -> u8 {
     zero.wrapping_add(by) & (u8::MAX >> (8 - bits))
 }
 
+/// What is added to words of zeros in which one was taken away from all codes at once. GPTQModel's constants for 3 bits are not those
+/// of one a code (the first and the third are exchanged), but it takes away and adds the same, which is all that counts.
+fn added_to_word(bits: u32, word: usize) -> u32 {
+    match bits {
+        2 => 0x5555_5555,
+        3 => [0x2492_4924, 0x9249_2492, 0x4924_9249][word % 3],
+        4 => 0x1111_1111,
+        _ => 0x0101_0101,
+    }
+}
+
+/// The zeros of one group out of its words.
+pub(crate) fn zeros_of_words(words: &[i32], bits: u32, format: ZeroFormat) -> Vec<u8> {
+    let whole = |word: usize| match format {
+        ZeroFormat::V1Words => words[word].wrapping_add(added_to_word(bits, word).cast_signed()),
+        ZeroFormat::V1 | ZeroFormat::V2 => words[word],
+    };
+    let shift = u8::from(format == ZeroFormat::V1);
+    let mut zeros = vec![0; words.len() * 32 / bits.max(1) as usize];
+    fields::unpack(zeros.len(), bits, whole, |row, zero| zeros[row] = shifted(zero, shift, bits));
+    zeros
+}
+
 pub(super) fn pack(codes: &Codes, zero_format: ZeroFormat) -> Result<PackedWeight, PackedError> {
+    if zero_format == ZeroFormat::V1 && codes.zeros.contains(&0) {
+        return pack_as_is(&codes.clone().with_positive_zeros(), zero_format);
+    }
+    pack_as_is(codes, zero_format)
+}
+
+fn pack_as_is(codes: &Codes, zero_format: ZeroFormat) -> Result<PackedWeight, PackedError> {
     let Codes { rows, columns, group, .. } = *codes;
     let groups = codes.groups();
     let bits = check_bits(codes.bits)?;
@@ -52,6 +82,13 @@ pub(super) fn pack(codes: &Codes, zero_format: ZeroFormat) -> Result<PackedWeigh
     let shift = match zero_format {
         ZeroFormat::V1 => u8::MAX,
         ZeroFormat::V2 => 0,
+        ZeroFormat::V1Words => {
+            return Err(PackedError::Setting {
+                setting: "the format of zeros",
+                value: "one less a word".to_string(),
+                rule: "it is read, and never written".to_string(),
+            });
+        }
     };
     let width = rows * bits as usize / 32;
     let mut qzeros = vec![0; groups * width];
@@ -97,14 +134,12 @@ pub(super) fn unpack(packed: &PackedWeight, zero_format: ZeroFormat) -> Result<C
     codes.par_chunks_mut(columns.max(1)).enumerate().for_each(|(row, codes)| {
         fields::unpack(columns, bits, |word| packed.qweight[word * rows + row], |column, code| codes[column] = code);
     });
-    let shift = match zero_format {
-        ZeroFormat::V1 => 1,
-        ZeroFormat::V2 => 0,
-    };
     let mut zeros = vec![0; rows * groups];
     for group in 0..groups {
-        let word = |word: usize| packed.qzeros[group * width + word];
-        fields::unpack(rows, bits, word, |row, zero| zeros[row * groups + group] = shifted(zero, shift, bits));
+        let of_group = zeros_of_words(&packed.qzeros[group * width..][..width], bits, zero_format);
+        for (row, zero) in of_group.into_iter().enumerate() {
+            zeros[row * groups + group] = zero;
+        }
     }
     let neighbours = group_index.iter().enumerate().all(|(column, &index)| index as usize == column / group.max(1));
     Ok(Codes {

@@ -13,16 +13,24 @@ use half::f16;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use gptq::zeros_of_words;
 pub use scheme::{Scheme, quantization_config};
+
+/// Names of a packed module's arrays.
+pub(crate) const PARTS: [&str; 4] = ["qweight", "qzeros", "scales", "g_idx"];
 
 /// How zeros are stored; `checkpoint_format` in a configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum ZeroFormat {
-    /// `gptq`: zero − 1, modulo 2ᵇ, as AutoGPTQ wrote it and vLLM expects. Engines add 1 to what they read; a zero of 0 therefore
-    /// comes back as 2ᵇ in an engine that does not take it modulo 2ᵇ again.
+    /// `gptq`: zero − 1, modulo 2ᵇ, as AutoGPTQ wrote it and vLLM expects. Engines add 1 to what they read; a zero of 0 would
+    /// come back as 2ᵇ in an engine that does not take it modulo 2ᵇ again, so none is written: see [`Codes::with_positive_zeros`].
     #[default]
     #[serde(rename = "gptq")]
     V1,
+    /// `gptq` as GPTQModel and auto-round write it: one is taken away from every code of a whole word at once, so that a zero of 0
+    /// borrows from the code beside it. Read only; it is the same as the above where no zero is 0, but for 3 bits.
+    #[serde(skip)]
+    V1Words,
     /// `gptq_v2`: the zero itself.
     #[serde(rename = "gptq_v2")]
     V2,
@@ -78,10 +86,7 @@ impl Codes {
     /// The weights that the codes stand for, `[out, in]`.
     pub fn dequantize(&self) -> Vec<f32> {
         let groups = self.groups();
-        let of: Vec<usize> = match &self.group_index {
-            Some(index) => index.iter().map(|group| *group as usize).collect(),
-            None => (0..self.columns).map(|column| column / self.group.max(1)).collect(),
-        };
+        let of = self.group_of_columns();
         let mut weights = vec![0.0; self.rows * self.columns];
         let width = self.columns.max(1);
         weights
@@ -110,17 +115,52 @@ impl Codes {
         }
     }
 
-    /// Scales as the layouts hold them: `[out, groups]` in float32 to `[groups, out]` in float16.
-    fn half_scales(&self) -> Result<Vec<f16>, PackedError> {
-        let (rows, groups) = (self.rows, self.groups());
-        let scales: Vec<f16> = (0..groups * rows)
-            .map(|place| f16::from_f32(self.scales[place % rows * groups + place / rows]))
-            .collect();
-        if scales.iter().all(|scale| scale.is_finite()) {
-            Ok(scales)
-        } else {
-            Err(PackedError::Scale)
+    /// The same weights, as nearly as codes can say it, without zeros of 0, which version 1 of GPTQ's layout cannot hold safely: the
+    /// weights of such a group, which are all at least 0, get `z' = 1`, `s' = s (2ᵇ − 1)/(2ᵇ − 2)` and `q' = round(q s/s') + 1`.
+    /// The largest stays what it was; others move by at most half a step.
+    #[must_use]
+    pub fn with_positive_zeros(mut self) -> Self {
+        let groups = self.groups();
+        let largest = f32::from(u8::MAX >> (8 - self.bits));
+        let of: Vec<usize> = self.group_of_columns();
+        for place in 0..self.zeros.len() {
+            if self.zeros[place] != 0 {
+                continue;
+            }
+            let (row, group) = (place / groups, place % groups);
+            self.zeros[place] = 1;
+            self.scales[place] *= largest / (largest - 1.0);
+            let codes = &mut self.codes[row * self.columns..][..self.columns];
+            for (code, _) in codes.iter_mut().zip(&of).filter(|(_, of)| **of == group) {
+                *code = (f32::from(*code) * (largest - 1.0) / largest).round_ties_even() as u8 + 1;
+            }
         }
+        self
+    }
+
+    /// The group of every column.
+    fn group_of_columns(&self) -> Vec<usize> {
+        match &self.group_index {
+            Some(index) => index.iter().map(|group| *group as usize).collect(),
+            None => (0..self.columns).map(|column| column / self.group.max(1)).collect(),
+        }
+    }
+
+    /// Scales as the layouts hold them: `[out, groups]` to `[groups, out]`, rounded to float16. None may become infinite; whoever writes
+    /// them checks that not too many vanish.
+    fn half_scales(&self) -> Result<Vec<f32>, PackedError> {
+        let (rows, groups) = (self.rows, self.groups());
+        let scales = (0..groups * rows).map(|place| self.scales[place % rows * groups + place / rows]);
+        scales
+            .map(|scale| {
+                let half = f16::from_f32(scale);
+                if half.is_finite() {
+                    Ok(half.to_f32())
+                } else {
+                    Err(PackedError::Scale { scale })
+                }
+            })
+            .collect()
     }
 }
 
@@ -141,8 +181,8 @@ pub struct PackedWeight {
     pub qweight: Vec<i32>,
     /// `[groups, out · bits / 32]`.
     pub qzeros: Vec<i32>,
-    /// `[groups, out]`.
-    pub scales: Vec<f16>,
+    /// `[groups, out]`; float16 in what is written, bfloat16 or float32 in some checkpoints that are read.
+    pub scales: Vec<f32>,
     /// `g_idx`, the group of every column, `[in]`; none in AWQ's layout.
     pub group_index: Vec<i32>,
 }
@@ -178,10 +218,10 @@ impl PackedWeight {
         }
     }
 
-    /// Scales as they are thought of: `[groups, out]` in float16 to `[out, groups]` in float32.
+    /// Scales as they are thought of: `[groups, out]` to `[out, groups]`.
     fn whole_scales(&self, groups: usize) -> Vec<f32> {
         (0..self.rows * groups)
-            .map(|place| self.scales[place % groups * self.rows + place / groups].to_f32())
+            .map(|place| self.scales[place % groups * self.rows + place / groups])
             .collect()
     }
 }
@@ -210,8 +250,11 @@ pub enum PackedError {
         expected: usize,
     },
     /// A scale is beyond float16.
-    #[error("a scale is not finite in float16, which packed layouts hold it in")]
-    Scale,
+    #[error("the scale {scale:e} of a group is not finite in float16 (at most 65504), which packed layouts hold scales in; write plain numbers instead")]
+    Scale {
+        /// The scale.
+        scale: f32,
+    },
 }
 
 /// Refuses sizes that the layout cannot hold.

@@ -13,33 +13,145 @@ pub struct Scheme {
     pub bits: u8,
     /// Columns of a group; none is the whole row.
     pub group: Option<usize>,
+    /// Whether single modules may have groups of another size.
+    pub groups_differ: bool,
+    /// Whether how zeros are stored is known only where all of them are the middle code.
+    pub zeros_unknown: bool,
 }
+
+/// Keys that are read here or by `packed_zeros`, or that tell how the codes were found and not what they stand for.
+const KNOWN: &[&str] = &[
+    "act_group_aware",
+    "amp",
+    "auto_forward_data_parallel",
+    "autoround_version",
+    "backend",
+    "batch_size",
+    "bits",
+    "block_name_to_quantize",
+    "cache_block_outputs",
+    "checkpoint_format",
+    "damp_auto_increment",
+    "damp_percent",
+    "damp_style",
+    "data_type",
+    "dataset",
+    "dense_vram_strategy",
+    "desc_act",
+    "device",
+    "disable_exllama",
+    "do_fuse",
+    "dynamic",
+    "enable_minmax_tuning",
+    "enable_norm_bias_tuning",
+    "enable_quanted_input",
+    "exllama_config",
+    "extra_config",
+    "failsafe",
+    "fallback",
+    "foem",
+    "format",
+    "fuse_max_seq_len",
+    "gc_mode",
+    "gptaq",
+    "gptaq_alpha",
+    "gradient_accumulate_steps",
+    "group_size",
+    "hessian",
+    "iters",
+    "lm_head",
+    "low_gpu_mem_usage",
+    "lr",
+    "max_input_length",
+    "meta",
+    "minmax_lr",
+    "model_file_base_name",
+    "model_name_or_path",
+    "model_seqlen",
+    "module_name_preceding_first_block",
+    "modules_in_block_to_quantize",
+    "modules_to_fuse",
+    "modules_to_not_convert",
+    "moe_vram_strategy",
+    "mse",
+    "nsamples",
+    "offload_to_disk",
+    "offload_to_disk_path",
+    "pack_dtype",
+    "pack_impl",
+    "packing_format",
+    "pad_token_id",
+    "parallel_packing",
+    "provider",
+    "q_group_size",
+    "quant_lm_head",
+    "quant_method",
+    "scale_dtype",
+    "seed",
+    "seqlen",
+    "static_groups",
+    "super_bits",
+    "super_group_size",
+    "sym",
+    "to_quant_block_names",
+    "tokenizer",
+    "true_sequential",
+    "use_cuda_fp16",
+    "use_exllama",
+    "use_exllama_v2",
+    "v2",
+    "v2_alpha",
+    "version",
+    "vram_strategy",
+    "w_bit",
+    "wait_for_submodule_finalizers",
+    "zero_point",
+];
 
 impl Scheme {
     /// Reads `quantization_config`.
     ///
     /// # Errors
-    /// A sentence, for anything but AutoAWQ's GEMM and GPTQ's layouts.
+    /// A sentence, for anything but AutoAWQ's GEMM and GPTQ's layouts, and for keys that are not known: a rotation or an adapter
+    /// changes what the codes stand for.
     pub(crate) fn parse(config: &Value) -> Result<Self, String> {
         let text = |key: &str| config.get(key).and_then(Value::as_str).map(str::to_lowercase);
         let method = text("quant_method").unwrap_or_else(|| "unknown".to_string());
-        let layout = match method.as_str() {
-            "awq" => match text("version").as_deref() {
-                None | Some("gemm") => Layout::Awq,
+        // Two keys name the format, one or both of which programs write.
+        let formats = ["checkpoint_format", "format"].map(text);
+        let format = match &formats {
+            [Some(one), Some(other)] if one != other => {
+                return Err(format!("quantization_config says checkpoint_format `{one}` and format `{other}`"));
+            }
+            [one, other] => one.clone().or_else(|| other.clone()),
+        };
+        let rounded = matches!(method.as_str(), "auto-round" | "intel/auto-round");
+        let layout = match (method.as_str(), format.as_deref()) {
+            ("awq", _) => match [text("version"), format.clone()].into_iter().flatten().find(|name| name != "gemm") {
+                None => Layout::Awq,
                 Some(other) => return Err(format!("its AWQ weights are packed as `{other}`; known is `gemm`")),
             },
-            "gptq" => match text("checkpoint_format").as_deref() {
-                None | Some("gptq") => Layout::Gptq(ZeroFormat::V1),
-                Some("gptq_v2") => Layout::Gptq(ZeroFormat::V2),
-                Some(other) => return Err(format!("its GPTQ weights are packed as `{other}`; known are `gptq` and `gptq_v2`")),
+            ("gptq", None | Some("gptq")) => Layout::Gptq(ZeroFormat::V1),
+            ("gptq", Some("gptq_v2")) => Layout::Gptq(ZeroFormat::V2),
+            ("gptq", Some(other)) => return Err(format!("its GPTQ weights are packed as `{other}`; known are `gptq` and `gptq_v2`")),
+            _ if rounded => match text("packing_format").as_deref() {
+                Some("auto_round:auto_awq") => Layout::Awq,
+                Some("auto_round:auto_gptq" | "auto_round:gptqmodel") => Layout::Gptq(ZeroFormat::V1),
+                other => {
+                    return Err(format!(
+                        "auto-round packed its weights as `{}`; known are `auto_round:auto_gptq`, `auto_round:gptqmodel` and `auto_round:auto_awq`",
+                        other.unwrap_or("unknown")
+                    ));
+                }
             },
-            other => {
+            (other, _) => {
                 return Err(format!(
-                    "quantization_config says the weights are packed by `{other}`; known are `awq` and `gptq`. Give a checkpoint in float32, \
+                    "quantization_config says the weights are packed by `{other}`; known are `awq`, `gptq` and `auto-round`. Give a checkpoint in float32, \
                      float16 or bfloat16 (dequantized, same values), or a GGUF file"
                 ));
             }
         };
+        refuse_unknown(config)?;
         let bits = config.get("bits").or_else(|| config.get("w_bit")).and_then(Value::as_u64);
         let bits = bits.and_then(|bits| u8::try_from(bits).ok()).filter(|bits| (2..=8).contains(bits));
         let bits = bits.ok_or_else(|| "quantization_config has no bits between 2 and 8".to_string())?;
@@ -52,13 +164,56 @@ impl Scheme {
             Some(size) if size > 0 => usize::try_from(size).ok(),
             other => return Err(format!("quantization_config has group_size {other:?}; it is -1 or a positive number")),
         };
-        Ok(Self { layout, bits, group })
+        let settings = ["dynamic", "extra_config"].iter().filter_map(|key| config.get(*key)?.as_object());
+        Ok(Self {
+            layout,
+            bits,
+            group,
+            groups_differ: settings.flat_map(|modules| modules.values()).any(|module| module.get("group_size").is_some()),
+            zeros_unknown: rounded,
+        })
+    }
+
+    /// Of a checkpoint in which every packed module has the same groups.
+    pub fn uniform(layout: Layout, bits: u8, group: Option<usize>) -> Self {
+        Self {
+            layout,
+            bits,
+            group,
+            groups_differ: false,
+            zeros_unknown: false,
+        }
     }
 
     /// Columns of a group in rows of `columns`.
     pub fn group_of(&self, columns: usize) -> usize {
         self.group.unwrap_or(columns).clamp(1, columns.max(1))
     }
+}
+
+/// Refuses keys that are not known, and known ones that say what is not read.
+fn refuse_unknown(config: &Value) -> Result<(), String> {
+    for (key, value) in config.as_object().into_iter().flatten() {
+        let said_nothing = match value {
+            Value::Null | Value::Bool(false) => true,
+            Value::Array(items) => items.is_empty(),
+            Value::Object(fields) => fields.is_empty(),
+            _ => false,
+        };
+        if !said_nothing && !KNOWN.contains(&key.as_str()) {
+            return Err(format!(
+                "quantization_config has {key}: {value}, a key that is not known here and may change what the codes stand for; remove it if it does not"
+            ));
+        }
+    }
+    for (key, only) in [("pack_dtype", "int32"), ("data_type", "int")] {
+        if let Some(said) = config.get(key).and_then(Value::as_str)
+            && said != only
+        {
+            return Err(format!("quantization_config has {key} `{said}`; known is `{only}`"));
+        }
+    }
+    Ok(())
 }
 
 /// `quantization_config` for engines: one scheme, and the modules that stay as they are, by their names (`model.layers.3.mlp.up_proj`).
@@ -91,7 +246,7 @@ mod tests {
     fn schemes_read_what_is_written_and_refuse_the_rest() {
         for layout in [Layout::Awq, Layout::Gptq(ZeroFormat::V1), Layout::Gptq(ZeroFormat::V2)] {
             for group in [None, Some(128)] {
-                let scheme = Scheme { layout, bits: 4, group };
+                let scheme = Scheme::uniform(layout, 4, group);
                 let config = quantization_config(&scheme, false, false, &["model.layers.1.mlp.up_proj".to_string()]);
                 assert_eq!(Scheme::parse(&config).unwrap(), scheme);
                 assert!(config.to_string().contains("up_proj"));
@@ -108,5 +263,24 @@ mod tests {
         refused(json!({"quant_method": "gptq", "bits": 40, "group_size": 64}), "between 2 and 8");
         refused(json!({"quant_method": "gptq", "bits": 4, "group_size": 0}), "group_size");
         refused(json!({}), "`unknown`");
+        let gptq = |key: &str, value: Value| {
+            let mut config = json!({"quant_method": "gptq", "bits": 4, "group_size": 64});
+            config[key] = value;
+            config
+        };
+        refused(gptq("format", json!("gptq_p")), "`gptq_p`");
+        refused(gptq("rotation", json!("hadamard")), "rotation");
+        refused(gptq("adapter", json!({"path": "x", "rank": 8})), "adapter");
+        refused(gptq("pack_dtype", json!("int8")), "`int8`");
+        assert_eq!(
+            Scheme::parse(&gptq("rotation", Value::Null)).unwrap(),
+            Scheme::uniform(Layout::Gptq(ZeroFormat::V1), 4, Some(64))
+        );
+        assert_eq!(Scheme::parse(&gptq("format", json!("gptq_v2"))).unwrap().layout, Layout::Gptq(ZeroFormat::V2));
+        let mut both = gptq("format", json!("gptq_v2"));
+        both["checkpoint_format"] = json!("gptq");
+        refused(both, "`gptq_v2`");
+        refused(json!({"quant_method": "awq", "bits": 4, "group_size": 64, "format": "gemv"}), "`gemv`");
+        assert!(Scheme::parse(&gptq("dynamic", json!({"+:.*down": {"group_size": 32}}))).unwrap().groups_differ);
     }
 }

@@ -132,10 +132,11 @@ fn interleave(name: &str, shape: &[usize], values: &[f32]) -> Vec<f32> {
     if !name.contains("q_proj") && !name.contains("k_proj") {
         return values.to_vec();
     }
+    let width = shape.get(1).copied().unwrap_or(1);
     let row = |r: usize| {
         let (head, within) = (r / HEAD, r % HEAD);
         let source = head * HEAD + (within % 2) * (HEAD / 2) + within / 2;
-        &values[source * shape[1]..(source + 1) * shape[1]]
+        &values[source * width..(source + 1) * width]
     };
     (0..shape[0]).flat_map(|r| row(r).to_vec()).collect()
 }

@@ -148,6 +148,8 @@ fn limits_of_rows(rows: &[f32], width: usize, grams: &[Matrix], rounding: &Round
         }
         delta.resize(part.len(), 0.0);
         let largest: Vec<f32> = part.chunks_exact(length).map(|row| row.iter().fold(0.0f32, |m, w| m.max(w.abs()))).collect();
+        // Where no error is a number, nothing is cut.
+        (0..count).for_each(|row| limits[row * groups + group] = largest[row]);
         let mut best = vec![f64::INFINITY; count];
         for step in 0..STEPS {
             let share = (1.0 - step as f64 / 20.0) as f32;

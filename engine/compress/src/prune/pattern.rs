@@ -134,10 +134,26 @@ impl From<Window> for (usize, usize) {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Pattern {
-    /// Any weights, in a share.
+    /// Any weights, in a share: exactly `⌊count · share⌋` of them.
     Unstructured(Sparsity),
+    /// Any weights up to the value at place `⌊count · share⌋` of those sorted, as the original magnitude pruning has it: one more than
+    /// the share, and more where magnitudes are equal. To other methods the same as the above.
+    AtThreshold(Sparsity),
     /// So many of every few neighbours in a row ("n:m").
     Windows(Window),
+}
+
+/// Which of the scores are the `⌊count · share⌋` smallest; of equals the first.
+pub(super) fn smallest(scores: &[f32], sparsity: Sparsity) -> Vec<bool> {
+    let count = sparsity.of(scores.len());
+    let mut marked = vec![false; scores.len()];
+    if count > 0 {
+        let mut places: Vec<usize> = (0..scores.len()).collect();
+        let order = |left: &usize, right: &usize| scores[*left].total_cmp(&scores[*right]).then(left.cmp(right));
+        places.select_nth_unstable_by(count - 1, order);
+        places[..count].iter().for_each(|place| marked[*place] = true);
+    }
+    marked
 }
 
 /// The value at and below which `⌊count · share⌋ + 1` of the scores lie, or more where scores are equal: the original programs' rule.

@@ -121,7 +121,7 @@ pub fn sparse_gpt_with_factor(
         let outer = Operand::rows(&upper[start * columns + end.min(columns - 1)..], columns);
         let limit = match settings.pattern {
             Pattern::Windows(_) => None,
-            Pattern::Unstructured(sparsity) => {
+            Pattern::Unstructured(sparsity) | Pattern::AtThreshold(sparsity) => {
                 let mut scores = vec![0f32; rows * size];
                 scores.par_chunks_mut(size).zip(weights.par_chunks(columns)).for_each(|(scores, row)| {
                     for ((score, weight), square) in scores.iter_mut().zip(&row[start..end]).zip(&squares) {
@@ -140,7 +140,7 @@ pub fn sparse_gpt_with_factor(
                     let grid = grids.get(task * ROWS_A_TASK + index).copied().zip(settings.bits);
                     let row = &mut row[start..end];
                     let choice = match settings.pattern {
-                        Pattern::Unstructured(_) => Choice::Below(limit),
+                        Pattern::Unstructured(_) | Pattern::AtThreshold(_) => Choice::Below(limit),
                         Pattern::Windows(window) => Choice::Windows(window),
                     };
                     loss += solve_row(row, errors, &inner, &squares, choice, grid);

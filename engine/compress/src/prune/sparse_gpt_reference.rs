@@ -25,7 +25,7 @@ pub fn sparse_gpt_reference(
         let block_end = (column / settings.block * settings.block + settings.block).min(columns);
         let score = |weights: &[f32], row: usize, column: usize| score_of(weights[row * columns + column], diagonal(column) * diagonal(column));
         match settings.pattern {
-            Pattern::Unstructured(sparsity) if column.is_multiple_of(settings.block) => {
+            Pattern::Unstructured(sparsity) | Pattern::AtThreshold(sparsity) if column.is_multiple_of(settings.block) => {
                 let places: Vec<(usize, usize)> = (0..rows).flat_map(|row| (column..block_end).map(move |column| (row, column))).collect();
                 let mut scores: Vec<f32> = places.iter().map(|(row, column)| score(weights, *row, *column)).collect();
                 if let Some(limit) = threshold(&mut scores, sparsity) {

@@ -41,7 +41,7 @@ pub fn wanda(weights: &[f32], rows: usize, columns: usize, input_norms: &[f32], 
     (pruned.par_chunks_mut(columns)).zip(weights.par_chunks(columns)).for_each(|(pruned, weights)| {
         let scores: Vec<f32> = weights.iter().zip(&roots).map(|(weight, root)| weight.abs() * root).collect();
         match pattern {
-            Pattern::Unstructured(sparsity) => {
+            Pattern::Unstructured(sparsity) | Pattern::AtThreshold(sparsity) => {
                 let mut order: Vec<usize> = (0..columns).collect();
                 let count = sparsity.of(columns);
                 // Place after score makes the order total: the same choice as a stable sort, without sorting what stays.

@@ -12,16 +12,21 @@ use super::bits::Bits;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Grid {
-    /// AWQ: `s = max(max − min, 1e-5)/(2ᵇ − 1)`, `z = clamp(−round(min/s))`. The range need not hold zero: where all weights of a
-    /// group are positive, `z = 0` and the largest are cut off, as in the original.
+    /// AWQ: `s = max(max − min, 1e-5)/(2ᵇ − 1)`, `z = clamp(−round(min/s))`, over a range that is widened to hold zero. Where both signs
+    /// occur that is the original's; where they do not, its zero would lie outside of its codes.
     AwqAsym,
+    /// AWQ as the original programs have it: the range need not hold zero, so that the largest weights of a group of one sign are cut
+    /// off (all of them to one number, where they are equal).
+    AwqAsymOriginal,
     /// AutoAWQ without zero point: `s = max(|w|, 1e-5)/(2ᵇ⁻¹ − 1)`, signed codes `−2ᵇ⁻¹ … 2ᵇ⁻¹ − 1`.
     AwqSym,
     /// GPTQ: the range is widened to hold zero, `s = (max − min)/(2ᵇ − 1)`, `z = round(−min/s)`. A group of zeros gets `±1`.
     GptqAsym,
-    /// GPTQ, symmetric: `s = 2 max|w|/(2ᵇ − 1)`, `z = 2ᵇ⁻¹`. Where no weight is negative the range stays `0 … max` under the same
-    /// zero, so that the upper half is cut off, as in the original.
+    /// GPTQ, symmetric: `s = 2 max|w|/(2ᵇ − 1)`, `z = 2ᵇ⁻¹`.
     GptqSym,
+    /// GPTQ, symmetric, as the original program has it: where no weight is negative the range stays `0 … max` under the same zero, so
+    /// that the upper half is cut off.
+    GptqSymOriginal,
     /// GPTAQ: as GPTQ's, with a range of at least 1e-5.
     GptaqAsym,
     /// GPTAQ, symmetric: `s = max(|w|, 1e-5)/(2ᵇ⁻¹ − 1)`, signed codes `−2ᵇ⁻¹ … 2ᵇ⁻¹ − 1`. The same grid as [`Grid::AwqSym`], but
@@ -100,9 +105,11 @@ impl Grid {
     pub fn name(self) -> &'static str {
         match self {
             Self::AwqAsym => "awq_asym",
+            Self::AwqAsymOriginal => "awq_asym_original",
             Self::AwqSym => "awq_sym",
             Self::GptqAsym => "gptq_asym",
             Self::GptqSym => "gptq_sym",
+            Self::GptqSymOriginal => "gptq_sym_original",
             Self::GptaqAsym => "gptaq_asym",
             Self::GptaqSym => "gptaq_sym",
         }
@@ -110,7 +117,17 @@ impl Grid {
 
     /// Whether every group has the same zero, in the middle of the codes.
     pub fn is_symmetric(self) -> bool {
-        matches!(self, Self::AwqSym | Self::GptqSym | Self::GptaqSym)
+        matches!(self, Self::AwqSym | Self::GptqSym | Self::GptqSymOriginal | Self::GptaqSym)
+    }
+
+    /// The same grid as the original programs have it; most are.
+    #[must_use]
+    pub fn original(self) -> Self {
+        match self {
+            Self::AwqAsym => Self::AwqAsymOriginal,
+            Self::GptqSym => Self::GptqSymOriginal,
+            other => other,
+        }
     }
 
     /// Scale and zero of one group of weights.
@@ -120,7 +137,9 @@ impl Grid {
         let (low, high) = self.range(weights);
         let whole = self.scale_zero(low, high, bits);
         match clipping {
-            Clipping::Search { exponent } if !matches!(self, Self::AwqAsym | Self::AwqSym) => self.search(weights, (low, high), bits, exponent, whole),
+            Clipping::Search { exponent } if !matches!(self, Self::AwqAsym | Self::AwqAsymOriginal | Self::AwqSym) => {
+                self.search(weights, (low, high), bits, exponent, whole)
+            }
             _ => whole,
         }
     }
@@ -129,7 +148,7 @@ impl Grid {
     #[inline(always)]
     fn range(self, weights: &[f32]) -> (f32, f32) {
         let (mut low, mut high) = match self {
-            Self::AwqAsym => (f32::INFINITY, f32::NEG_INFINITY),
+            Self::AwqAsymOriginal => (f32::INFINITY, f32::NEG_INFINITY),
             _ => (0.0, 0.0),
         };
         for &weight in weights {
@@ -137,22 +156,22 @@ impl Grid {
             high = weight.max(high);
         }
         match self {
-            Self::AwqAsym if weights.is_empty() => (0.0, 0.0),
-            Self::AwqAsym => (low, high),
+            Self::AwqAsymOriginal if weights.is_empty() => (0.0, 0.0),
+            Self::AwqAsym | Self::AwqAsymOriginal => (low, high),
             Self::AwqSym | Self::GptaqSym => {
                 let largest = high.max(-low).max(1e-5);
                 (-largest, largest)
             }
             Self::GptqAsym | Self::GptaqAsym if low == 0.0 && high == 0.0 => (-1.0, 1.0),
             Self::GptqAsym | Self::GptaqAsym => (low, high),
-            Self::GptqSym => {
+            Self::GptqSym | Self::GptqSymOriginal => {
                 let largest = high.max(-low);
                 if largest == 0.0 {
                     (-1.0, 1.0)
-                } else if low < 0.0 {
-                    (-largest, largest)
-                } else {
+                } else if low == 0.0 && self == Self::GptqSymOriginal {
                     (0.0, largest)
+                } else {
+                    (-largest, largest)
                 }
             }
         }
@@ -162,7 +181,7 @@ impl Grid {
     #[inline(always)]
     fn scale_zero(self, low: f32, high: f32, bits: Bits) -> ScaleZero {
         let range = match self {
-            Self::AwqAsym | Self::GptaqAsym => (high - low).max(1e-5),
+            Self::AwqAsym | Self::AwqAsymOriginal | Self::GptaqAsym => (high - low).max(1e-5),
             _ => high - low,
         };
         self.over_range(low, high, range, bits)
@@ -177,11 +196,11 @@ impl Grid {
                 scale: high / f32::from(middle - 1),
                 zero: middle,
             },
-            Self::GptqSym => ScaleZero {
+            Self::GptqSym | Self::GptqSymOriginal => ScaleZero {
                 scale: range / largest,
                 zero: middle,
             },
-            Self::AwqAsym | Self::GptqAsym | Self::GptaqAsym => {
+            Self::AwqAsym | Self::AwqAsymOriginal | Self::GptqAsym | Self::GptaqAsym => {
                 let scale = range / largest;
                 ScaleZero {
                     scale,

@@ -1,5 +1,6 @@
 //! A layer by AWQ, which treats its matrices together and from the inputs that the original model gives.
 
+use cruxscope_checkpoint::writer::PackedLayer;
 use cruxscope_checkpoint::{LayerWeights, Matrix};
 use cruxscope_compress::awq::{self, AwqSettings, BlockShape, InputGram, LayerCalibration, LayerGrams, LayerInputs, LayerScales, Search};
 use cruxscope_compress::evidence::{CalibrationStats, Statistics};
@@ -11,10 +12,11 @@ use cruxscope_model::kernels::calibration::CalibrationKernels;
 use cruxscope_model::module::ModuleInput;
 
 use super::Basis;
-use super::outcome::Outcome;
+use super::layer::CompressedLayer;
 use super::plan::Planned;
 use super::report::{ComponentReport, ScaleReport};
 use super::statistics::statistics;
+use super::storage::{Storage, check_groups};
 use crate::RunError;
 
 /// The settings of AWQ in a layer, if it is treated so; components without a treatment are scaled along and kept.
@@ -48,7 +50,8 @@ pub fn layer<K: CalibrationKernels>(
     planned: &[Planned],
     hidden: &[K::Matrix],
     basis: Basis,
-) -> Result<(LayerWeights, Outcome), RunError> {
+    storage: Storage,
+) -> Result<CompressedLayer, RunError> {
     let refuse = |source| RunError::Compress {
         component: format!("layer {}", planned[0].component.layer),
         source,
@@ -72,26 +75,47 @@ pub fn layer<K: CalibrationKernels>(
             (layer, Known::Sums(known.into_iter()))
         }
     };
-    let back = layer.rounded_back(original, settings).map_err(refuse)?;
-    let reports = reports(original, &back, &layer.scales, settings, planned, known);
-    let mut codes = [const { None }; 7];
-    let weights = match basis {
-        Basis::Original => back,
-        Basis::Folded => {
-            let grid = GridSettings {
-                grid: settings.grid,
-                bits: settings.bits,
-                group_size: settings.group_size,
-                clipping: Clipping::None,
-            };
-            for (index, code) in codes.iter_mut().enumerate().filter(|(index, _)| !settings.keep[*index]) {
-                let weight = &layer.ready.projections[index].weight;
-                *code = Some(round_to_nearest(&weight.values, weight.rows, weight.columns, &grid).map_err(refuse)?);
-            }
-            layer.rounded(settings)
-        }
+    let mut packed: PackedLayer = [const { None }; 7];
+    let mut weights = match basis {
+        Basis::Original => layer.rounded_back(original, settings).map_err(refuse)?,
+        Basis::Folded => layer.rounded(settings),
     };
-    Ok((weights, Outcome { reports, codes }))
+    for (index, (projection, planned)) in weights.projections.iter_mut().zip(planned).enumerate() {
+        let codes = match basis {
+            Basis::Folded if !settings.keep[index] => {
+                let ready = &layer.ready.projections[index].weight;
+                Some(round_to_nearest(&ready.values, ready.rows, ready.columns, &grid_of(settings)).map_err(refuse)?)
+            }
+            _ => None,
+        };
+        let component = planned.component.to_string();
+        (projection.weight.values, packed[index]) = storage.keep(&component, &projection.weight, codes.as_ref())?;
+    }
+    // What is read back, in the basis of the source.
+    let mut back = match basis {
+        Basis::Original => weights.clone(),
+        Basis::Folded => awq::fold_back(&weights, original, &layer.scales).map_err(refuse)?,
+    };
+    for (index, planned) in planned.iter().enumerate() {
+        let (before, after) = (&original.projections[index].weight, &mut back.projections[index].weight);
+        match &planned.treatment {
+            Some(treatment) => check_groups(&planned.component.to_string(), before, &after.values, treatment, |_| false)?,
+            None if basis == Basis::Folded => after.clone_from(before),
+            None => {}
+        }
+    }
+    let reports = reports(original, &back, &layer.scales, settings, planned, known);
+    Ok(CompressedLayer { weights, packed, reports })
+}
+
+/// The grid of weights that are ready to be rounded.
+fn grid_of(settings: &AwqSettings) -> GridSettings {
+    GridSettings {
+        grid: settings.grid,
+        bits: settings.bits,
+        group_size: settings.group_size,
+        clipping: Clipping::None,
+    }
 }
 
 /// What is known of the inputs, for the reports.
@@ -174,7 +198,7 @@ fn reports(
             reports.push(match planned.treatment {
                 None => ComponentReport {
                     scale,
-                    ..ComponentReport::untouched(planned, before)
+                    ..ComponentReport::untouched(planned, before, &after.values)
                 },
                 Some(_) => {
                     let mut treated = CompressedMatrix::measured(before, after.values.clone(), evidence.as_ref());

@@ -1,18 +1,17 @@
 //! One layer of a checkpoint: its treatment, and what is said of it.
 
-use cruxscope_checkpoint::LayerWeights;
-use cruxscope_checkpoint::packed::Layout;
 use cruxscope_checkpoint::writer::PackedLayer;
+use cruxscope_checkpoint::{LayerWeights, Matrix};
 use cruxscope_compress::evidence::CalibrationStats;
 use cruxscope_compress::method::{CompressedMatrix, Inputs};
 use cruxscope_model::decoder::Decoder;
 use cruxscope_model::kernels::calibration::CalibrationKernels;
 use cruxscope_model::module::{ModuleInput, projection_index};
 
-use super::outcome::Outcome;
 use super::plan::Planned;
 use super::report::ComponentReport;
 use super::statistics::{Streams, statistics};
+use super::storage::Storage;
 use super::{Basis, awq};
 use crate::RunError;
 
@@ -34,37 +33,19 @@ const ORDER: [&[usize]; 4] = [
     &[projection_index::DOWN],
 ];
 
-/// Treats a layer, from the calibration text's hidden states at its input.
+/// Treats a layer, from the calibration text's hidden states at its input. Its weights are those that will be read back.
 pub fn treat<K: CalibrationKernels>(
     decoder: &Decoder<K>,
     original: LayerWeights,
     planned: &[Planned],
     streams: &Streams<K>,
     basis: Basis,
-    layout: Option<Layout>,
+    storage: Storage,
 ) -> Result<CompressedLayer, RunError> {
-    let (mut weights, treated) = match awq::settings_of(planned)? {
-        Some(settings) => awq::layer(decoder, &original, &settings, planned, &streams.original, basis)?,
-        None => one_by_one(decoder, original, planned, streams)?,
-    };
-    let mut packed: PackedLayer = [const { None }; 7];
-    if let Some(layout) = layout {
-        for (index, codes) in treated.codes.iter().enumerate() {
-            let Some(codes) = codes else { continue };
-            let refused = |source| RunError::Pack {
-                component: planned[index].component.to_string(),
-                source,
-            };
-            let arrays = codes.codes().pack(layout).map_err(refused)?;
-            weights.projections[index].weight.values = arrays.unpack().map_err(refused)?.dequantize();
-            packed[index] = Some(arrays);
-        }
+    match awq::settings_of(planned)? {
+        Some(settings) => awq::layer(decoder, &original, &settings, planned, &streams.original, basis, storage),
+        None => one_by_one(decoder, original, planned, streams, storage),
     }
-    Ok(CompressedLayer {
-        weights,
-        packed,
-        reports: treated.reports,
-    })
 }
 
 /// Every matrix by its own treatment. Where a method asks for it, later matrices see what was done to earlier ones.
@@ -73,7 +54,8 @@ fn one_by_one<K: CalibrationKernels>(
     original: LayerWeights,
     planned: &[Planned],
     streams: &Streams<K>,
-) -> Result<(LayerWeights, Outcome), RunError> {
+    storage: Storage,
+) -> Result<CompressedLayer, RunError> {
     let sequential = planned
         .iter()
         .any(|planned| planned.treatment.as_ref().is_some_and(|treatment| treatment.is_sequential()));
@@ -91,6 +73,7 @@ fn one_by_one<K: CalibrationKernels>(
     };
     let mut weights = original.clone();
     let mut outcomes: [Option<CompressedMatrix>; 7] = [const { None }; 7];
+    let mut packed: PackedLayer = [const { None }; 7];
     for stage in stages {
         let asking: Vec<ModuleInput> = stage.iter().copied().filter(|input| inputs_of(*input).is_some()).collect();
         let both = asking.iter().any(|input| inputs_of(*input) == Some(Inputs::Both));
@@ -112,25 +95,32 @@ fn one_by_one<K: CalibrationKernels>(
             for index in ORDER[input as usize].iter().copied() {
                 let Some(treatment) = &planned[index].treatment else { continue };
                 let weight = &mut weights.projections[index].weight;
-                let mut treated = treatment.apply(weight, evidence.as_mut(), nth).map_err(|source| RunError::Compress {
-                    component: planned[index].component.to_string(),
+                let component = planned[index].component.to_string();
+                let treated = treatment.apply(weight, evidence.as_mut(), nth).map_err(|source| RunError::Compress {
+                    component: component.clone(),
                     source,
                 })?;
-                std::mem::swap(weight, &mut treated.weight);
-                outcomes[index] = Some(treated);
+                let (mut stored, arrays) = storage.stored(&component, weight, treated, treatment, evidence.as_ref())?;
+                std::mem::swap(weight, &mut stored.weight);
+                (outcomes[index], packed[index]) = (Some(stored), arrays);
                 nth += 1;
             }
         }
     }
-    let reports = planned
-        .iter()
-        .zip(&outcomes)
-        .zip(&weights.projections)
-        .map(|((planned, outcome), projection)| match outcome {
+    let mut reports = Vec::new();
+    for ((planned, outcome), projection) in planned.iter().zip(&outcomes).zip(&mut weights.projections) {
+        reports.push(match outcome {
             Some(treated) => ComponentReport::of(planned, treated),
-            None => ComponentReport::untouched(planned, &projection.weight),
-        })
-        .collect();
-    let codes = outcomes.map(|outcome| outcome.and_then(|treated| treated.codes));
-    Ok((weights, Outcome { reports, codes }))
+            None => untouched(planned, &mut projection.weight, storage)?,
+        });
+    }
+    Ok(CompressedLayer { weights, packed, reports })
+}
+
+/// A matrix that was left as it is, and is stored all the same.
+fn untouched(planned: &Planned, weight: &mut Matrix, storage: Storage) -> Result<ComponentReport, RunError> {
+    let (values, _) = storage.keep(&planned.component.to_string(), weight, None)?;
+    let report = ComponentReport::untouched(planned, weight, &values);
+    weight.values = values;
+    Ok(report)
 }

@@ -8,11 +8,11 @@
 mod alpha;
 mod awq;
 mod layer;
-mod outcome;
 mod packing;
 mod plan;
 mod report;
 mod statistics;
+mod storage;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -38,6 +38,7 @@ use self::plan::{Needs, Rates};
 pub(crate) use self::plan::{Planned, of_layer, planned};
 pub use self::report::{CalibrationReport, ComponentReport, CompressionReport, REPORT_FILE, ScaleReport, report_of};
 pub(crate) use self::statistics::Streams;
+pub(crate) use self::storage::Storage;
 use crate::guard::catch_panic;
 use crate::machine::{available_memory, format_bytes};
 use crate::place::{Place, measure_products};
@@ -92,6 +93,7 @@ pub struct Compression<'a> {
     planned: Vec<Planned>,
     packed: Option<PackedPlan>,
     device: ChosenDevice,
+    arithmetic: String,
     plan: CompressPlan,
 }
 
@@ -106,8 +108,8 @@ impl<'a> Compression<'a> {
 
     /// Likewise for another device, which runs the calibration text through the layers, sums up what methods draw on, and computes
     /// the outputs that AWQ compares. Factors of Hessians and the columns that are rounded one after the other stay with the
-    /// processors: they are float64 and do not grow with the text. The result does not say where it was made but in its report, and a
-    /// run that was stopped goes on on any device.
+    /// processors: they are float64 and do not grow with the text. A run that was stopped goes on on a device of the same kind and
+    /// precision; on another one it begins anew.
     ///
     /// # Errors
     /// Likewise, and when there is no such device here.
@@ -164,7 +166,7 @@ impl<'a> Compression<'a> {
             return Err(RunError::Memory {
                 needed: format_bytes(plan.memory),
                 available: format_bytes(available),
-                hint: "fewer or shorter calibration windows need less; so does AWQ with --search grams".into(),
+                hint: "fewer or shorter calibration windows need less; so does AWQ with --objective grams".into(),
             });
         }
         Ok(Self {
@@ -174,6 +176,7 @@ impl<'a> Compression<'a> {
             planned,
             packed,
             device,
+            arithmetic: device::arithmetic(name),
             plan,
         })
     }
@@ -193,19 +196,26 @@ impl<'a> Compression<'a> {
 
     fn run_on<K: CalibrationKernels>(mut self, kernels: K, observer: &mut dyn Observer) -> Result<CompressionReport, RunError> {
         let (settings, checkpoint) = (self.settings, &self.checkpoint);
+        for note in checkpoint.notes() {
+            observer.event(Event::Note { text: note.clone() });
+        }
         let layers = checkpoint.config().layers;
         let mut source_files = Vec::new();
         for path in checkpoint.files() {
             source_files.push(folder::digest_of_file(&path)?);
         }
-        let key = key_of(settings, &source_files, &self.windows)?;
+        let key = key_of(settings, &source_files, &self.windows, &self.arithmetic)?;
         let scheme = self.packed.as_ref().map(|packed| packed.scheme);
-        let writer = FolderWriter::begin(checkpoint, &settings.out, settings.stored_as, scheme)?;
+        let writer = FolderWriter::begin(checkpoint, &settings.out, settings.stored_as, scheme, &key)?;
         alpha::resolve(checkpoint, &writer, &key, &mut self.planned, observer)?;
 
         let backend = kernels.describe();
         let decoder = Decoder::new(checkpoint.clone(), kernels, Residence::Streamed)?;
         let needs = Needs::of(&self.planned);
+        let storage = Storage {
+            stored_as: settings.stored_as,
+            layout: settings.packed,
+        };
         let mut streams = Streams::begin(&decoder, &self.windows, &needs)?;
         let mut components = Vec::new();
         let mut progress = LayerProgress::new(layers, self.plan.tokens);
@@ -222,7 +232,7 @@ impl<'a> Compression<'a> {
                 None => {
                     let planned = of_layer(&self.planned, layer);
                     let treated = catch_panic("a layer", || {
-                        treat(&decoder, checkpoint.layer(layer)?, planned, &streams, settings.basis, settings.packed)
+                        treat(&decoder, checkpoint.layer(layer)?, planned, &streams, settings.basis, storage)
                     })?;
                     let note = LayerNote {
                         key: layer_key,
@@ -335,17 +345,51 @@ impl LayerProgress {
     }
 }
 
-fn key_of(settings: &CompressSettings, files: &[FileDigest], windows: &[Vec<u32>]) -> Result<String, RunError> {
+/// Changes whenever a method's numbers would: layers of an earlier value are made again.
+pub(crate) const METHODS_VERSION: u32 = 2;
+
+/// Covers everything that the written numbers hang on: recipe, form, source, text with its division into windows, and, where text is
+/// run, the arithmetic of the device.
+fn key_of(settings: &CompressSettings, files: &[FileDigest], windows: &[Vec<u32>], arithmetic: &str) -> Result<String, RunError> {
     let mut builder = DigestBuilder::default();
+    builder.update(format!("compress {METHODS_VERSION}\n").as_bytes());
     builder.update(&to_json(&settings.recipe)?);
     builder.update(settings.stored_as.name().as_bytes());
     builder.update(&[settings.basis as u8]);
     builder.update(&to_json(&settings.packed)?);
     for file in files {
-        builder.update(file.sha256.0.as_bytes());
+        builder.update(format!("\n{} {}", file.name, file.sha256).as_bytes());
     }
-    for id in windows.iter().flatten() {
-        builder.update(&id.to_le_bytes());
+    if !windows.is_empty() {
+        builder.update(format!("\n{arithmetic}\n").as_bytes());
     }
+    digest_windows(&mut builder, windows);
     Ok(builder.finish().0)
+}
+
+/// Adds windows with their number and lengths: the same ids in other windows are another text.
+pub(crate) fn digest_windows(builder: &mut DigestBuilder, windows: &[Vec<u32>]) {
+    builder.update(&(windows.len() as u64).to_le_bytes());
+    for window in windows {
+        builder.update(&(window.len() as u64).to_le_bytes());
+        window.iter().for_each(|id| builder.update(&id.to_le_bytes()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_of_another_length_are_another_text() {
+        let digest = |length: usize| {
+            let ids: Vec<u32> = (0..64).collect();
+            let windows: Vec<Vec<u32>> = ids.chunks(length).map(<[u32]>::to_vec).collect();
+            let mut builder = DigestBuilder::default();
+            digest_windows(&mut builder, &windows);
+            builder.finish()
+        };
+        assert_eq!(digest(16), digest(16));
+        assert_ne!(digest(16), digest(32));
+    }
 }

@@ -111,7 +111,7 @@ pub fn plan(planned: &[Planned], layout: Layout, basis: Basis, config: &ModelCon
         }
     }
     Ok(PackedPlan {
-        scheme: Scheme { layout, bits, group },
+        scheme: Scheme::uniform(layout, bits, group),
         symmetric: stored.symmetric,
         activation_order: stored.moved,
         kept,

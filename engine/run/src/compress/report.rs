@@ -61,15 +61,18 @@ impl ComponentReport {
         }
     }
 
-    /// Of a component that was left as it is.
-    pub(super) fn untouched(planned: &Planned, weight: &Matrix) -> Self {
+    /// Of a component that was left as it is, and is read back as `stored`.
+    pub(super) fn untouched(planned: &Planned, weight: &Matrix, stored: &[f32]) -> Self {
+        let square = |values: &mut dyn Iterator<Item = f32>| values.map(|value| f64::from(value).powi(2)).sum::<f64>();
+        let error = square(&mut stored.iter().zip(&weight.values).map(|(stored, value)| stored - value));
+        let whole = square(&mut weight.values.iter().copied());
         Self {
             component: planned.component.to_string(),
             method: None,
             bits: None,
-            sparsity: weight.values.iter().filter(|value| **value == 0.0).count() as f64 / weight.values.len().max(1) as f64,
+            sparsity: stored.iter().filter(|value| **value == 0.0).count() as f64 / stored.len().max(1) as f64,
             output_error: None,
-            weight_error: 0.0,
+            weight_error: if whole > 0.0 { error / whole } else { 0.0 },
             damping: None,
             dead_inputs: 0,
             scale: None,

@@ -30,12 +30,10 @@ impl PlannedRun {
             folder::write_atomically(&self.settings.out.join(COMPRESSION_FILE), &map.to_json()?)?;
         }
         folder::save(&study, &self.settings.out)?;
-        // The study holds all that the parts gave; a leftover is only untidy.
+        // Parts are hours of work: they go once the study that holds all they gave was read back. A leftover is only untidy.
+        let study = folder::load(&self.settings.out)?;
         std::fs::remove_dir_all(self.parts()).ok();
-        Ok(Outcome {
-            study: folder::load(&self.settings.out)?,
-            was_complete: false,
-        })
+        Ok(Outcome { study, was_complete: false })
     }
 
     /// Saves the texts of the traces, where they are kept, and gives what the manifest says of them.

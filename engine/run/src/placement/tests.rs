@@ -96,9 +96,9 @@ fn seventy_billion_weights_go_through_a_card_of_80_gigabytes() {
         "{refused}"
     );
     let refused = place(&config, 120, WeightsChoice::Automatic, &card(4, 120)).unwrap_err().to_string();
-    assert!(refused.contains("of the device's memory") && refused.contains("--max-tokens"), "{refused}");
+    assert!(refused.contains("of the device's memory") && refused.contains("--max-length"), "{refused}");
     let refused = place(&config, 120, WeightsChoice::Automatic, &processors(4)).unwrap_err().to_string();
-    assert!(!refused.contains("device") && refused.contains("--max-tokens"), "{refused}");
+    assert!(!refused.contains("device") && refused.contains("--max-length"), "{refused}");
 }
 
 #[test]

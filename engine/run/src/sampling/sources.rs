@@ -26,15 +26,15 @@ pub enum DatasetSource {
 }
 
 impl DatasetSource {
-    /// Reads or fetches it.
+    /// Reads or fetches it; `stop` is asked now and then whether to stop fetching.
     ///
     /// # Errors
     ///
     /// If that fails.
-    pub fn read(&self) -> Result<Dataset, RunError> {
+    pub fn read(&self, stop: &dyn Fn() -> bool) -> Result<Dataset, RunError> {
         Ok(match self {
             Self::File(path) => Dataset::read(path)?,
-            Self::Hub { benchmark, revision, folder } => hub::fetch(*benchmark, revision.as_deref(), folder)?,
+            Self::Hub { benchmark, revision, folder } => hub::fetch(*benchmark, revision.as_deref(), folder, stop)?,
         })
     }
 }
@@ -92,15 +92,15 @@ impl Retrieval {
     ///
     /// # Errors
     ///
-    /// If the passages cannot be read, or the embeddings endpoint fails.
-    pub(super) fn equip(&self, dataset: &Dataset) -> Result<Dataset, RunError> {
+    /// If the passages cannot be read, or the embeddings endpoint fails; `stop` is asked now and then.
+    pub(super) fn equip(&self, dataset: &Dataset, stop: &dyn Fn() -> bool) -> Result<Dataset, RunError> {
         let corpus = match &self.corpus {
             Some(path) => Corpus::read(path)?,
             None => Corpus::of(dataset)?,
         };
         let endpoint = self.embeddings.clone().map(Endpoint::new).transpose()?;
         let retriever = match &endpoint {
-            Some(endpoint) => Retriever::by_vectors(&corpus, endpoint)?,
+            Some(endpoint) => Retriever::by_vectors(&corpus, endpoint, stop)?,
             None => Retriever::by_words(&corpus),
         };
         Ok(retriever.equip(dataset, self.count)?)

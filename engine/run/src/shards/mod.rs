@@ -8,11 +8,12 @@
 mod balance;
 mod note;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use cruxscope_interpret::InterpretError;
-use cruxscope_study::{StudyError, folder};
+use cruxscope_study::{FileDigest, StudyError, folder};
 use serde::{Deserialize, Serialize};
 
 use self::balance::balance;
@@ -51,6 +52,9 @@ pub struct ShardPlan {
     pub operations: f64,
     /// Expected seconds of the whole work on the machine that planned it, where its rate was measured.
     pub seconds: Option<f64>,
+    /// Digests of what was read when it was planned; plans of earlier programs have none.
+    #[serde(default)]
+    pub inputs: Vec<FileDigest>,
 }
 
 /// One shard of a plan, counted from 1.
@@ -121,6 +125,7 @@ impl ShardPlan {
             placement: run.plan.placement.words.clone(),
             operations: run.plan.operations,
             seconds: run.plan.time.map(|time| time.as_secs_f64()),
+            inputs: run.inputs(),
             settings,
         })
     }
@@ -197,7 +202,29 @@ impl ShardPlan {
             settings.device_memory = settings.device_memory.filter(|_| has_memory_of_its_own(device));
         }
         let run = PlannedRun::new(settings, observer)?;
+        self.check_inputs(&run)?;
         run.compute_parts(&mut HeartbeatObserver { observer, note })
+    }
+
+    /// Refuses to go on with other inputs than were planned.
+    fn check_inputs(&self, run: &PlannedRun) -> Result<(), RunError> {
+        let now = run.inputs();
+        let refuse = |name: &str, what: &str| RunError::Shards {
+            why: format!("{name} {what} since the plan was made; plan again"),
+        };
+        if self.inputs.is_empty() || self.inputs == now {
+            return Ok(());
+        }
+        let find = |files: &[FileDigest], name: &str| files.iter().find(|file| file.name == name).map(|file| file.sha256.clone());
+        for planned in &self.inputs {
+            match find(&now, &planned.name) {
+                None => return Err(refuse(&planned.name, "has gone")),
+                Some(digest) if digest != planned.sha256 => return Err(refuse(&planned.name, "has changed")),
+                Some(_) => {}
+            }
+        }
+        let new = now.iter().find(|file| find(&self.inputs, &file.name).is_none());
+        Err(refuse(new.map_or("a file", |file| &file.name), "has come"))
     }
 
     /// Puts the parts of all shards together into the study.
@@ -212,6 +239,13 @@ impl ShardPlan {
                 why: format!("the traces hold an instance, {}, that the plan does not know; plan again", instance.id),
             });
         }
+        let read: BTreeSet<&String> = run.instances().items.iter().map(|instance| &instance.id).collect();
+        if let Some(lost) = planned.iter().find(|id| !read.contains(**id)) {
+            return Err(RunError::Shards {
+                why: format!("the plan has an instance, {lost}, that the traces do not hold any more; put it back, or plan again"),
+            });
+        }
+        self.check_inputs(&run)?;
         let is_done = self.settings.out.join(cruxscope_study::MANIFEST_FILE).is_file();
         let missing = if is_done { Vec::new() } else { run.missing()? };
         if !missing.is_empty() {

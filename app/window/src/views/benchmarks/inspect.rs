@@ -40,7 +40,7 @@ pub fn show(ui: &mut Ui, scene: &ResultsScene<'_>, content: &Content<'_>, action
         })
         .collect();
     if !differences.is_empty() {
-        widgets::section(ui, "Against the model as it is");
+        widgets::section(ui, "vs. uncompressed");
         for (title, difference) in differences {
             widgets::fact(ui, &title, &difference);
         }
@@ -51,7 +51,7 @@ pub fn show(ui: &mut Ui, scene: &ResultsScene<'_>, content: &Content<'_>, action
         .or_else(|| row.cells.iter().flatten().next())
         .and_then(|cell| content.results.get(row.source)?.scores.get(cell.score));
     if let Some(score) = score {
-        widgets::section(ui, &format!("Rests on, {}", score.benchmark));
+        widgets::section(ui, &format!("Based on, {}", score.benchmark));
         if let Some(n) = score.questions {
             widgets::fact(ui, "Questions", &format::count(n));
         }
@@ -64,10 +64,10 @@ pub fn show(ui: &mut Ui, scene: &ResultsScene<'_>, content: &Content<'_>, action
             }
         }
         if let Some(chance) = score.chance {
-            widgets::fact(ui, "Guessing gives", &format!("{chance:.1} %"));
+            widgets::fact(ui, "Chance level", &format!("{chance:.1} %"));
         }
         if !score.rule.is_empty() {
-            widgets::fact(ui, "Rule or place", &score.rule);
+            widgets::fact(ui, "Scoring rule / source", &score.rule);
         }
         let mut wrong: Vec<&str> = score
             .outputs

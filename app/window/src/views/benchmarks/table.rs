@@ -64,7 +64,7 @@ pub fn show(ui: &mut Ui, scene: &ResultsScene<'_>, content: &Content<'_>, action
     write(Some(columns.compression), "Compression", false);
     write(Some(columns.benchmark), "Benchmark", false);
     write(Some(columns.value), "Value", true);
-    write(columns.rule, "Rule or place", false);
+    write(columns.rule, "Scoring rule / source", false);
     write(columns.unparsed, "Unparsed", true);
     write(columns.n, "n × passes", true);
     write(columns.interval, "95 % interval", true);

@@ -69,7 +69,7 @@ pub fn show(ui: &mut Ui, scene: &Scene<'_>, maps: &ChannelMaps, behaviour: Behav
                     let colour = if line.value < 0.0 { palette.faint } else { palette.behaviour(behaviour) };
                     widgets::bar(painter, track, (line.share / reach) as f32, colour, palette);
                 }
-                if response.on_hover_text("Look at this channel").clicked() {
+                if response.on_hover_text("Show channel").clicked() {
                     pressed = Some(line.channel);
                 }
             }

@@ -51,7 +51,7 @@ pub fn show(ui: &mut Ui, scene: &Scene<'_>, map: &CompressionMap, measure: Measu
     write(Some(columns.place), "#", Align2::LEFT_CENTER);
     write(Some(columns.component), "Component", Align2::LEFT_CENTER);
     write(Some(columns.value), measure.title(), Align2::RIGHT_CENTER);
-    write(columns.storage, "Method or type", Align2::LEFT_CENTER);
+    write(columns.storage, "Method / dtype", Align2::LEFT_CENTER);
     write(columns.importance, "Importance", Align2::RIGHT_CENTER);
     write(columns.rank, "Rank by importance", Align2::RIGHT_CENTER);
     ui.scope_builder(egui::UiBuilder::new().max_rect(body), |ui| {

@@ -49,7 +49,7 @@ impl View for CompressionView {
             problem::problem(ui, problem);
         }
         let Some(content) = Content::of(scene) else {
-            let text = "Nothing is known of how this study's model was compressed. For a model that `cruxscope compress` made, `cruxscope report MODEL \
+            let text = "Nothing is known of how this study's model was compressed. For a model that `cruxscope compress` made, `cruxscope compression-report MODEL \
                         --study STUDY` puts what it did into the study's folder; of a GGUF file that mixes types the study itself knows them.";
             ui.add(egui::Label::new(RichText::new(text).color(scene.palette.dim)).wrap());
             return;
@@ -83,7 +83,7 @@ impl View for CompressionView {
             }
             let storages = compression::storages(&content.map);
             if storages.len() > 1 {
-                widgets::section(ui, "Matrices by how they are stored");
+                widgets::section(ui, "Matrices by storage type");
                 for (name, count) in storages {
                     widgets::fact(ui, &name, &format::count(count));
                 }

@@ -58,7 +58,7 @@ fn head(ui: &mut Ui, rect: Rect, scene: &Scene<'_>, behaviour: Behaviour, action
     let name = if unlocked {
         format!("{} has a scale of its own; back to the one scale", behaviour.title())
     } else {
-        format!("Give {} a scale of its own", behaviour.title().to_lowercase())
+        format!("Independent color scale for {}", behaviour.title().to_lowercase())
     };
     let draw = |painter: &egui::Painter, rect: Rect, colour| icons::chain(painter, rect, !unlocked, colour);
     if full && scene.state.scale != Scale::Rank && widgets::icon_button(ui, next_icon(), &name, unlocked, draw).clicked() {

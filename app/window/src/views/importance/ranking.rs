@@ -59,7 +59,7 @@ pub fn show(ui: &mut Ui, scene: &Scene<'_>, height: f32, actions: &mut Vec<Actio
     let (head, body) = widgets::table(ui, height - (ui.cursor().top() - top), scene.palette);
     heads(ui, head, scene, actions);
     if rows.is_empty() {
-        let text = format!("No component answers to \"{}\"", scene.state.ranking.filter);
+        let text = format!("No matching components for \"{}\"", scene.state.ranking.filter);
         ui.painter()
             .text(body.center(), Align2::CENTER_CENTER, text, typeface::body(), scene.palette.dim);
         return;

@@ -18,7 +18,7 @@ pub fn content(ui: &mut Ui, scene: &Scene<'_>, actions: &mut Vec<Action>) {
         .zip(scene.state.selected)
         .filter(|(compared, component)| component.layer.0 < compared.comparison().layers())
     else {
-        ui.add(Label::new(RichText::new("Select a cell to see how it shifts").color(palette.dim)).wrap());
+        ui.add(Label::new(RichText::new("Select a cell for details of its shift").color(palette.dim)).wrap());
         return;
     };
     let (comparison, view) = (compared.comparison(), scene.state.shift);
@@ -34,8 +34,8 @@ pub fn content(ui: &mut Ui, scene: &Scene<'_>, actions: &mut Vec<Action>) {
 
     let basis = scene.state.ranking.basis;
     let title = match basis {
-        Basis::Mean => "Facts, mean over behaviours".to_owned(),
-        Basis::Behaviour(behaviour) => format!("Facts, {}", behaviour.title().to_lowercase()),
+        Basis::Mean => "Details, mean over behaviours".to_owned(),
+        Basis::Behaviour(behaviour) => format!("Details, {}", behaviour.title().to_lowercase()),
     };
     widgets::section(ui, &title);
     let row = shift::row(comparison, compared.intervals(), basis, view, selected);

@@ -18,7 +18,7 @@ pub fn alone(ui: &mut Ui, scene: &Scene<'_>, actions: &mut Vec<Action>) {
         let title = RichText::new("A shift lies between two studies").font(typeface::title());
         ui.label(title.color(palette.text));
         ui.add_space(sizes::SMALL);
-        let text = "Open a second one, of the same model after compression or of the base model, with the same traces. It is then seen which weights the reasoning hangs on less, and which more.";
+        let text = "Open a second one, of the same model after compression or of the base model, with the same traces. The shift then shows which weights the reasoning depends on less, and which more.";
         ui.add(Label::new(RichText::new(text).color(palette.dim)).wrap());
         ui.add_space(sizes::LARGE);
         ui.allocate_ui(vec2(sizes::INSPECTOR * 0.7, sizes::BUTTON), |ui| {
@@ -39,7 +39,7 @@ pub fn refused(ui: &mut Ui, scene: &Scene<'_>, error: &StudyError) {
         .inner_margin(sizes::LARGE);
     frame.show(ui, |ui| {
         ui.set_width(ui.available_width());
-        ui.label(RichText::new("These two have no shift").font(typeface::heading()).color(palette.text));
+        ui.label(RichText::new("These studies cannot be compared").font(typeface::heading()).color(palette.text));
         let why = match error {
             StudyError::Incomparable { why } => why.clone(),
             other => other.to_string(),

@@ -43,7 +43,7 @@ pub fn show(ui: &mut Ui, scene: &Scene<'_>, actions: &mut Vec<Action>) {
             let title = if section.bytes.is_some() {
                 "Its text"
             } else {
-                "What the annotator wrote, which stands nowhere in the output"
+                "What the annotator wrote, not found in the output"
             };
             widgets::section(ui, title);
             let mut short: String = words.chars().take(CHARACTERS).collect();
@@ -59,7 +59,7 @@ pub fn show(ui: &mut Ui, scene: &Scene<'_>, actions: &mut Vec<Action>) {
     widgets::section(ui, "The instance");
     widgets::fact(ui, "Tokens read", &format::count(entry.tokens));
     if entry.tokens_cut > 0 {
-        widgets::fact(ui, "Tokens beyond the cap", &format::count(entry.tokens_cut));
+        widgets::fact(ui, "Tokens truncated", &format::count(entry.tokens_cut));
     }
     for known in Behaviour::ALL {
         widgets::fact(ui, known.title(), &format::things(entry.segments[known.index()], "segment", "segments"));
@@ -79,7 +79,7 @@ pub fn show(ui: &mut Ui, scene: &Scene<'_>, actions: &mut Vec<Action>) {
     let held = |behaviour: &Behaviour| entry.segments[behaviour.index()] > 0;
     let behaviour = behaviour.filter(held).or_else(|| Behaviour::ALL.into_iter().find(held));
     if let Some(behaviour) = behaviour {
-        let title = format!("Where it adds most, {}", behaviour.title().to_lowercase());
+        let title = format!("Top contributing components, {}", behaviour.title().to_lowercase());
         widgets::section(ui, &title);
         for line in trace::components(&scene.open.study, &scene.open.figures, instance, behaviour, COMPONENTS) {
             let value = format!("{}, #{} of all", format::percent(line.share), line.rank);

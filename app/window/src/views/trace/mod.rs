@@ -31,7 +31,7 @@ pub struct TraceView;
 impl View for TraceView {
     fn show(&self, ui: &mut Ui, scene: &Scene<'_>, actions: &mut Vec<Action>) {
         let Some(instance) = chosen::instance(scene.open, scene.state) else {
-            let text = "This study holds no traces to read. `cruxscope interpret` keeps them unless it is told --no-texts.";
+            let text = "No trace text in this study: it was created with `cruxscope interpret --omit-trace-text`.";
             ui.add(egui::Label::new(RichText::new(text).color(scene.palette.dim)).wrap());
             return;
         };

@@ -59,12 +59,12 @@ impl View for ValidationView {
             {
                 let basis = scene.state.ranking.basis;
                 let points = validation::points(found, &scene.open.figures, basis);
-                widgets::caption(ui, &format!("If only {selected} is compressed"));
-                widgets::fact(ui, "Divergence", &format!("{} nats", format::significant(damage.divergence)));
+                widgets::caption(ui, &format!("Compressing only {selected}"));
+                widgets::fact(ui, "KL divergence", &format!("{} nats", format::significant(damage.divergence)));
                 widgets::fact(ui, "Perplexity", &format!("{:.3}", damage.perplexity));
                 widgets::fact(ui, "of the model as it is", &format!("{:.3}", found.perplexity));
                 if let Some(point) = points.get(selected.index()) {
-                    widgets::fact(ui, "Rank by damage", &format!("{} of {}", point.rank, points.len()));
+                    widgets::fact(ui, "Rank by degradation", &format!("{} of {}", point.rank, points.len()));
                     let rank = scene.open.figures.ranks(basis).overall(selected);
                     widgets::fact(ui, "Rank by importance", &format!("{rank} of {}", points.len()));
                 }

@@ -75,7 +75,11 @@ pub fn show(ui: &mut Ui, scene: &Scene<'_>, found: &Validation, height: f32, act
         let said = read
             .map(|point| sentence(&point, figures.ranks(basis).overall(point.component)))
             .unwrap_or_default();
-        WidgetInfo::labeled(Role::Image, true, format!("Importance against damage, {} components. {said}", points.len()))
+        WidgetInfo::labeled(
+            Role::Image,
+            true,
+            format!("Importance against degradation, {} components. {said}", points.len()),
+        )
     });
     if let Some(point) = near {
         if response.clicked() {
@@ -87,9 +91,9 @@ pub fn show(ui: &mut Ui, scene: &Scene<'_>, found: &Validation, height: f32, act
             ui.set_max_width(sizes::TOOLTIP);
             ui.label(egui::RichText::new(point.component.to_string()).font(typeface::body_strong()));
             widgets::fact(ui, "Relative importance", &format::percent(point.importance));
-            widgets::fact(ui, "Divergence", &format!("{} nats", format::significant(point.damage)));
+            widgets::fact(ui, "KL divergence", &format!("{} nats", format::significant(point.damage)));
             widgets::fact(ui, "Rank by importance", &format!("{rank} of {of}"));
-            widgets::fact(ui, "Rank by damage", &format!("{} of {of}", point.rank));
+            widgets::fact(ui, "Rank by degradation", &format!("{} of {of}", point.rank));
         });
     }
 }

@@ -1,0 +1,290 @@
+//! The keys of `config.json`: which are read, which change nothing that is computed here, and the refusal of all others.
+//!
+//! A key that is not known may be a multiplier, a soft cap, a window or a layer without rotation: the same tensors then make another
+//! function, and nothing else in the file says so. So a key counts as harmless only when it is listed, and the class named under
+//! `architectures` has to be the one that computes what `model_type` says.
+
+use serde_json::Value;
+
+use crate::config::Architecture;
+
+/// Keys that `hugging_face_config` reads.
+const READ: &[&str] = &[
+    "architectures",
+    "attention_bias",
+    "auto_map",
+    "head_dim",
+    "hidden_act",
+    "hidden_size",
+    "intermediate_size",
+    "layer_types",
+    "max_position_embeddings",
+    "max_window_layers",
+    "mlp_bias",
+    "model_type",
+    "num_attention_heads",
+    "num_hidden_layers",
+    "num_key_value_heads",
+    "partial_rotary_factor",
+    "quantization_config",
+    "rms_norm_eps",
+    "rope_parameters",
+    "rope_scaling",
+    "rope_theta",
+    "sliding_window",
+    "tie_word_embeddings",
+    "use_sliding_window",
+    "vocab_size",
+];
+
+/// Keys that are about generating, training, bookkeeping or speed. Those of transformers' `PretrainedConfig` are here, as written by
+/// its versions 4 and 5, and a few that other programs add.
+const HARMLESS: &[&str] = &[
+    "_attn_implementation",
+    "_attn_implementation_autoset",
+    "_commit_hash",
+    "_flash_attn_2_enabled",
+    "_from_model_config",
+    "_name_or_path",
+    "attn_implementation",
+    "bad_words_ids",
+    "begin_suppress_tokens",
+    "bos_token_id",
+    "cls_token_id",
+    "decoder_start_token_id",
+    "diversity_penalty",
+    "do_sample",
+    "dtype",
+    "early_stopping",
+    "encoder_no_repeat_ngram_size",
+    "eos_token_id",
+    "exponential_decay_length_penalty",
+    "finetuning_task",
+    "forced_bos_token_id",
+    "forced_eos_token_id",
+    "gradient_checkpointing",
+    "id2label",
+    "initializer_range",
+    "is_decoder",
+    "is_llama_config",
+    "label2id",
+    "length_penalty",
+    "license",
+    "mask_token_id",
+    "max_length",
+    "max_seq_len",
+    "max_sequence_length",
+    "min_length",
+    "model_max_length",
+    "name_or_path",
+    "no_repeat_ngram_size",
+    "num_beam_groups",
+    "num_beams",
+    "num_labels",
+    "num_return_sequences",
+    "output_attentions",
+    "output_hidden_states",
+    "output_scores",
+    "pad_token_id",
+    "prefix",
+    "pretraining_tp",
+    "problem_type",
+    "remove_invalid_values",
+    "repetition_penalty",
+    "return_dict",
+    "return_dict_in_generate",
+    "sep_token_id",
+    "seq_length",
+    "suppress_tokens",
+    "task_specific_params",
+    "temperature",
+    "tf_legacy_loss",
+    "tie_encoder_decoder",
+    "tokenizer_class",
+    "top_k",
+    "top_p",
+    "torch_dtype",
+    "torchscript",
+    "transformers.js_config",
+    "transformers_version",
+    "typical_p",
+    "unk_token_id",
+    "use_bfloat16",
+    "use_cache",
+];
+
+/// Keys that change nothing while they are off, and everything once they are on.
+const HARMLESS_WHEN_OFF: &[&str] = &[
+    "add_cross_attention",
+    "chunk_size_feed_forward",
+    "cross_attention_hidden_size",
+    "is_encoder_decoder",
+    "rope_interleaved",
+    "use_mrope",
+];
+
+/// Keys of `rope_parameters` and `rope_scaling` that are read.
+const ROPE: &[&str] = &[
+    "attention_factor",
+    "beta_fast",
+    "beta_slow",
+    "factor",
+    "finetuned",
+    "high_freq_factor",
+    "low_freq_factor",
+    "mscale",
+    "mscale_all_dim",
+    "original_max_position_embeddings",
+    "partial_rotary_factor",
+    "rope_theta",
+    "rope_type",
+    "truncate",
+    "type",
+];
+
+/// Whether a value says nothing: null, or an empty text, list or object.
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+        Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+fn is_off(value: &Value) -> bool {
+    is_empty(value) || value.as_bool() == Some(false) || value.as_f64() == Some(0.0)
+}
+
+/// Dropout acts in training only.
+fn is_dropout(key: &str) -> bool {
+    key.contains("dropout") || key.ends_with("_pdrop")
+}
+
+/// Refuses keys that may change what is computed.
+///
+/// # Errors
+/// A sentence that names the key and its value.
+pub(crate) fn refuse_unknown(json: &Value) -> Result<(), String> {
+    for (key, value) in json.as_object().into_iter().flatten() {
+        let name = key.as_str();
+        let known = READ.contains(&name)
+            || HARMLESS.contains(&name)
+            || is_dropout(name)
+            || name.starts_with("unsloth_")
+            || is_empty(value)
+            || (HARMLESS_WHEN_OFF.contains(&name) && is_off(value));
+        if !known {
+            return Err(unknown(name, value));
+        }
+    }
+    for outer in ["rope_parameters", "rope_scaling"] {
+        for (key, value) in json.get(outer).and_then(Value::as_object).into_iter().flatten() {
+            if !ROPE.contains(&key.as_str()) && !is_empty(value) {
+                return Err(unknown(&format!("{outer}.{key}"), value));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn unknown(key: &str, value: &Value) -> String {
+    let mut shown = value.to_string();
+    if let Some((end, _)) = shown.char_indices().nth(60) {
+        shown.truncate(end);
+        shown.push('…');
+    }
+    format!("{key} is {shown}, a key that is not known here and may change what the model computes; remove it if it does not")
+}
+
+/// Checks that the class under `architectures` computes what `model_type` says, and has a language head.
+///
+/// # Errors
+/// A sentence that names the class.
+pub(crate) fn check_class(architecture: Architecture, json: &Value) -> Result<(), String> {
+    let names = json.get("architectures").and_then(Value::as_array);
+    for name in names.into_iter().flatten().filter_map(Value::as_str) {
+        if ["Classification", "Reward", "QuestionAnswering", "Embedding"]
+            .iter()
+            .any(|kind| name.contains(kind))
+        {
+            return Err(format!(
+                "architectures says {name}, a model without a language head: there are no next tokens to compute"
+            ));
+        }
+        if !classes(architecture).contains(&name) {
+            return Err(format!(
+                "architectures says {name}, and model_type says `{}`, which is computed by {}",
+                architecture.name(),
+                classes(architecture)[0]
+            ));
+        }
+    }
+    let own = json.get("auto_map").and_then(Value::as_object);
+    if let Some((_, class)) = own.into_iter().flatten().find(|(key, _)| key.starts_with("AutoModel")) {
+        return Err(format!(
+            "auto_map says that the model is computed by code of its own, {class}, which is not run here"
+        ));
+    }
+    Ok(())
+}
+
+/// The classes of transformers that compute a family; the first is the usual one. A bare model has no head of its own and is one
+/// with a head where the head is the embedding.
+fn classes(architecture: Architecture) -> &'static [&'static str] {
+    match architecture {
+        Architecture::Llama => &["LlamaForCausalLM", "LLaMAForCausalLM", "LlamaModel"],
+        Architecture::Qwen2 => &["Qwen2ForCausalLM", "Qwen2Model"],
+        Architecture::Qwen3 => &["Qwen3ForCausalLM", "Qwen3Model"],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_may_change_the_computation_is_refused_and_the_rest_is_not() {
+        let refusal = |json: Value| refuse_unknown(&json).err().unwrap_or_default();
+        let changing = [
+            json!({"logits_scaling": 4.0}),
+            json!({"attention_multiplier": 0.06}),
+            json!({"final_logit_softcapping": 30.0}),
+            json!({"no_rope_layers": [1, 1, 1, 0]}),
+            json!({"use_bias": false}),
+            json!({"use_qk_norm": true}),
+            json!({"layer_norm_eps": 1e-5}),
+            json!({"quantization": {"bits": 4, "group_size": 64}}),
+            json!({"rope_interleaved": true}),
+            json!({"use_mrope": true}),
+            json!({"rope_scaling": {"rope_type": "yarn", "llama_4_scaling_beta": 0.1}}),
+            json!({"rope_parameters": {"full_attention": {"rope_type": "default"}}}),
+        ];
+        for json in changing {
+            let key = json.as_object().unwrap().keys().next().unwrap().clone();
+            assert!(refusal(json.clone()).contains(&key), "{json}");
+        }
+        let harmless = json!({"use_cache": true, "attention_dropout": 0.1, "resid_pdrop": 0.0, "rope_interleaved": false, "final_logit_softcapping": null,
+            "pruned_heads": {}, "mlp_only_layers": [], "unsloth_version": "2025.1", "_name_or_path": "x", "is_encoder_decoder": false,
+            "transformers_version": "5.0.0", "rope_scaling": {"rope_type": "linear", "factor": 2.0, "mrope_section": null}});
+        assert_eq!(refusal(harmless), "");
+    }
+
+    #[test]
+    fn classes_belong_to_families() {
+        let check = |architecture, name: &str| check_class(architecture, &json!({"architectures": [name]})).err().unwrap_or_default();
+        assert_eq!(check(Architecture::Llama, "LlamaForCausalLM"), "");
+        assert_eq!(check(Architecture::Qwen3, "Qwen3Model"), "");
+        assert!(check(Architecture::Llama, "GraniteForCausalLM").contains("GraniteForCausalLM"));
+        assert!(check(Architecture::Qwen2, "Qwen3ForCausalLM").contains("Qwen2ForCausalLM"));
+        for headless in ["LlamaForSequenceClassification", "Qwen2ForRewardModel", "LlamaForQuestionAnswering"] {
+            assert!(check(Architecture::Llama, headless).contains("without a language head"), "{headless}");
+        }
+        let own = json!({"auto_map": {"AutoConfig": "c.C", "AutoModelForCausalLM": "m.M"}});
+        assert!(check_class(Architecture::Llama, &own).unwrap_err().contains("m.M"));
+        assert_eq!(check_class(Architecture::Llama, &json!({"auto_map": {"AutoConfig": "c.C"}})), Ok(()));
+    }
+}

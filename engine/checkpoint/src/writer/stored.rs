@@ -1,0 +1,178 @@
+//! Numbers as they are stored: the bytes of a dtype, and whether a tensor survives it.
+
+use std::collections::BTreeMap;
+
+use half::{bf16, f16};
+use safetensors::tensor::Dtype;
+
+use crate::CheckpointError;
+use crate::packed::PackedWeight;
+
+/// Share of a tensor's numbers that storing may turn into zeros; more is an error. A few tiny numbers are in many models, and a tensor of
+/// tiny numbers is a tensor lost.
+pub const TRACE: f64 = 1e-3;
+
+/// How numbers are stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StoredAs {
+    /// 32 bits.
+    #[default]
+    Float32,
+    /// 16 bits, half precision.
+    Float16,
+    /// 16 bits, with float32's range.
+    BFloat16,
+}
+
+impl StoredAs {
+    /// The name in `config.json`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Float32 => "float32",
+            Self::Float16 => "float16",
+            Self::BFloat16 => "bfloat16",
+        }
+    }
+
+    pub(super) fn dtype(self) -> Dtype {
+        match self {
+            Self::Float32 => Dtype::F32,
+            Self::Float16 => Dtype::F16,
+            Self::BFloat16 => Dtype::BF16,
+        }
+    }
+
+    /// A number as it is read back.
+    pub fn rounded(self, value: f32) -> f32 {
+        match self {
+            Self::Float32 => value,
+            Self::Float16 => f16::from_f32(value).to_f32(),
+            Self::BFloat16 => bf16::from_f32(value).to_f32(),
+        }
+    }
+
+    /// Refuses a tensor that this dtype cannot hold: numbers that become infinite, or more than a [`TRACE`] of them that become zero.
+    ///
+    /// # Errors
+    /// [`CheckpointError::NotStorable`].
+    pub fn check(self, tensor: &str, values: &[f32]) -> Result<(), CheckpointError> {
+        let mut losses = Losses::default();
+        losses.add(self, values);
+        losses.verdict(self, tensor)
+    }
+
+    pub(super) fn bytes(self, values: &[f32]) -> Vec<u8> {
+        // Filled in place: collecting byte by byte is many times slower.
+        let fill = |bytes: &mut [u8], put: fn(f32) -> [u8; 2]| {
+            bytes
+                .as_chunks_mut::<2>()
+                .0
+                .iter_mut()
+                .zip(values)
+                .for_each(|(bytes, value)| *bytes = put(*value));
+        };
+        match self {
+            Self::Float32 => {
+                let mut bytes = vec![0; 4 * values.len()];
+                let places = bytes.as_chunks_mut::<4>().0.iter_mut();
+                places.zip(values).for_each(|(bytes, value)| *bytes = value.to_le_bytes());
+                bytes
+            }
+            Self::Float16 => {
+                let mut bytes = vec![0; 2 * values.len()];
+                fill(&mut bytes, |value| f16::from_f32(value).to_le_bytes());
+                bytes
+            }
+            Self::BFloat16 => {
+                let mut bytes = vec![0; 2 * values.len()];
+                fill(&mut bytes, |value| bf16::from_f32(value).to_le_bytes());
+                bytes
+            }
+        }
+    }
+}
+
+/// What storing does to the numbers of a tensor that comes in pieces.
+#[derive(Default)]
+pub(super) struct Losses {
+    infinite: usize,
+    vanished: usize,
+    of: usize,
+}
+
+impl Losses {
+    /// Counts a piece.
+    pub fn add(&mut self, stored_as: StoredAs, values: &[f32]) {
+        for value in values {
+            let stored = stored_as.rounded(*value);
+            self.infinite += usize::from(!stored.is_finite());
+            self.vanished += usize::from(stored == 0.0 && *value != 0.0);
+        }
+        self.of += values.len();
+    }
+
+    /// Refuses the whole, if need be.
+    pub fn verdict(&self, stored_as: StoredAs, tensor: &str) -> Result<(), CheckpointError> {
+        let refused = |count: usize, turned| CheckpointError::NotStorable {
+            tensor: tensor.to_owned(),
+            dtype: stored_as.name(),
+            count,
+            of: self.of,
+            turned,
+        };
+        if self.infinite > 0 {
+            return Err(refused(self.infinite, "infinite or no numbers"));
+        }
+        if self.vanished as f64 > TRACE * self.of as f64 {
+            return Err(refused(self.vanished, "zero"));
+        }
+        Ok(())
+    }
+}
+
+/// An array to write.
+pub(super) struct Array {
+    pub dtype: Dtype,
+    pub shape: Vec<usize>,
+    pub bytes: Vec<u8>,
+}
+
+/// Arrays by their names.
+pub(super) type Arrays = BTreeMap<String, Array>;
+
+/// The arrays of a packed weight.
+pub(super) fn packed_arrays(stem: &str, packed: &PackedWeight) -> Vec<(String, Array)> {
+    let integers = |values: &[i32]| values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    let array = |(part, shape): (&str, Vec<usize>)| {
+        let (dtype, bytes) = match part {
+            "qweight" => (Dtype::I32, integers(&packed.qweight)),
+            "qzeros" => (Dtype::I32, integers(&packed.qzeros)),
+            "g_idx" => (Dtype::I32, integers(&packed.group_index)),
+            // Scales that were packed here are float16's numbers.
+            _ => (Dtype::F16, packed.scales.iter().flat_map(|value| f16::from_f32(*value).to_le_bytes()).collect()),
+        };
+        (format!("{stem}.{part}"), Array { dtype, shape, bytes })
+    };
+    packed.shapes().into_iter().map(array).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tensors_that_a_dtype_cannot_hold_are_refused() {
+        let refusal = |stored: StoredAs, values: &[f32]| stored.check("w", values).err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(refusal(StoredAs::Float16, &[1.0, 7e4]).contains("1 of its 2"));
+        assert_eq!(refusal(StoredAs::BFloat16, &[1.0, 7e4]), "");
+        assert!(refusal(StoredAs::Float16, &[1e-9; 10]).contains("zero"));
+        assert_eq!(refusal(StoredAs::BFloat16, &[1e-9; 10]), "");
+        assert!(refusal(StoredAs::Float32, &[f32::NAN]).contains("float32"));
+        let mut values = vec![1.0; 2000];
+        values[..2].fill(1e-9);
+        assert_eq!(refusal(StoredAs::Float16, &values), "", "a trace");
+        values[..3].fill(1e-9);
+        assert!(refusal(StoredAs::Float16, &values).contains("3 of its 2000"));
+        assert_eq!(refusal(StoredAs::Float16, &[0.0; 10]), "", "zeros are zeros");
+    }
+}
