@@ -93,36 +93,38 @@ struct Update {
 /// comes by, so that a row is read and written once a reflection.
 fn tridiagonal(a: &mut [f64], n: usize) -> (Vec<f64>, Vec<f64>) {
     let (mut diagonal, mut beside) = (vec![0.0; n], vec![0.0; n - 1]);
-    let mut pending: Option<Update> = None;
+    let mut pending = Update {
+        u: vec![0.0; n],
+        q: vec![0.0; n],
+    };
     for i in (1..n).rev() {
+        let Update { u: last_u, q: last_q } = &pending;
         let (above, row) = a.split_at_mut(i * n);
         let row = &mut row[..=i];
-        if let Some(Update { u, q }) = &pending {
-            for (k, value) in row.iter_mut().enumerate() {
-                *value -= u[i] * q[k] + q[i] * u[k];
-            }
+        for (k, value) in row.iter_mut().enumerate() {
+            *value -= last_u[i] * last_q[k] + last_q[i] * last_u[k];
         }
         diagonal[i] = row[i];
         let mut u = row[..i].to_vec();
         let length = u[..i - 1].iter().fold(0.0, |sum, value| sum + value * value);
-        if length == 0.0 {
+        let h = if length == 0.0 {
             // Nothing to reflect: the row has its shape already.
             beside[i - 1] = u[i - 1];
             u.fill(0.0);
+            1.0
         } else {
             let end = u[i - 1];
             let norm = (length + end * end).sqrt().copysign(-end);
             beside[i - 1] = norm;
             u[i - 1] = end - norm;
-        }
-        let h = if length == 0.0 { 1.0 } else { beside[i - 1] * (beside[i - 1] - row[i - 1]) };
+            norm * (norm - end)
+        };
         let mut p = Arch::new().dispatch(|| {
             let mut p = vec![0.0; i];
             for (j, row) in above.chunks_exact_mut(n).enumerate() {
-                if let Some(Update { u, q }) = &pending {
-                    subtract(&mut row[..=j], u[j], &q[..=j], q[j], &u[..=j]);
-                }
-                p[j] += row[j] * u[j] + take_and_give(&row[..j], &u[..j], u[j], &mut p[..j]);
+                let (factors, last) = ([last_u[j], last_q[j]], [&last_q[..j], &last_u[..j]]);
+                row[j] -= factors[0] * last_q[j] + factors[1] * last_u[j];
+                p[j] += row[j] * u[j] + pass(&mut row[..j], factors, last, &u[..j], u[j], &mut p[..j]);
             }
             p
         });
@@ -131,40 +133,36 @@ fn tridiagonal(a: &mut [f64], n: usize) -> (Vec<f64>, Vec<f64>) {
         for (p, u) in p.iter_mut().zip(&u) {
             *p -= half * u;
         }
-        pending = Some(Update { u, q: p });
+        pending = Update { u, q: p };
     }
-    diagonal[0] = match &pending {
-        Some(Update { u, q }) => a[0] - 2.0 * u[0] * q[0],
-        None => a[0],
-    };
+    diagonal[0] = a[0] - 2.0 * pending.u[0] * pending.q[0];
     (diagonal, beside)
 }
 
-/// `row −= a · x + b · y`.
+/// One row left of its diagonal: subtracts what the last reflection takes, adds `weight · row` to `out` (a row below the diagonal is a
+/// column above it too), and gives `Σ row · u`.
 #[inline(always)]
-fn subtract(row: &mut [f64], a: f64, x: &[f64], b: f64, y: &[f64]) {
-    for ((value, x), y) in row.iter_mut().zip(x).zip(y) {
-        *value -= a * x + b * y;
-    }
-}
-
-/// `Σ row · u`, while `weight · row` is added to `out`: a row below the diagonal is a column above it too.
-#[inline(always)]
-fn take_and_give(row: &[f64], u: &[f64], weight: f64, out: &mut [f64]) -> f64 {
+fn pass(row: &mut [f64], factors: [f64; 2], last: [&[f64]; 2], u: &[f64], weight: f64, out: &mut [f64]) -> f64 {
+    let [f, g] = factors;
     let mut sums = [0.0; LANES];
-    let (rows, row_rest) = row.as_chunks::<LANES>();
+    let (rows, row_rest) = row.as_chunks_mut::<LANES>();
+    let (xs, x_rest) = last[0].as_chunks::<LANES>();
+    let (ys, y_rest) = last[1].as_chunks::<LANES>();
     let (us, u_rest) = u.as_chunks::<LANES>();
     let (outs, out_rest) = out.as_chunks_mut::<LANES>();
-    for ((row, u), out) in rows.iter().zip(us).zip(outs) {
+    for ((((row, x), y), u), out) in rows.iter_mut().zip(xs).zip(ys).zip(us).zip(outs) {
         for lane in 0..LANES {
-            sums[lane] += row[lane] * u[lane];
-            out[lane] += weight * row[lane];
+            let value = row[lane] - (f * x[lane] + g * y[lane]);
+            row[lane] = value;
+            sums[lane] += value * u[lane];
+            out[lane] += weight * value;
         }
     }
     let mut sum: f64 = sums.iter().sum();
-    for ((row, u), out) in row_rest.iter().zip(u_rest).zip(out_rest) {
-        sum += row * u;
-        *out += weight * row;
+    for ((((row, x), y), u), out) in row_rest.iter_mut().zip(x_rest).zip(y_rest).zip(u_rest).zip(out_rest) {
+        *row -= f * x + g * y;
+        sum += *row * u;
+        *out += weight * *row;
     }
     sum
 }
