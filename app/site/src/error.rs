@@ -27,10 +27,12 @@ pub enum SiteError {
         source: StudyError,
     },
     /// The folder holds somebody's work.
-    #[error("{path} is there already and is no page of this program; name an empty or a new folder with --out")]
+    #[error("{path} holds {file}, which no page of this program brought there; name an empty or a new folder with --out, or move it away")]
     Foreign {
         /// The folder.
         path: PathBuf,
+        /// What was found.
+        file: String,
     },
     /// The folder has no name to build under.
     #[error("{path} has no name to build a page under")]

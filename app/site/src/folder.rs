@@ -1,5 +1,6 @@
 //! The folder of the page: put together under a temporary name and renamed, so that a server never shows half of it.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,8 @@ use crate::studies;
 
 /// The file that marks a folder as one of ours, and lists what it weighs.
 const LISTING: &str = "site.json";
+/// Who makes pages, as the listing says.
+const MAKER: &str = "cruxscope-web";
 /// The name of the program's files: `<PROGRAM>.js` and `<PROGRAM>_bg.wasm`.
 pub const PROGRAM: &str = "cruxscope_web";
 
@@ -38,6 +41,8 @@ pub struct Listing {
     version: &'static str,
     /// The page's own files.
     pub files: Vec<ListedFile>,
+    /// Every file of the folder but the listing, its path from the folder with `/` between, sorted: what a later page may replace.
+    contents: Vec<String>,
 }
 
 impl Listing {
@@ -180,9 +185,10 @@ fn list(folder: &Path) -> Result<Listing, SiteError> {
         });
     }
     let listing = Listing {
-        program: "cruxscope-web",
+        program: MAKER,
         version: env!("CARGO_PKG_VERSION"),
         files,
+        contents: contents(folder)?.into_iter().collect(),
     };
     let text = serde_json::to_string_pretty(&listing)? + "\n";
     let path = folder.join(LISTING);
@@ -190,13 +196,54 @@ fn list(folder: &Path) -> Result<Listing, SiteError> {
     Ok(listing)
 }
 
-/// A page replaces only a page: whatever else stands in the folder is somebody's work.
+/// A page replaces only what the listing of an earlier page names: whatever else stands in the folder is somebody's work. A link is
+/// never followed, so it counts as foreign, and so does a folder whose listing is not one of ours.
 fn refuse_foreign(out: &Path) -> Result<(), SiteError> {
-    if !out.exists() || out.join(LISTING).is_file() {
-        return Ok(());
+    #[derive(serde::Deserialize)]
+    struct Earlier {
+        program: String,
+        #[serde(default)]
+        contents: BTreeSet<String>,
     }
-    let empty = out.is_dir() && fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_none());
-    if empty { Ok(()) } else { Err(SiteError::Foreign { path: out.to_owned() }) }
+    let foreign = |file: &str| SiteError::Foreign {
+        path: out.to_owned(),
+        file: file.to_owned(),
+    };
+    match fs::symlink_metadata(out) {
+        Err(_) => return Ok(()),
+        Ok(metadata) if !metadata.is_dir() => return Err(foreign("no folder")),
+        Ok(_) => {}
+    }
+    let mut found = contents(out)?;
+    let listing = fs::read(out.join(LISTING)).ok();
+    let earlier = listing.and_then(|bytes| serde_json::from_slice::<Earlier>(&bytes).ok());
+    let listed = match earlier {
+        Some(earlier) if earlier.program == MAKER => {
+            found.remove(LISTING);
+            earlier.contents
+        }
+        _ => BTreeSet::new(),
+    };
+    found.iter().find(|file| !listed.contains(*file)).map_or(Ok(()), |file| Err(foreign(file)))
+}
+
+/// Every file and link below a folder but the listing, its path with `/` between.
+fn contents(folder: &Path) -> Result<BTreeSet<String>, SiteError> {
+    let mut found = BTreeSet::new();
+    let mut waiting = vec![(folder.to_owned(), String::new())];
+    while let Some((place, prefix)) = waiting.pop() {
+        for entry in fs::read_dir(&place).map_err(SiteError::io("list", &place))? {
+            let entry = entry.map_err(SiteError::io("list", &place))?;
+            let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+            let is_folder = entry.file_type().map_err(SiteError::io("look at", entry.path()))?.is_dir();
+            if is_folder {
+                waiting.push((entry.path(), name + "/"));
+            } else {
+                found.insert(name);
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// A folder beside `out`, on the same disk, so that renaming is one step.
@@ -319,8 +366,35 @@ mod tests {
         assert!(refuse_foreign(&out).is_ok(), "an empty folder may be taken");
         fs::write(out.join("thesis.tex"), "years of work").unwrap();
         assert!(refuse_foreign(&out).is_err());
-        fs::write(out.join(LISTING), "{}").unwrap();
+        for listing in [
+            "{}",
+            r#"{"program": "another", "contents": ["thesis.tex"]}"#,
+            r#"{"program": "cruxscope-web", "files": []}"#,
+            "not JSON",
+        ] {
+            fs::write(out.join(LISTING), listing).unwrap();
+            assert!(refuse_foreign(&out).is_err(), "{listing}");
+        }
+        fs::remove_file(out.join("thesis.tex")).unwrap();
+        fs::write(out.join("index.html"), "old").unwrap();
+        fs::create_dir(out.join("studies")).unwrap();
+        fs::write(out.join("studies/a.json"), "{}").unwrap();
+        fs::write(
+            out.join(LISTING),
+            r#"{"program": "cruxscope-web", "contents": ["index.html", "studies/a.json"]}"#,
+        )
+        .unwrap();
         assert!(refuse_foreign(&out).is_ok());
+        fs::write(out.join("studies/mine.json"), "{}").unwrap();
+        let error = refuse_foreign(&out).unwrap_err();
+        assert!(matches!(&error, SiteError::Foreign { file, .. } if file == "studies/mine.json") && error.is_user_error());
+        fs::remove_file(out.join("studies/mine.json")).unwrap();
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink(scratch.path(), out.join("studies/elsewhere")).unwrap();
+            assert!(refuse_foreign(&out).is_err(), "a link is not followed");
+            fs::remove_file(out.join("studies/elsewhere")).unwrap();
+        }
         let temporary = beside(&out, "new").unwrap();
         fs::create_dir(&temporary).unwrap();
         fs::write(temporary.join("index.html"), "new").unwrap();
