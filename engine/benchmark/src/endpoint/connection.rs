@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use ureq::http::HeaderMap;
 use ureq::{Agent, Error};
 
+use super::attempt::Attempt;
 use super::backoff::retry_after;
-use super::exchange::Attempt;
 use crate::generator::{FailureKind, Heard, Interruption, Watch};
 
 /// How often whoever waits looks whether the answer is still wanted.

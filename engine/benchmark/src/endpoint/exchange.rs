@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::Endpoint;
 use super::answer::{Assembly, NoSample, largest_text};
+use super::attempt::Attempt;
 use super::body::{kind_of_status, message_of};
 use super::connection::{Connection, Head, Post};
 use super::stream::{Event, Events};
@@ -21,29 +22,6 @@ const ENVELOPE: usize = 1 << 20;
 const ERROR_PATIENCE: Duration = Duration::from_secs(5);
 /// Bytes of an answer's beginning that are kept for the person to see.
 const BEGINNING: usize = 1 << 12;
-
-/// A try that failed.
-#[derive(Debug)]
-pub(super) struct Attempt {
-    pub(super) kind: FailureKind,
-    pub(super) message: String,
-    /// What the server asked for.
-    pub(super) retry_after: Option<Duration>,
-}
-
-impl Attempt {
-    pub(super) fn new(kind: FailureKind, message: impl Into<String>) -> Self {
-        Self {
-            kind,
-            message: message.into(),
-            retry_after: None,
-        }
-    }
-
-    fn stopped() -> Self {
-        Self::new(FailureKind::Stopped, "the work was stopped")
-    }
-}
 
 impl Endpoint {
     /// A failure that shows how the answer began.

@@ -5,6 +5,7 @@
 //! a text that a filter took or that is empty is a failure of a kind of its own.
 
 mod answer;
+mod attempt;
 mod backoff;
 mod body;
 mod connection;
@@ -27,7 +28,7 @@ pub use backoff::RetryPolicy;
 use crate::error::BenchmarkError;
 use crate::generator::{Engine, FailureKind, GenerateError, Generation, Generator, Heard, Interruption, ModelIdentity, Request, Watch};
 use answer::NoSample;
-use exchange::Attempt;
+use attempt::Attempt;
 use secrets::Secrets;
 
 /// Which of the two interfaces.
