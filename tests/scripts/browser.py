@@ -191,7 +191,7 @@ def channels_wait_until_they_are_looked_at(check):
         check.run_view(browser, "?study=studies/with-channels", "before-channels")
         expect(not browser.evaluate(fetched), "the first view fetched the channels")
         check.run_view(browser, "?study=studies/with-channels&view=channels", "channels")
-        expect(browser.evaluate(fetched), "the view of channels did not fetch them")
+        expect(browser.wait(fetched, PATIENCE), "the view of channels did not fetch them")
         return "fetched by their own view only"
 
 

@@ -74,6 +74,9 @@ class Browser:
         self.session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log"):
             self.call(f"{domain}.enable")
+        # A profile is new every time, and its page would introduce itself to every check.
+        known = "try { localStorage.setItem('cruxscope-welcome', 'seen') } catch {}"
+        self.call("Page.addScriptToEvaluateOnNewDocument", source=known)
 
     def __enter__(self):
         return self

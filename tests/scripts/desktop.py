@@ -23,7 +23,7 @@ import picture
 # A software renderer on a busy machine needs its time.
 PATIENCE = 90
 SIZE = "1440x860"
-TOOLS = ["Xvfb", "xwd", "convert"]
+TOOLS = ["Xvfb", "xwd"]
 
 
 def screenshot(environment):
@@ -31,13 +31,13 @@ def screenshot(environment):
     # A picture taken while the window is being made can come out damaged; the next one does not.
     for left in reversed(range(5)):
         dump = subprocess.run(["xwd", "-root", "-silent"], env=environment, capture_output=True)
-        # The tool would write a palette for a picture of few colours.
-        made = subprocess.run(["convert", "xwd:-", "-depth", "8", "PNG24:-"], input=dump.stdout, capture_output=True)
-        if dump.returncode == 0 and made.returncode == 0:
-            return made.stdout
+        try:
+            return picture.png_of_dump(dump.stdout)
+        except ValueError as error:
+            said = f"{error} {dump.stderr.decode(errors='replace')}"
         if left:
             time.sleep(1)
-    raise RuntimeError(f"no screenshot: {len(dump.stdout)} bytes, {dump.stderr.decode(errors='replace')} {made.stderr.decode(errors='replace')}")
+    raise RuntimeError(f"no screenshot: {len(dump.stdout)} bytes, {said}")
 
 
 def start_display(folder):
@@ -66,7 +66,11 @@ def look(arguments, backend, folder):
     runtime.mkdir(mode=0o700, exist_ok=True)
     home = folder / "home"
     home.mkdir(exist_ok=True)
-    environment = dict(os.environ, DISPLAY=name, XDG_RUNTIME_DIR=str(runtime), HOME=str(home), WGPU_BACKEND=backend)
+    # A home is new every time, and the window would introduce itself.
+    state = folder / "state"
+    state.mkdir(exist_ok=True)
+    (state / "welcome").write_text("seen")
+    environment = dict(os.environ, DISPLAY=name, XDG_RUNTIME_DIR=str(runtime), HOME=str(home), WGPU_BACKEND=backend, CRUXSCOPE_STATE=str(state))
     environment.pop("WAYLAND_DISPLAY", None)
     log = open(folder / f"window-{backend}.log", "w+b")
     window = subprocess.Popen([arguments.program, "view", str(arguments.study)], env=environment, stdout=log, stderr=log)

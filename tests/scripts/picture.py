@@ -1,4 +1,4 @@
-"""Looks at screenshots: reads a PNG with the standard library alone and counts its colours.
+"""Looks at screenshots with the standard library alone: makes a PNG of an X window dump, reads a PNG, counts its colours.
 
 A window or page that draws nothing has a handful of colours; one that draws a figure has hundreds.
 """
@@ -63,3 +63,33 @@ def colours(data):
     for row in rows:
         seen.update(bytes(row[i : i + 3]) for i in range(0, width * size, size))
     return len(seen)
+
+
+def png_of_dump(data):
+    """An X window dump (version 7, one number a pixel with 8 bits a colour, as Xvfb makes them) as an RGB PNG."""
+    names = "size version format depth width height offset byte_order unit bit_order pad bits stride visual red green blue rgb entries colours"
+    if len(data) < 100:
+        raise ValueError("not an X window dump")
+    head = dict(zip(names.split(), struct.unpack(">20I", data[:80])))
+    masks = [head[name] for name in ("red", "green", "blue")]
+    if head["version"] != 7 or head["format"] != 2 or head["bits"] != 32 or sorted(masks) != [0xFF, 0xFF00, 0xFF0000]:
+        raise ValueError(f"an X window dump of this kind cannot be read here: {head}")
+    start = head["size"] + 12 * head["colours"]
+    end = start + head["height"] * head["stride"]
+    if len(data) < end:
+        raise ValueError("an X window dump that ends early")
+    # Where the bytes of a colour lie within a pixel: byte order 0 has the lowest first.
+    places = [mask.bit_length() // 8 - 1 if head["byte_order"] == 0 else 4 - mask.bit_length() // 8 for mask in masks]
+    rows = bytearray()
+    for first in range(start, end, head["stride"]):
+        pixels = data[first : first + 4 * head["width"]]
+        row = bytearray(3 * head["width"])
+        for colour, place in enumerate(places):
+            row[colour::3] = pixels[place::4]
+        rows += b"\0" + row
+
+    def chunk(kind, body):
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = struct.pack(">IIBBBBB", head["width"], head["height"], 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(rows), 6)) + chunk(b"IEND", b"")

@@ -3,6 +3,8 @@
 //! This library holds what several of them need; the tests themselves stand in `tests/tests`, those of a browser and of a
 //! window in `tests/scripts`.
 
+pub mod untrusted;
+
 /// Norm of a - b over the norm of b; the norm itself where b is zero.
 pub fn relative_difference(a: &[f64], b: &[f64]) -> f64 {
     assert_eq!(a.len(), b.len(), "lengths differ");

@@ -42,7 +42,13 @@ impl WebHandle {
         }
         let options = web_options(address.renderer.unwrap_or(fallback));
         let make = Box::new(move |cc: &eframe::CreationContext<'_>| {
-            let app = cruxscope_window::CruxscopeApp::new(cc, startup)
+            let mut app = cruxscope_window::CruxscopeApp::new(cc, startup);
+            match page_address() {
+                Ok(page) => app = app.at_address(page),
+                Err(error) => log::warn!("the page's address could not be read: {error:?}"),
+            }
+            let app = app
+                .remembering(cruxscope_window::remembered::Remembered::of_page())
                 .telling_its_link(|pairs| {
                     if let Err(error) = replace_fragment(pairs) {
                         log::warn!("the page's address could not be changed: {error:?}");
@@ -126,8 +132,8 @@ fn pairs() -> Result<Vec<(String, String)>, JsValue> {
     Ok(address::merged(query_pairs()?, fragment.into_iter().filter(known).collect()))
 }
 
-/// Writes the link to what is seen into the page's address, in the place of the present one: going back leaves the page.
-fn replace_fragment(pairs: &[(&'static str, String)]) -> Result<(), JsValue> {
+/// The path of the page and what of its query is not the window's.
+fn page_path() -> Result<String, JsValue> {
     let window = web_sys::window().ok_or_else(|| JsValue::from_str("there is no browser window"))?;
     let query = web_sys::UrlSearchParams::new()?;
     for (key, value) in address::kept(query_pairs()?, &cruxscope_window::StartupOptions::KEYS) {
@@ -138,7 +144,19 @@ fn replace_fragment(pairs: &[(&'static str, String)]) -> Result<(), JsValue> {
         .as_string()
         .filter(|query| !query.is_empty())
         .map_or_else(String::new, |query| format!("?{query}"));
-    let address = format!("{}{query}{}", window.location().pathname()?, cruxscope_window::link::text(pairs));
+    Ok(format!("{}{query}", window.location().pathname()?))
+}
+
+/// The whole address of the page, without what follows the view.
+fn page_address() -> Result<String, JsValue> {
+    let window = web_sys::window().ok_or_else(|| JsValue::from_str("there is no browser window"))?;
+    Ok(format!("{}{}", window.location().origin()?, page_path()?))
+}
+
+/// Writes the link to what is seen into the page's address, in the place of the present one: going back leaves the page.
+fn replace_fragment(pairs: &[(&'static str, String)]) -> Result<(), JsValue> {
+    let window = web_sys::window().ok_or_else(|| JsValue::from_str("there is no browser window"))?;
+    let address = format!("{}{}", page_path()?, cruxscope_window::link::text(pairs));
     window.history()?.replace_state_with_url(&JsValue::NULL, "", Some(&address))
 }
 

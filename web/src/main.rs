@@ -4,16 +4,14 @@
 //! meets it.
 
 mod budget;
-mod places;
 mod plan;
 mod program;
-mod request;
-mod server;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use cruxscope_site::server::{Server, open_in_browser};
 
 /// Builds the page of Cruxscope, and serves it.
 #[derive(Parser)]
@@ -106,12 +104,13 @@ fn run(command: Command) -> anyhow::Result<()> {
             if !no_build {
                 plan::build(&plan)?;
             }
-            let server = server::Server::bind(&plan.out, port)?;
+            let server = Server::bind(&plan.out, port)?;
             eprintln!("The page is at {}, until ctrl-C", server.address());
-            if open == Open::Yes {
-                server::open_in_browser(&server.address());
+            if open == Open::Yes && !open_in_browser(&server.address()) {
+                eprintln!("no browser could be opened from here; the address above can be pasted into one");
             }
-            server.run()
+            server.run();
+            Ok(())
         }
     }
 }

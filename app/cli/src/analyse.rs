@@ -10,6 +10,7 @@ use cruxscope_benchmark::scoring::{BenchmarkScore, Rule, ScoreSettings, score};
 use serde::Serialize;
 
 use crate::failure::Failure;
+use crate::numbers::share;
 use crate::output::{print_json, print_text};
 use crate::score::{read_datasets, read_outputs};
 
@@ -36,7 +37,7 @@ pub struct OutputsFlags {
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
     /// Shares of the outputs to compare, shortest against longest
-    #[arg(long, value_name = "SHARE", value_delimiter = ',', default_values_t = [0.2, 0.3])]
+    #[arg(long, value_name = "SHARE", value_delimiter = ',', default_values_t = [0.2, 0.3], value_parser = share(0.5))]
     shares: Vec<f64>,
     /// Print as JSON
     #[arg(long)]

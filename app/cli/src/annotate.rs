@@ -16,6 +16,7 @@ use cruxscope_trace::{Alignment, Reading};
 use crate::benchmark::conclude;
 use crate::endpoint::{EndpointFlags, InterfaceChoice};
 use crate::failure::Failure;
+use crate::numbers::{MOST, MOST_TOKENS, number, whole};
 use crate::output::{print_json, print_text, status};
 use crate::progress::Progress;
 use crate::score::{read_datasets, read_outputs};
@@ -45,7 +46,7 @@ struct Source {
     #[arg(long, value_name = "FILE")]
     data: Vec<PathBuf>,
     /// Which sample of each question, from 1
-    #[arg(long = "sample-index", alias = "pass", value_name = "N", default_value_t = 1)]
+    #[arg(long = "sample-index", alias = "pass", value_name = "N", default_value_t = 1, value_parser = whole::<u32>(1, 10_000))]
     pass: u32,
     /// Only the outputs of this model, where a file holds several
     #[arg(long = "output-model", value_name = "NAME")]
@@ -57,7 +58,7 @@ pub struct Run {
     #[command(flatten)]
     source: Source,
     /// Maximum number of outputs, from the first
-    #[arg(long = "limit", alias = "first", value_name = "N")]
+    #[arg(long = "limit", alias = "first", value_name = "N", value_parser = whole::<usize>(1, MOST))]
     first: Option<usize>,
     #[command(flatten)]
     endpoint: EndpointFlags,
@@ -65,13 +66,13 @@ pub struct Run {
     #[arg(long, value_enum, default_value = "chat")]
     interface: InterfaceChoice,
     /// Temperature of the annotator
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 1.0, value_parser = number(0.0, 100.0))]
     temperature: f64,
     /// Characters of an output that the annotator sees at once
-    #[arg(long = "chunk", alias = "window", value_name = "CHARACTERS", default_value_t = WINDOW)]
+    #[arg(long = "chunk", alias = "window", value_name = "CHARACTERS", default_value_t = WINDOW, value_parser = whole::<usize>(1, MOST))]
     window: usize,
     /// Maximum number of tokens of an answer
-    #[arg(long, value_name = "TOKENS", default_value_t = 16_384)]
+    #[arg(long, value_name = "TOKENS", default_value_t = 16_384, value_parser = whole::<usize>(1, MOST_TOKENS))]
     max_new_tokens: usize,
     /// Seed of the annotator
     #[arg(long, default_value_t = 1)]
@@ -145,7 +146,7 @@ pub struct CheckSheetFlags {
     #[arg(long, value_name = "FILE.jsonl")]
     annotations: PathBuf,
     /// Outputs to draw
-    #[arg(long, value_name = "NUMBER", default_value_t = 10)]
+    #[arg(long, value_name = "NUMBER", default_value_t = 10, value_parser = whole::<usize>(1, MOST))]
     traces: usize,
     /// Seed of the draw
     #[arg(long, default_value_t = 1)]

@@ -19,6 +19,7 @@ use serde::Serialize;
 
 use crate::endpoint::{EndpointFlags, InterfaceChoice};
 use crate::failure::Failure;
+use crate::numbers::{MOST, MOST_THREADS, MOST_TOKENS, number, share, whole};
 use crate::output::{print_json, print_text, status};
 use crate::progress::Progress;
 use crate::settings::set_threads;
@@ -46,7 +47,7 @@ pub struct Run {
     #[arg(long = "dataset-cache", alias = "keep", value_name = "DIR", default_value = "datasets")]
     keep: PathBuf,
     /// Maximum number of questions of each dataset, from the first
-    #[arg(long = "limit", alias = "first", value_name = "N")]
+    #[arg(long = "limit", alias = "first", value_name = "N", value_parser = whole::<usize>(1, MOST))]
     first: Option<usize>,
     /// The program's own generation with this checkpoint (a Hugging Face folder or a GGUF file), rather than an endpoint
     #[arg(long, value_name = "PATH", conflicts_with_all = ["endpoint", "model"])]
@@ -55,7 +56,7 @@ pub struct Run {
     #[arg(long, default_value = "cpu", requires = "checkpoint")]
     device: String,
     /// With --checkpoint: number of threads [default: number of CPUs]
-    #[arg(long, value_name = "N", requires = "checkpoint")]
+    #[arg(long, value_name = "N", requires = "checkpoint", value_parser = whole::<usize>(1, MOST_THREADS))]
     threads: Option<usize>,
     #[command(flatten)]
     endpoint: EndpointFlags,
@@ -70,16 +71,16 @@ pub struct Run {
     #[arg(long, value_name = "PATH")]
     template: Option<PathBuf>,
     /// Samples per question
-    #[arg(long = "samples-per-question", alias = "passes", value_name = "N", default_value_t = 1)]
+    #[arg(long = "samples-per-question", alias = "passes", value_name = "N", default_value_t = 1, value_parser = whole::<u32>(1, 10_000))]
     passes: u32,
     /// Temperature
-    #[arg(long, default_value_t = 0.6)]
+    #[arg(long, default_value_t = 0.6, value_parser = number(0.0, 100.0))]
     temperature: f64,
     /// Nucleus sampling
-    #[arg(long, default_value_t = 0.95)]
+    #[arg(long, default_value_t = 0.95, value_parser = share(1.0))]
     top_p: f64,
     /// Maximum number of new tokens
-    #[arg(long, value_name = "TOKENS", default_value_t = 32_768)]
+    #[arg(long, value_name = "TOKENS", default_value_t = 32_768, value_parser = whole::<usize>(1, MOST_TOKENS))]
     max_new_tokens: usize,
     /// A text that ends an output; may be given several times
     #[arg(long, value_name = "TEXT")]
@@ -94,7 +95,7 @@ pub struct Run {
     #[arg(long, value_name = "FILE|dataset")]
     retrieve: Option<PathBuf>,
     /// Passages per question
-    #[arg(long = "passages", alias = "top", value_name = "N", default_value_t = 10, requires = "retrieve")]
+    #[arg(long = "passages", alias = "top", value_name = "N", default_value_t = 10, requires = "retrieve", value_parser = whole::<usize>(1, 1000))]
     top: usize,
     /// Find passages by this embeddings model of the endpoint rather than by words
     #[arg(long, value_name = "NAME", requires = "retrieve")]
@@ -135,7 +136,7 @@ pub struct Status {
 #[derive(Debug, Args)]
 pub struct PublishedFlags {
     /// Only this table
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", value_parser = whole::<u32>(1, 100))]
     table: Option<u32>,
     /// Write them as results, which the window lays beside one's own
     #[arg(long, value_name = "results.json", conflicts_with = "table")]

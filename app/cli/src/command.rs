@@ -4,16 +4,16 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
-use crate::failure::Failure;
+use crate::failure::{self, Failure};
 use crate::{
-    analyse, annotate, bench, benchmark, compress, demo, devices, export, generate, interpret, output, perplexity, publish, reference, report, reproduce,
-    score, shards, shift, show, train, validate, view,
+    allocate, analyse, annotate, bench, benchmark, compare, compress, demo, devices, doctor, export, generate, interpret, ledger, output, perplexity, publish,
+    reference, report, reproduce, score, sensitivity, shards, shift, show, stability, train, trial, validate, view,
 };
 
 /// Finds the weights that a model's reasoning depends on, and shows what compression did to them.
 #[derive(Debug, Parser)]
 #[command(name = "cruxscope", version, arg_required_else_help = true, max_term_width = 110)]
-struct Arguments {
+pub struct Arguments {
     #[command(subcommand)]
     command: Command,
     /// Print results and errors only
@@ -48,6 +48,12 @@ enum Command {
     Show(show::Arguments),
     /// Print how relative importance shifts from one study to another, such as from a model to its compressed self.
     Shift(shift::Arguments),
+    /// Where two models part: their next-token distributions at every position of texts that both read, by behaviour and place, and which components cause it.
+    Compare(Box<compare::Arguments>),
+    /// What studies and results say of each of the paper's claims: holds, fails, or cannot be told.
+    Ledger(ledger::Arguments),
+    /// How far a map would be another with other traces, another annotator, another cap on length or another definition.
+    Stability(stability::Arguments),
     /// Open the window on studies.
     View(view::Arguments),
     /// Draw figures of studies into files: SVG, PDF, PNG, CSV, LaTeX.
@@ -59,10 +65,17 @@ enum Command {
     /// Print what was done to each component of a compressed model, with AWQ's scales.
     #[command(name = "compression-report", alias = "report")]
     Report(report::Arguments),
-    /// Make the models of the paper's selective experiments: Tables 3, 4 and 9, Appendix M.
-    Reproduce(Box<reproduce::Arguments>),
+    /// The paper's whole chain for a pair of models, or the models of its selective experiments: Tables 3, 4 and 9, Appendix M.
+    #[command(subcommand)]
+    Reproduce(reproduce::Reproduction),
     /// Compress one component at a time, measure the degradation, and correlate it with a study's importance.
     Validate(Box<validate::Arguments>),
+    /// Predict what compressing each matrix costs, for every format of a menu at once; which matrices a compressed model is hurt in.
+    Sensitivity(Box<sensitivity::Arguments>),
+    /// Choose a format for each matrix under a budget, from a study's sensitivity, and write the recipe for this or another tool.
+    Allocate(Box<allocate::Arguments>),
+    /// Measure recipes on held-out text beside every other rule at the same size, and say which is best.
+    Trial(Box<trial::Arguments>),
     /// Perplexity of a model on token windows or text: a quick proxy for what compression cost.
     Perplexity(perplexity::Arguments),
     /// Continue prompts: text from a model, streamed.
@@ -80,6 +93,8 @@ enum Command {
     Analyse(analyse::Analysis),
     /// List what this machine can compute on, and why the rest is missing.
     Devices(devices::Arguments),
+    /// Print what is here and what is missing: versions, devices, memory, page, Python; for a report of a fault.
+    Doctor(doctor::Arguments),
     /// Train the embedded miniature again, from scratch.
     Train(train::Arguments),
     /// Measure speed and memory.
@@ -106,13 +121,19 @@ pub fn run() -> ExitCode {
         Command::Submit(scheduler) => shards::submit::run(&scheduler),
         Command::Show(arguments) => show::run(&arguments),
         Command::Shift(arguments) => shift::run(&arguments),
+        Command::Compare(arguments) => compare::run(&arguments),
+        Command::Ledger(arguments) => ledger::run(&arguments),
+        Command::Stability(arguments) => stability::run(&arguments),
         Command::View(arguments) => view::run(arguments),
         Command::Export(arguments) => export::run(&arguments),
         Command::Publish(arguments) => publish::run(arguments),
         Command::Compress(arguments) => compress::run(*arguments),
         Command::Report(arguments) => report::run(&arguments),
-        Command::Reproduce(arguments) => reproduce::run(&arguments),
+        Command::Reproduce(reproduction) => reproduce::run(&reproduction),
         Command::Validate(arguments) => validate::run(*arguments),
+        Command::Sensitivity(arguments) => sensitivity::run(*arguments),
+        Command::Allocate(arguments) => allocate::run(&arguments),
+        Command::Trial(arguments) => trial::run(&arguments),
         Command::Perplexity(arguments) => perplexity::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments),
         Command::Benchmark(command) => benchmark::run(command),
@@ -120,6 +141,7 @@ pub fn run() -> ExitCode {
         Command::Annotate(command) => annotate::run(command),
         Command::Analyse(analysis) => analyse::run(analysis),
         Command::Devices(arguments) => devices::run(&arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Train(arguments) => train::run(&arguments),
         Command::Bench(arguments) => bench::run(arguments),
         Command::Completions(arguments) => reference::completions(&arguments, &mut Arguments::command()),
@@ -132,6 +154,6 @@ pub fn run() -> ExitCode {
         Err(Failure::Hopeless(error)) => (error, 3),
         Err(Failure::Stopped(error)) => (error, 75),
     };
-    output::print_error(&format!("cruxscope: {error:#}"));
+    output::print_error(&format!("cruxscope: {}", failure::chain(&error)));
     ExitCode::from(code)
 }

@@ -8,6 +8,7 @@ use cruxscope_demonstration::{Demonstration, Kind, Row, Summary, title};
 use cruxscope_window::open_window;
 
 use crate::failure::Failure;
+use crate::numbers::{MOST_THREADS, whole};
 use crate::output::{print_json, print_text, status};
 use crate::progress::Progress;
 use crate::runs::EngineRunner;
@@ -30,28 +31,22 @@ pub struct Arguments {
     #[arg(long, default_value_t = Demonstration::default().seed)]
     seed: u64,
     /// Puzzles of each kind that every model is asked; of facts there are no more than a hundred
-    #[arg(long, default_value_t = Demonstration::default().puzzles, value_parser = count(4, 1000))]
+    #[arg(long, default_value_t = Demonstration::default().puzzles, value_parser = whole::<usize>(4, 1000))]
     puzzles: usize,
     /// Traces of each kind that are interpreted
-    #[arg(long, default_value_t = Demonstration::default().instances, value_parser = count(1, 1000))]
+    #[arg(long, default_value_t = Demonstration::default().instances, value_parser = whole::<usize>(1, 1000))]
     instances: usize,
     /// Random sets of components beside each chosen one
-    #[arg(long, default_value_t = Demonstration::default().controls, value_parser = count(0, 100))]
+    #[arg(long, default_value_t = Demonstration::default().controls, value_parser = whole::<usize>(0, 100))]
     controls: usize,
     /// Where it is computed: a name that `cruxscope devices` lists
     #[arg(long, default_value = "cpu")]
     device: String,
     /// Number of threads [default: number of CPUs]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>(1, MOST_THREADS))]
     threads: Option<usize>,
     #[command(flatten)]
     look: Look,
-}
-
-/// A count within bounds.
-fn count(least: u64, most: u64) -> impl clap::builder::TypedValueParser<Value = usize> {
-    use clap::builder::TypedValueParser as _;
-    clap::value_parser!(u64).range(least..=most).map(|count| count as usize)
 }
 
 pub fn run(arguments: Arguments) -> Result<(), Failure> {
@@ -94,7 +89,7 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
     if options.view.is_none() && options.stop.is_none() {
         options.stop = Some(1);
     }
-    open_window(options, Vec::new(), Some(Arc::new(EngineRunner))).map_err(Failure::failed)
+    open_window(options, Vec::new(), Some(Arc::new(EngineRunner)), settings::remembered()).map_err(Failure::failed)
 }
 
 /// The shares of right answers, experiment by experiment, and what can be said of them.
@@ -115,6 +110,33 @@ fn print_summary(summary: &Summary) -> Result<(), Failure> {
             found.rho, found.low, found.high, found.n
         ))?;
     }
+    if let Some(found) = summary.predicted_against_measured {
+        let rank = found.rank;
+        print_text(&format!(
+            "predicted against measured divergence of each matrix alone: rank correlation {:.2} [{:.2}, {:.2}], n = {}; sums {:.3} and {:.3} nats",
+            rank.rho, rank.low, rank.high, rank.n, found.predicted, found.measured
+        ))?;
+    }
+    let nats = |value: Option<f64>| value.map_or_else(|| "-".into(), |value| format!("{value:.4}"));
+    let mut experiment = "";
+    for row in &summary.recipes {
+        if row.experiment != experiment {
+            experiment = &row.experiment;
+            print_text(&format!(
+                "\n{experiment}\n{:<40}{:>12}{:>12}{:>12}  95 %",
+                "divergence in nats", "bits/weight", "predicted", "measured"
+            ))?;
+        }
+        let interval = row.interval.map_or_else(|| "-".into(), |(low, high)| format!("[{low:.4}, {high:.4}]"));
+        print_text(&format!(
+            "{:<40}{:>12.3}{:>12}{:>12}  {interval}",
+            row.rule,
+            row.bits_per_weight,
+            nats(row.predicted),
+            nats(row.measured)
+        ))?;
+    }
+    print_text("")?;
     print_text(&format!(
         "{} instances interpreted; the annotator agrees with the puzzles on {} of {} sentences",
         summary.instances, summary.annotator.same_labels, summary.annotator.sentences

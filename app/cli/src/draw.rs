@@ -6,10 +6,15 @@ use std::sync::Arc;
 
 use cruxscope_figure::{Figure, FigureOptions};
 use cruxscope_selectors::BackgroundJob as _;
+use cruxscope_selectors::budget::{Budget, BudgetSettings, CellMeasure, measured};
 use cruxscope_selectors::compression::Measure;
 use cruxscope_selectors::shift::{Pair, ShiftIntervals};
+use cruxscope_selectors::variants::{self, Candidate, VariantSort, Variants};
 use cruxscope_selectors::{Figures, Stability};
-use cruxscope_study::{COMPRESSION_FILE, Comparison, CompressionMap, DifferenceKind, Results, Study, StudyError, VALIDATION_FILE, Validation, folder};
+use cruxscope_study::{
+    COMPRESSION_FILE, Comparison, CompressionMap, DifferenceKind, Results, SENSITIVITY_FILE, Sensitivity, Study, StudyError, TRIAL_FILE, TraceText, Trial,
+    VALIDATION_FILE, Validation, folder,
+};
 
 use crate::failure::Failure;
 
@@ -24,10 +29,18 @@ pub enum Kind {
     Ranking,
     /// Importance against measured damage.
     Validation,
+    /// What a model wrote, with its behaviours.
+    Trace,
+    /// Where the study's model parts from another, along the thought.
+    Divergence,
     /// A module opened into its channels.
     Channels,
     /// What compression did to each matrix.
     Compression,
+    /// Many compressed versions of one model.
+    Variants,
+    /// A format for each matrix under a budget.
+    Budget,
     /// Scores on benchmarks.
     Benchmarks,
     /// The shortest and the longest outputs.
@@ -36,13 +49,17 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 12] = [
         Self::Importance,
         Self::Shift,
         Self::Ranking,
         Self::Channels,
+        Self::Trace,
         Self::Validation,
+        Self::Divergence,
         Self::Compression,
+        Self::Variants,
+        Self::Budget,
         Self::Benchmarks,
         Self::TestTime,
     ];
@@ -54,8 +71,12 @@ impl Kind {
             Self::Shift => "shift",
             Self::Ranking => "ranking",
             Self::Validation => "validation",
+            Self::Divergence => "divergence",
             Self::Channels => "channels",
+            Self::Trace => "trace",
             Self::Compression => "compression",
+            Self::Variants => "variants",
+            Self::Budget => "budget",
             Self::Benchmarks => "benchmarks",
             Self::TestTime => "test-time",
         }
@@ -70,6 +91,15 @@ impl std::str::FromStr for Kind {
         let found = Self::ALL.into_iter().find(|kind| kind.name() == text);
         found.ok_or_else(|| format!("\"{text}\" is no view that can be drawn; known are {known}"))
     }
+}
+
+/// What is wished of a budget.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct BudgetWish {
+    /// Stored bits a weight.
+    pub target: Option<f64>,
+    /// Whether q, k and v of a layer get one format, and gate and up one.
+    pub keep_fused: bool,
 }
 
 /// A study with the numbers that figures show.
@@ -111,6 +141,19 @@ impl Drawn {
         cruxscope_figure::channels::figure(&self.study, &self.figures, maps, options)
     }
 
+    /// The figure of an instance's trace that lies beside the study in `source`; the first without a name. Nothing where the study keeps none.
+    pub fn trace(&self, source: &Path, instance: Option<&str>, options: &FigureOptions) -> Result<Option<Figure>, Failure> {
+        let mut entries = self.study.manifest.traces.iter();
+        let entry = match instance {
+            Some(id) => entries.find(|entry| entry.id == id),
+            None => entries.next(),
+        };
+        let Some(entry) = entry else { return Ok(None) };
+        let Some(bytes) = beside(source, &entry.file.file)? else { return Ok(None) };
+        let text = TraceText::from_file(entry, &bytes)?;
+        Ok(Some(cruxscope_figure::trace::figure(&self.study, &text, options)))
+    }
+
     /// The figure of what compression did, by what lies beside the study in `source` or the study itself says; nothing where
     /// neither does.
     pub fn compression(&self, source: &Path, measure: Option<Measure>, options: &FigureOptions) -> Result<Option<Figure>, Failure> {
@@ -128,11 +171,52 @@ impl Drawn {
         ))
     }
 
+    /// The map and the curve of a budget, by the sensitivity that lies beside the study in `source`; nothing where there is none.
+    pub fn budget(&self, source: &Path, wish: BudgetWish, options: &FigureOptions) -> Result<Vec<Figure>, Failure> {
+        let Some(bytes) = beside(source, SENSITIVITY_FILE)? else {
+            return Ok(Vec::new());
+        };
+        let sensitivity = Arc::new(Sensitivity::from_bytes(&bytes)?);
+        sensitivity.fits(&self.study.manifest)?;
+        let trial = beside(source, TRIAL_FILE)?.map(|bytes| Trial::from_json(&bytes)).transpose()?;
+        let settings = BudgetSettings {
+            behaviour: options.behaviour,
+            keep_fused: wish.keep_fused,
+        };
+        let found = measured(&sensitivity, trial.as_ref(), settings.scope());
+        let mut budget = Budget::new(sensitivity, settings)?;
+        budget.finish();
+        let (low, high) = budget.range();
+        let target = wish.target.unwrap_or_else(|| budget.first_target());
+        // The ends are not taken to the last digit, which nobody writes.
+        if !(low * (1.0 - 1e-4)..=high * (1.0 + 1e-4)).contains(&target) {
+            return Err(Failure::mistake(format!(
+                "--target-bits {target}: recipes over this menu take {low:.3} to {high:.3} bits a weight, scales included"
+            )));
+        }
+        let missing = || Failure::mistake("the sketch says nothing of these positions");
+        let plan = budget.plan(target, &std::collections::BTreeMap::new()).ok_or_else(missing)?;
+        Ok(vec![
+            cruxscope_figure::budget::map(&self.study, &self.figures, &budget, &plan, CellMeasure::Share, options),
+            cruxscope_figure::budget::curve(&self.study, &budget, &plan, &found, options),
+        ])
+    }
+
     /// The figure of the validation that lies beside the study in `source`; nothing where there is none.
     pub fn validation(&self, source: &Path, options: &FigureOptions) -> Result<Option<Figure>, Failure> {
         let Some(bytes) = beside(source, VALIDATION_FILE)? else { return Ok(None) };
         let validation = Validation::from_json(&bytes, self.study.manifest.model.layers)?;
         Ok(Some(cruxscope_figure::validation::figure(&self.study, &self.figures, &validation, options)))
+    }
+}
+
+impl Drawn {
+    /// The figure of where the study's model parts from another; nothing where the study in `source` does not say.
+    pub fn divergence(&self, source: &Path, options: &FigureOptions) -> Result<Option<Figure>, Failure> {
+        let Some(divergence) = folder::load_divergence(source)? else {
+            return Ok(None);
+        };
+        Ok(cruxscope_figure::divergence::figure(&self.study, &divergence, options))
     }
 }
 
@@ -156,6 +240,41 @@ pub fn shift(a: &Drawn, b: &Drawn, options: &FigureOptions) -> Result<Figure, Fa
     };
     let intervals = ShiftIntervals::all(&pair)?;
     Ok(cruxscope_figure::shift::figure(&pair, Some(&intervals), options))
+}
+
+/// The figure of many versions of one model beside their original, with what results say of them; nothing where no two of the studies can
+/// be put beside each other. `sort` and `benchmark` are as a link's.
+pub fn variants(
+    studies: &[(&Path, &Drawn)],
+    results: &[&Results],
+    sort: VariantSort,
+    benchmark: Option<&str>,
+    options: &FigureOptions,
+) -> Result<Option<Figure>, Failure> {
+    let mut maps = Vec::new();
+    for (source, drawn) in studies {
+        let bytes = beside(source, COMPRESSION_FILE)?;
+        maps.push(
+            bytes
+                .map(|bytes| CompressionMap::from_json(&bytes, drawn.study.manifest.model.layers))
+                .transpose()?,
+        );
+    }
+    let candidates: Vec<Candidate<'_>> = studies
+        .iter()
+        .zip(&maps)
+        .enumerate()
+        .map(|(id, ((_, drawn), map))| Candidate {
+            id,
+            study: &drawn.study,
+            compression: map.as_ref(),
+        })
+        .collect();
+    let family = variants::family(&candidates, 0);
+    let Some(original) = variants::original(&family) else { return Ok(None) };
+    let Some((_, study)) = studies.get(original) else { return Ok(None) };
+    let found = Variants::of(&family, original, results, benchmark);
+    Ok(found.map(|found| cruxscope_figure::variants::figure(&found, &study.study, sort, false, options)))
 }
 
 /// The results that come with the program.

@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 use cruxscope_benchmark::endpoint::{EndpointSettings, Interface, Secret};
 
 use crate::failure::Failure;
+use crate::numbers::whole;
 
 /// An OpenAI-compatible endpoint.
 #[derive(Clone, Debug, Args)]
@@ -29,16 +30,16 @@ pub struct EndpointFlags {
     #[arg(long = "api-key-env", alias = "key-from", value_name = "VAR")]
     key_from: Option<String>,
     /// Concurrent requests
-    #[arg(long = "concurrency", alias = "parallel", value_name = "N", default_value_t = 8)]
+    #[arg(long = "concurrency", alias = "parallel", value_name = "N", default_value_t = 8, value_parser = whole::<usize>(1, 4096))]
     pub parallel: usize,
     /// Seconds without a byte of an answer after which a request is given up
-    #[arg(long = "idle-timeout", alias = "silence", value_name = "SECONDS", default_value_t = 300)]
+    #[arg(long = "idle-timeout", alias = "silence", value_name = "SECONDS", default_value_t = 300, value_parser = whole::<u64>(1, 604_800))]
     silence: u64,
     /// Maximum seconds of one answer
-    #[arg(long = "timeout", alias = "longest", value_name = "SECONDS", default_value_t = 14_400)]
+    #[arg(long = "timeout", alias = "longest", value_name = "SECONDS", default_value_t = 14_400, value_parser = whole::<u64>(1, 2_592_000))]
     longest: u64,
     /// Maximum number of attempts of each request
-    #[arg(long = "max-attempts", alias = "tries", value_name = "N", default_value_t = 8)]
+    #[arg(long = "max-attempts", alias = "tries", value_name = "N", default_value_t = 8, value_parser = whole::<u32>(1, 1000))]
     tries: u32,
 }
 

@@ -1,9 +1,10 @@
 //! `cruxscope export`: figures of studies into files, many at once.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
+use cruxscope_figure::slide::Aspect;
 use cruxscope_figure::{Figure, FigureOptions, Format, Writing};
 use cruxscope_selectors::compression::Measure;
 use cruxscope_site::Studies;
@@ -12,7 +13,9 @@ use cruxscope_window::StartupOptions;
 
 use crate::draw::{self, Drawn, Kind};
 use crate::failure::Failure;
+use crate::numbers::{MOST, number, whole};
 use crate::output::print_text;
+use crate::tour::Stage;
 
 /// The word for every experiment of some results.
 const ALL: &str = "all";
@@ -22,8 +25,17 @@ pub struct Arguments {
     /// What to draw: studies, results or collections, by their folder or their file
     #[arg(value_name = "STUDY")]
     studies: Vec<PathBuf>,
-    /// The view: importance, shift, ranking, channels, validation, compression, benchmarks or test-time (the last two without results:
-    /// the paper's)
+    /// Instead of one view, every stop of a collection's tour as a slide: heading, caption, figure; as PDF, one document of all
+    #[arg(long, conflicts_with_all = ["view", "from", "to", "behaviour", "component"])]
+    tour: bool,
+    /// Of slides: dark or light
+    #[arg(long, value_name = "THEME", default_value = "light", value_parser = ["dark", "light"], requires = "tour")]
+    theme: String,
+    /// Of slides: 16:9 or 4:3
+    #[arg(long, value_name = "SHAPE", default_value = "16:9", requires = "tour")]
+    aspect: Aspect,
+    /// The view: importance, shift, ranking, channels, trace, validation, divergence, compression, variants, budget (map and
+    /// curve), benchmarks or test-time (the last two without results: the paper's)
     #[arg(long, default_value = "importance")]
     view: Kind,
     /// The study that a shift is from, A [default: the first of the studies]
@@ -56,6 +68,21 @@ pub struct Arguments {
     /// Of compression: output-error, weight-error, bits, sparsity or awq-scale [default: the first that is known]
     #[arg(long, value_name = "NAME")]
     measure: Option<String>,
+    /// Of variants: given, moved, bits, size, divergence or accuracy [default: given]
+    #[arg(long, value_name = "NAME")]
+    sort: Option<String>,
+    /// Of variants: the benchmark whose scores stand beside them [default: a mean over several, or the first]
+    #[arg(long, value_name = "NAME")]
+    benchmark: Option<String>,
+    /// Of a trace: the instance [default: the first]
+    #[arg(long, value_name = "ID")]
+    instance: Option<String>,
+    /// Of a budget: stored bits a weight, scales and zeros included [default: the size of the uniform format in the middle]
+    #[arg(long, value_name = "BITS", value_parser = number(0.0, 64.0))]
+    target_bits: Option<f64>,
+    /// Of a budget: one format for q, k and v of a layer, and one for gate and up
+    #[arg(long)]
+    keep_fused: bool,
     /// Of test-time compute: the share of outputs at each end, in percent
     #[arg(long, value_name = "PERCENT", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=50))]
     share: u32,
@@ -66,7 +93,7 @@ pub struct Arguments {
     #[arg(long = "no-caption", alias = "bare")]
     bare: bool,
     /// Rows of a LaTeX table [default: what fits a page]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>(1, MOST))]
     rows: Option<usize>,
     /// The folder for the files, made if need be
     #[arg(long, value_name = "DIR", default_value = ".")]
@@ -78,15 +105,31 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let (old_pixels, old_colours) = scales(&arguments.scale)?;
     let pixels = old_pixels.unwrap_or(arguments.pixel_ratio);
     let colours = arguments.color_scale.as_deref().or(old_colours);
-    let writing = Writing { pixels, rows: arguments.rows };
     let options = options(arguments, colours)?;
-    let figures = figures(arguments, &options)?;
+    let (figures, writing) = if arguments.tour {
+        // A slide has the pixels of its screen.
+        (
+            slides(arguments)?,
+            Writing {
+                pixels: old_pixels.unwrap_or(1),
+                rows: arguments.rows,
+            },
+        )
+    } else {
+        (figures(arguments, &options)?, Writing { pixels, rows: arguments.rows })
+    };
     std::fs::create_dir_all(&arguments.out)
         .map_err(|error| Failure::failed(anyhow::Error::new(error).context(format!("could not make {}", arguments.out.display()))))?;
+    if arguments.tour && formats.contains(&Format::Pdf) {
+        let path = arguments.out.join("tour.pdf");
+        let bytes = cruxscope_figure::write_pages(&figures).map_err(|error| Failure::Mistake(error.into()))?;
+        folder::write_atomically(&path, &bytes)?;
+        print_text(&path.display().to_string())?;
+    }
     let mut taken = BTreeSet::new();
     for figure in &figures {
         let stem = draw::free_name(&figure.name, &mut taken);
-        for format in &formats {
+        for format in formats.iter().filter(|format| !(arguments.tour && **format == Format::Pdf)) {
             let bytes = cruxscope_figure::write(figure, *format, writing).map_err(|error| Failure::Mistake(error.into()))?;
             let path = arguments.out.join(format!("{stem}.{}", format.extension()));
             folder::write_atomically(&path, &bytes)?;
@@ -94,6 +137,17 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// A slide for every stop of a tour.
+fn slides(arguments: &Arguments) -> Result<Vec<Figure>, Failure> {
+    let found = Studies::load(&arguments.studies)?;
+    if found.tour.is_empty() {
+        return Err(Failure::mistake("--tour wants a collection with a tour, by its folder or its collection.json"));
+    }
+    let drawn: Vec<Drawn> = found.studies.iter().map(|published| Drawn::of(published.study.clone())).collect();
+    let stage = Stage { found: &found, drawn: &drawn };
+    stage.slides(arguments.aspect, arguments.theme == "dark")
 }
 
 /// The options of a link, read as a link's are.
@@ -122,12 +176,22 @@ fn figures(arguments: &Arguments, options: &FigureOptions) -> Result<Vec<Figure>
     if arguments.view != Kind::Shift && (arguments.from.is_some() || !arguments.to.is_empty()) {
         return Err(Failure::mistake("--from and --to belong to --view shift"));
     }
+    if arguments.view != Kind::Variants && (arguments.sort.is_some() || arguments.benchmark.is_some()) {
+        return Err(Failure::mistake("--sort and --benchmark belong to --view variants"));
+    }
+    if arguments.view != Kind::Budget && (arguments.target_bits.is_some() || arguments.keep_fused) {
+        return Err(Failure::mistake("--target-bits and --keep-fused belong to --view budget"));
+    }
+    if arguments.view != Kind::Trace && arguments.instance.is_some() {
+        return Err(Failure::mistake("--instance belongs to --view trace"));
+    }
     if arguments.view != Kind::Benchmarks && arguments.experiment.is_some() {
         return Err(Failure::mistake("--experiment belongs to --view benchmarks"));
     }
     let found = Studies::load(&arguments.studies)?;
     match arguments.view {
         Kind::Shift => return shifts(arguments, found, options),
+        Kind::Variants => return variants(arguments, found, options),
         Kind::Benchmarks | Kind::TestTime => return of_results(arguments, &found, options),
         _ if found.studies.is_empty() => return Err(Failure::mistake("name at least one study")),
         _ => {}
@@ -136,11 +200,33 @@ fn figures(arguments: &Arguments, options: &FigureOptions) -> Result<Vec<Figure>
     let mut figures = Vec::new();
     for published in found.studies {
         let (source, drawn) = (published.source, Drawn::of(published.study));
+        if arguments.view == Kind::Budget {
+            let wish = draw::BudgetWish {
+                target: arguments.target_bits,
+                keep_fused: arguments.keep_fused,
+            };
+            let found = drawn.budget(&source, wish, options)?;
+            if found.is_empty() {
+                let study = source.display();
+                return Err(Failure::mistake(format!(
+                    "{study} holds no sensitivity; `cruxscope sensitivity --out {study}` makes one"
+                )));
+            }
+            figures.extend(found);
+            continue;
+        }
         figures.push(match arguments.view {
             Kind::Ranking => drawn.ranking(options)?,
             Kind::Channels => drawn.channels(options).ok_or_else(|| {
                 let study = source.display();
                 Failure::mistake(format!("{study} keeps no channels; `cruxscope interpret --channels` does"))
+            })?,
+            Kind::Trace => drawn.trace(&source, arguments.instance.as_deref(), options)?.ok_or_else(|| {
+                let study = source.display();
+                match &arguments.instance {
+                    Some(id) => Failure::mistake(format!("{study} keeps no trace of {id}")),
+                    None => Failure::mistake(format!("{study} keeps no traces: it was made with --omit-trace-text")),
+                }
             })?,
             Kind::Compression => drawn.compression(&source, measure, options)?.ok_or_else(|| {
                 let study = source.display();
@@ -151,6 +237,12 @@ fn figures(arguments: &Arguments, options: &FigureOptions) -> Result<Vec<Figure>
             Kind::Validation => drawn.validation(&source, options)?.ok_or_else(|| {
                 let study = source.display();
                 Failure::mistake(format!("{study} holds no validation; `cruxscope validate --study {study}` makes one"))
+            })?,
+            Kind::Divergence => drawn.divergence(&source, options)?.ok_or_else(|| {
+                let study = source.display();
+                Failure::mistake(format!(
+                    "{study} does not say where its model parts from another, or no position of a thought; `cruxscope compare --out {study}` does"
+                ))
             })?,
             _ => drawn.importance(options),
         });
@@ -176,6 +268,25 @@ fn shifts(arguments: &Arguments, found: Studies, options: &FigureOptions) -> Res
         return Err(Failure::mistake("a shift needs two studies: --from A --to B, or both in this order"));
     };
     to.iter().map(|to| draw::shift(&from, to, options)).collect()
+}
+
+/// All studies beside the one of them that is not compressed.
+fn variants(arguments: &Arguments, found: Studies, options: &FigureOptions) -> Result<Vec<Figure>, Failure> {
+    let pairs = arguments.sort.as_deref().map(|sort| ("sort", sort));
+    let (read, complaints) = StartupOptions::from_pairs(pairs);
+    if !complaints.is_empty() {
+        return Err(Failure::mistake(complaints.join("; ")));
+    }
+    let results: Vec<&Results> = found.results.iter().map(|published| &published.results).collect();
+    let drawn: Vec<(PathBuf, Drawn)> = found
+        .studies
+        .into_iter()
+        .map(|published| (published.source, Drawn::of(published.study)))
+        .collect();
+    let studies: Vec<(&Path, &Drawn)> = drawn.iter().map(|(source, drawn)| (source.as_path(), drawn)).collect();
+    let figure = draw::variants(&studies, &results, read.sort.unwrap_or_default(), arguments.benchmark.as_deref(), options)?;
+    let figure = figure.ok_or_else(|| Failure::mistake("variants need the study of a model that is not compressed and one of a compressed version of it"))?;
+    Ok(vec![figure])
 }
 
 /// The measure of compression that is asked for, read as a link's is.

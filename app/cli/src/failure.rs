@@ -2,6 +2,7 @@
 
 use cruxscope_run::RunError;
 use cruxscope_study::StudyError;
+use cruxscope_study::allocation::AllocationError;
 
 /// Why a command ended before its time.
 #[derive(Debug)]
@@ -32,11 +33,17 @@ impl From<StudyError> for Failure {
     }
 }
 
+impl From<AllocationError> for Failure {
+    fn from(error: AllocationError) -> Self {
+        Self::Mistake(error.into())
+    }
+}
+
 impl Failure {
     /// Everything it has to say, without the exit code.
     pub fn into_message(self) -> String {
         match self {
-            Self::Mistake(error) | Self::Failed(error) | Self::Hopeless(error) | Self::Stopped(error) => format!("{error:#}"),
+            Self::Mistake(error) | Self::Failed(error) | Self::Hopeless(error) | Self::Stopped(error) => chain(&error),
         }
     }
 
@@ -49,4 +56,13 @@ impl Failure {
     pub fn failed(error: impl Into<anyhow::Error>) -> Self {
         Self::Failed(error.into())
     }
+}
+
+/// An error and its causes in one line. Some say their cause themselves; it is not said twice.
+pub fn chain(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |said, cause| match said.as_str() {
+        "" => cause,
+        _ if said.contains(&cause) => said,
+        _ => format!("{said}: {cause}"),
+    })
 }

@@ -17,6 +17,7 @@ use cruxscope_run::machine::format_bytes;
 use serde_json::json;
 
 use crate::failure::Failure;
+use crate::numbers::{MOST_THREADS, MOST_TOKENS, number, share, whole};
 use crate::output::{print_json, print_text, status};
 use crate::progress::interrupted;
 use crate::settings::set_threads;
@@ -36,19 +37,19 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     prompt_file: Vec<PathBuf>,
     /// By what logits are divided before a token is drawn; 0 is greedy
-    #[arg(long, default_value_t = 0.6)]
+    #[arg(long, default_value_t = 0.6, value_parser = number(0.0, 100.0))]
     temperature: f64,
     /// Tokens are drawn from the most probable ones that reach this probability together
-    #[arg(long, default_value_t = 0.95)]
+    #[arg(long, default_value_t = 0.95, value_parser = share(1.0))]
     top_p: f64,
     /// From which every draw follows: the same seed gives the same text
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Texts for each prompt; further ones are drawn from the seeds that follow
-    #[arg(long, default_value_t = 1, value_name = "NUMBER")]
+    #[arg(long, default_value_t = 1, value_name = "NUMBER", value_parser = whole::<usize>(1, 1_000_000))]
     samples: usize,
     /// Maximum number of new tokens
-    #[arg(long, default_value_t = 32_768, value_name = "TOKENS")]
+    #[arg(long, default_value_t = 32_768, value_name = "TOKENS", value_parser = whole::<usize>(1, MOST_TOKENS))]
     max_new_tokens: usize,
     /// A token that ends a text besides the model's own: a special token such as <|im_end|>, or a number
     #[arg(long, value_name = "TOKEN")]
@@ -57,13 +58,13 @@ pub struct Arguments {
     #[arg(long = "ignore-eos", alias = "past-the-end")]
     past_the_end: bool,
     /// Sequences that are computed together
-    #[arg(long = "batch-size", alias = "at-once", value_name = "N", default_value_t = 8)]
+    #[arg(long = "batch-size", alias = "at-once", value_name = "N", default_value_t = 8, value_parser = whole::<usize>(1, 65_536))]
     at_once: usize,
     /// Where to compute: cpu, vulkan, wgpu, cuda, or one of several such as cuda:1; `cruxscope devices` lists them
     #[arg(long, default_value = "cpu")]
     device: String,
     /// Threads on the CPU [default: all processors]
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", value_parser = whole::<usize>(1, MOST_THREADS))]
     threads: Option<usize>,
     /// Print as JSON, once everything is there
     #[arg(long)]

@@ -55,7 +55,7 @@ fn form(arguments: &Interpretation) -> Form {
 
 pub fn run(arguments: Arguments) -> Result<(), Failure> {
     if arguments.window {
-        return open_window_to_run(form(&arguments.interpretation), Arc::new(EngineRunner)).map_err(Failure::failed);
+        return open_window_to_run(form(&arguments.interpretation), Arc::new(EngineRunner), crate::settings::remembered()).map_err(Failure::failed);
     }
     let interpretation = &arguments.interpretation;
     interpretation.machine.set_threads()?;

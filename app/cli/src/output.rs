@@ -69,7 +69,9 @@ pub fn print_text(text: &str) -> Result<(), Failure> {
 
 fn write_line(text: &str) -> Result<(), Failure> {
     match writeln!(std::io::stdout(), "{text}") {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::failed(error)),
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::Failed(anyhow::Error::new(error).context("could not write the results to stdout")))
+        }
         _ => Ok(()),
     }
 }

@@ -14,6 +14,7 @@ use cruxscope_run::perplexity::{Perplexity, perplexity};
 use cruxscope_run::windows::{WindowSets, WindowSource};
 
 use crate::failure::Failure;
+use crate::numbers::{MOST, MOST_TOKENS, whole};
 use crate::output::{print_json, print_text};
 use crate::progress::Progress;
 use crate::settings::{Machine, WeightsFlag};
@@ -33,10 +34,10 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     text: Option<PathBuf>,
     /// Tokens of a window of text
-    #[arg(long = "sequence-length", alias = "length", value_name = "N", default_value_t = 512, requires = "text")]
+    #[arg(long = "sequence-length", alias = "length", value_name = "N", default_value_t = 512, requires = "text", value_parser = whole::<usize>(2, MOST_TOKENS))]
     length: usize,
     /// Maximum number of windows of each set
-    #[arg(long = "limit", alias = "windows", value_name = "N")]
+    #[arg(long = "limit", alias = "windows", value_name = "N", value_parser = whole::<usize>(1, MOST))]
     windows: Option<usize>,
     #[command(flatten)]
     machine: Machine,

@@ -10,16 +10,19 @@ use std::process::{Command, Stdio};
 use clap::Args;
 use cruxscope_figure::{Figure, FigureOptions, Format, Writing, html};
 use cruxscope_selectors::format::things;
+use cruxscope_selectors::variants::VariantSort;
+use cruxscope_site::server::{Server, open_in_browser};
 use cruxscope_site::{Content, Preview, PublishedFigure, SiteError, Studies};
+use cruxscope_study::Results;
 
 use crate::draw::{self, Drawn, Kind};
 use crate::failure::Failure;
 use crate::output::{print_text, status};
+use crate::page;
+use crate::tour::Stage;
 
 /// The one command that makes a page.
 const MAKES_A_PAGE: &str = "cargo run --release -p cruxscope-web -- build --out page";
-/// The folder beside the program in which a page is looked for.
-const BESIDE: &str = "page";
 /// Shifts that are drawn at the most; studies may be many.
 const MOST_SHIFTS: usize = 24;
 
@@ -31,7 +34,7 @@ pub struct Arguments {
     /// The folder of the site; an earlier site in it is replaced
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// A page that was built before, whose program is taken [default: `page` beside this program, or built from the checkout]
+    /// A page that was built before, whose program is taken [default: the one that was installed with this program, or built from the checkout]
     #[arg(long, value_name = "DIR")]
     page: Option<PathBuf>,
     /// The address under which the site will be served, for the picture that stands for links to it
@@ -61,20 +64,10 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         studies.title.clone_from(title);
     }
     let page = Page::find(arguments.page.as_deref())?;
-    let mut figures = drawn(&studies)?;
-    let preview = figures.first().map(|(_, figure)| preview(figure, arguments.address.clone())).transpose()?;
-    if arguments.address.is_none() && preview.is_some() {
+    let content = content(studies, arguments.address.clone())?;
+    if arguments.address.is_none() && content.preview.is_some() {
         status!("note: most readers of links take the picture of a page only from a whole address; --address URL gives it one");
     }
-    let mut taken = BTreeSet::new();
-    for (_, figure) in &mut figures {
-        figure.name = draw::free_name(&figure.name, &mut taken);
-    }
-    let content = Content {
-        studies,
-        figures: figures.into_iter().map(published).collect::<Result<_, _>>()?,
-        preview,
-    };
     cruxscope_site::build(&arguments.out, &content, |folder| page.put(folder))?;
     status!(
         "the site is whole: {}, {}; copy the folder to any static server, or look at it with `python3 -m http.server -d {}`",
@@ -83,6 +76,42 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         arguments.out.display()
     );
     print_text(&arguments.out.join("index.html").display().to_string())
+}
+
+/// Studies with everything that is drawn of them for a site.
+fn content(studies: Studies, address: Option<String>) -> Result<Content, Failure> {
+    let mut figures = drawn(&studies)?;
+    let preview = figures.first().map(|(_, figure)| preview(figure, address)).transpose()?;
+    let stops = stops(&studies, &mut figures)?;
+    let mut taken = BTreeSet::new();
+    for (_, figure) in &mut figures {
+        figure.name = draw::free_name(&figure.name, &mut taken);
+    }
+    Ok(Content {
+        studies,
+        stops,
+        figures: figures.into_iter().map(published).collect::<Result<_, _>>()?,
+        preview,
+    })
+}
+
+/// Puts studies into a page of their own and serves it to this machine's browser, until the program is ended. `query` is what follows the
+/// page's address.
+pub fn serve(places: &[PathBuf], port: u16, query: &str) -> Result<(), Failure> {
+    let studies = Studies::load(places)?;
+    let page = Page::find(None)?;
+    let scratch = tempfile::tempdir().map_err(|error| Failure::failed(anyhow::Error::new(error).context("there is no room for a page")))?;
+    let site = scratch.path().join("site");
+    let content = Content { studies, ..Content::default() };
+    cruxscope_site::build(&site, &content, |folder| page.put(folder))?;
+    let server = Server::bind(&site, port)?;
+    let address = format!("{}{query}", server.address());
+    status!("The page is at {address}, until ctrl-C");
+    if !open_in_browser(&address) {
+        status!("no browser could be opened from here; the address above can be pasted into one");
+    }
+    server.run();
+    Ok(())
 }
 
 fn is_web_address(address: &str) -> bool {
@@ -99,7 +128,7 @@ enum Page {
 }
 
 impl Page {
-    /// The page that is named, the one beside this program, or one that the checkout makes.
+    /// The page that is named, the one that was installed with this program, or one that the checkout makes.
     fn find(named: Option<&Path>) -> Result<Self, Failure> {
         if let Some(named) = named {
             if cruxscope_site::holds_program(named) {
@@ -107,15 +136,13 @@ impl Page {
             }
             return Err(Failure::mistake(format!("{} holds no page; `{MAKES_A_PAGE}` makes one", named.display())));
         }
-        let beside = env::current_exe().ok().and_then(|program| Some(program.parent()?.join(BESIDE)));
-        if let Some(beside) = beside.filter(|beside| cruxscope_site::holds_program(beside)) {
-            return Ok(Self::Built(beside));
+        if let Some(installed) = page::installed() {
+            return Ok(Self::Built(installed));
         }
-        let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).map(Path::to_owned);
-        match checkout.filter(|checkout| checkout.join("web/Cargo.toml").is_file()) {
+        match page::checkout() {
             Some(checkout) => Ok(Self::Checkout(checkout)),
             None => Err(Failure::mistake(format!(
-                "there is no page beside this program; in a checkout `{MAKES_A_PAGE}` makes one, and --page names it here"
+                "no page was installed with this program; in a checkout `{MAKES_A_PAGE}` makes one, and --page names it here"
             ))),
         }
     }
@@ -125,11 +152,11 @@ impl Page {
         match self {
             Self::Built(page) => cruxscope_site::copy_program(page, folder),
             Self::Checkout(checkout) => {
-                status!("building the page from {}; the first time takes some minutes", checkout.display());
+                status!("building the page from {}: {}", checkout.display(), page::time_to_build(checkout));
                 let scratch = tempfile::tempdir().map_err(|error| SiteError::Program {
                     why: format!("there is no room for a page: {error}"),
                 })?;
-                let page = scratch.path().join(BESIDE);
+                let page = scratch.path().join("page");
                 let built = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
                     .args(["run", "--release", "--quiet", "-p", "cruxscope-web", "--", "build", "--out"])
                     .arg(&page)
@@ -175,6 +202,11 @@ fn drawn(studies: &Studies) -> Result<Vec<(Link, Figure)>, Failure> {
         if let Some(compression) = drawn.compression(&published.source, None, &options)? {
             figures.push((link(Kind::Compression, &show), compression));
         }
+        match drawn.budget(&published.source, draw::BudgetWish::default(), &options) {
+            Ok(budget) => figures.extend(budget.into_iter().map(|figure| (link(Kind::Budget, &show), figure))),
+            // A sketch of too little text is still one, for the window to say so.
+            Err(failure) => status!("note: no budget of {} is drawn: {}", published.title(), failure.into_message()),
+        }
         if let Some(validation) = drawn.validation(&published.source, &options)? {
             figures.push((link(Kind::Validation, &show), validation));
         }
@@ -187,6 +219,14 @@ fn drawn(studies: &Studies) -> Result<Vec<(Link, Figure)>, Failure> {
             figures.push((link(Kind::Shift, &pair), figure));
         }
     }
+    let places: Vec<(&Path, &Drawn)> = studies.studies.iter().map(|published| published.source.as_path()).zip(&drawn).collect();
+    let results: Vec<&Results> = studies.results.iter().map(|published| &published.results).collect();
+    // Two studies are a shift.
+    if places.len() > 2
+        && let Some(figure) = draw::variants(&places, &results, VariantSort::default(), None, &options)?
+    {
+        figures.push((link(Kind::Variants, &[]), figure));
+    }
     for published in &studies.results {
         for experiment in published.results.experiments() {
             let figure = cruxscope_figure::benchmarks::figure(&[&published.results], experiment, None, &options);
@@ -195,6 +235,26 @@ fn drawn(studies: &Studies) -> Result<Vec<(Link, Figure)>, Failure> {
         }
     }
     Ok(figures)
+}
+
+/// The figure of every stop of the tour, by its place among all: most are drawn for the site already, others are added.
+fn stops(studies: &Studies, figures: &mut Vec<(Link, Figure)>) -> Result<Vec<Option<usize>>, Failure> {
+    let drawn: Vec<Drawn> = studies.studies.iter().map(|published| Drawn::of(published.study.clone())).collect();
+    let stage = Stage { found: studies, drawn: &drawn };
+    let mut stops = Vec::new();
+    for (position, stop) in studies.tour.iter().enumerate() {
+        let Some(figure) = stage.figure(stop, false)? else {
+            stops.push(None);
+            continue;
+        };
+        let known = figures.iter().position(|(_, known)| *known == figure);
+        stops.push(Some(known.unwrap_or_else(|| {
+            let link = [("study", studies.address()), ("stop", (position + 1).to_string())];
+            figures.push((link.map(|(key, value)| (key.to_owned(), value)).into(), figure));
+            figures.len() - 1
+        })));
+    }
+    Ok(stops)
 }
 
 fn published((link, drawn): (Link, Figure)) -> Result<PublishedFigure, Failure> {

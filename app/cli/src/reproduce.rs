@@ -1,8 +1,8 @@
-//! `cruxscope reproduce`: the models of the paper's selective experiments, one folder a row.
+//! `cruxscope reproduce`: the models of the paper's selective experiments, one folder a row; the whole chain as `reproduce paper`.
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand};
 use cruxscope_checkpoint::Checkpoint;
 use cruxscope_compress::paper::Experiment;
 use cruxscope_compress::quantize::GroupSize;
@@ -15,12 +15,29 @@ use crate::compress::output::{OutputArguments, plan_line, scales_table};
 use crate::failure::Failure;
 use crate::output::{print_json, print_text, status};
 use crate::progress::Progress;
+use crate::reproduce_paper;
+
+/// What is reproduced.
+#[derive(Debug, Subcommand)]
+pub enum Reproduction {
+    /// The whole chain for a model and its base model, resumable: importance, distillation shift, AWQ, GPTQ, AlphaPruning, the selective experiments, sensitivity; ends in a collection with a tour and its ledger.
+    Paper(Box<reproduce_paper::Arguments>),
+    /// 3 bits on one component at a time: the last layer's up, gate and v, the last but one's up, the first's up.
+    #[command(name = "table-3")]
+    Table3(Box<TableArguments>),
+    /// 3-bit AWQ of everything, and of everything but the last layer's feed-forward block.
+    #[command(name = "table-4")]
+    Table4(Box<TableArguments>),
+    /// 4 and 5 bits on the last and the first up.
+    #[command(name = "table-9")]
+    Table9(Box<TableArguments>),
+    /// The scales of 4-bit AWQ, ranked.
+    #[command(name = "appendix-m")]
+    AppendixM(Box<TableArguments>),
+}
 
 #[derive(Debug, Args)]
-pub struct Arguments {
-    /// Which experiment
-    #[arg(value_enum)]
-    experiment: ExperimentFlag,
+pub struct TableArguments {
     /// The model: a Hugging Face folder, or a GGUF file
     #[arg(long, value_name = "DIR|FILE.gguf")]
     model: PathBuf,
@@ -39,29 +56,17 @@ pub struct Arguments {
     json: bool,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum ExperimentFlag {
-    /// 3 bits on one component at a time: the last layer's up, gate and v, the last but one's up, the first's up
-    #[value(name = "table-3")]
-    Table3,
-    /// 3-bit AWQ of everything, and of everything but the last layer's feed-forward block
-    #[value(name = "table-4")]
-    Table4,
-    /// 4 and 5 bits on the last and the first up
-    #[value(name = "table-9")]
-    Table9,
-    /// The scales of 4-bit AWQ, ranked
-    #[value(name = "appendix-m")]
-    AppendixM,
+pub fn run(reproduction: &Reproduction) -> Result<(), Failure> {
+    match reproduction {
+        Reproduction::Paper(arguments) => reproduce_paper::run(arguments),
+        Reproduction::Table3(arguments) => models(Experiment::Table3, arguments),
+        Reproduction::Table4(arguments) => models(Experiment::Table4, arguments),
+        Reproduction::Table9(arguments) => models(Experiment::Table9, arguments),
+        Reproduction::AppendixM(arguments) => models(Experiment::AppendixM, arguments),
+    }
 }
 
-pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let experiment = match arguments.experiment {
-        ExperimentFlag::Table3 => Experiment::Table3,
-        ExperimentFlag::Table4 => Experiment::Table4,
-        ExperimentFlag::Table9 => Experiment::Table9,
-        ExperimentFlag::AppendixM => Experiment::AppendixM,
-    };
+fn models(experiment: Experiment, arguments: &TableArguments) -> Result<(), Failure> {
     let checkpoint = Checkpoint::open(&arguments.model).map_err(RunError::from)?;
     let layers = checkpoint.config().layers;
     let group_size = GroupSize::new(arguments.group_size).map_err(|error| Failure::Mistake(error.into()))?;

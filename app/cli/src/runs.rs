@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Parser as _;
+use cruxscope_checkpoint::packed::Layout;
+use cruxscope_checkpoint::writer::StoredAs;
 use cruxscope_compress::recipe::Recipe;
 use cruxscope_model::decoder::Residence;
 use cruxscope_run::compress::{Basis, CompressSettings, Compression};
@@ -13,7 +15,7 @@ use cruxscope_run::placement::WeightsChoice;
 use cruxscope_run::windows::{Calibration, WindowSource};
 use cruxscope_run::{Event, Observer, RunError};
 use cruxscope_study::Definition;
-use cruxscope_window::runs::{Facts, Form, JobObserver, JobRunner, Method, PlannedJob, RunState, Status, Task};
+use cruxscope_window::runs::{Facts, Form, JobObserver, JobRunner, Method, PlannedJob, RunState, Status, Stored, Task};
 
 use crate::compress::method::MethodArguments;
 use crate::failure::Failure;
@@ -125,7 +127,7 @@ fn compression_facts(prepared: &Compression) -> Facts {
 
 /// An error with all its causes.
 fn message(error: RunError) -> String {
-    format!("{:#}", anyhow::Error::from(error))
+    crate::failure::chain(&anyhow::Error::from(error))
 }
 
 fn number(text: &str, what: &str) -> Result<Option<usize>, String> {
@@ -163,9 +165,19 @@ fn interpretation(form: &Form) -> Result<InterpretSettings, String> {
 }
 
 fn compression(form: &Form) -> Result<CompressSettings, String> {
-    let calibration = form.method.calibrates().then(|| Calibration {
+    let (recipe_file, text) = (form.recipe.trim(), form.calibration.trim());
+    let recipe = if recipe_file.is_empty() {
+        let words = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
+        let treatment = method(form)?.treatment().map_err(Failure::into_message)?;
+        Recipe::of(treatment, words(&form.only).as_deref(), words(&form.protect).as_deref())
+    } else {
+        crate::compress::read_recipe(std::path::Path::new(recipe_file)).map_err(Failure::into_message)?
+    };
+    // Whether a recipe needs text is known once it is planned.
+    let wanted = if recipe_file.is_empty() { form.method.calibrates() } else { !text.is_empty() };
+    let calibration = wanted.then(|| Calibration {
         source: WindowSource::Traces {
-            path: PathBuf::from(form.calibration.trim()),
+            path: PathBuf::from(text),
             length: WINDOW,
         },
         windows: Some(WINDOWS),
@@ -174,10 +186,13 @@ fn compression(form: &Form) -> Result<CompressSettings, String> {
     Ok(CompressSettings {
         model: PathBuf::from(form.model.trim()),
         out: PathBuf::from(form.out.trim()),
-        recipe: Recipe::of(method(form)?.treatment().map_err(Failure::into_message)?, None, None),
+        recipe,
         calibration,
-        stored_as: cruxscope_checkpoint::writer::StoredAs::Float32,
-        packed: None,
+        stored_as: match form.stored {
+            Stored::Float32 => StoredAs::Float32,
+            Stored::BFloat16 | Stored::Packed => StoredAs::BFloat16,
+        },
+        packed: (form.stored == Stored::Packed).then(|| Layout::CompressedTensors(StoredAs::BFloat16.into())),
         basis: Basis::default(),
     })
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cruxscope_window::runs::{Form, Method, Task};
+use cruxscope_window::runs::{Form, Method, Stored, Task};
 use cruxscope_window::{CruxscopeApp, StartupOptions};
 use egui::{Key, Modifiers, Theme};
 use egui_kittest::Harness;
@@ -141,4 +141,44 @@ fn a_model_is_compressed() {
     press(&mut harness, Key::Enter);
     await_label(&mut harness, "done, in");
     assert!(folder.path().join("small/config.json").is_file());
+}
+
+#[test]
+fn a_form_says_what_is_compressed_what_is_left_and_how_it_is_stored() {
+    let folder = tempfile::tempdir().unwrap();
+    let small = Form {
+        task: Task::Compress,
+        method: Method::Rtn,
+        bits: 3,
+        group_size: 16,
+        only: "mlp".into(),
+        protect: "final-mlp".into(),
+        stored: Stored::BFloat16,
+        ..form(&folder.path().join("small"), "cpu")
+    };
+    let mut harness = prepared(small.clone());
+    press(&mut harness, Key::Enter);
+    // Three of seven modules in all layers but the last.
+    let layers = 3;
+    await_label(&mut harness, &format!("Components {} of {}", 3 * (layers - 1), 7 * layers));
+    press(&mut harness, Key::Enter);
+    await_label(&mut harness, "done, in");
+    let config = std::fs::read_to_string(folder.path().join("small/config.json")).unwrap();
+    assert!(config.contains("bfloat16"), "{config}");
+    let recipe = folder.path().join("recipe.json");
+    std::fs::write(&recipe, r#"{"rules": [{"components": "1_up", "treatment": null}]}"#).unwrap();
+    let by_recipe = Form {
+        recipe: recipe.to_string_lossy().into_owned(),
+        ..small.clone()
+    };
+    let mut harness = prepared(by_recipe);
+    press(&mut harness, Key::Enter);
+    await_label(&mut harness, "leaves every");
+    let wrong = Form {
+        protect: "final-mpl".into(),
+        ..small
+    };
+    let mut harness = prepared(wrong);
+    press(&mut harness, Key::Enter);
+    await_label(&mut harness, "final-mpl");
 }

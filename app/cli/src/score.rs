@@ -7,14 +7,14 @@ use clap::Args;
 use cruxscope_benchmark::datasets::{Benchmark, Dataset};
 use cruxscope_benchmark::results::{Heading, scores_of};
 use cruxscope_benchmark::samples::Outputs;
-use cruxscope_benchmark::scoring::{BenchmarkScore, Estimate, Rule, ScoreSettings, score};
+use cruxscope_benchmark::scoring::{BenchmarkScore, Estimate, PairedScores, Rule, ScoreSettings, compare, score};
 use cruxscope_run::RunError;
-use cruxscope_statistics::{Cluster, PairedTest, paired_test};
 use cruxscope_study::folder::write_atomically;
 use cruxscope_study::{OutputLock, RESULTS_SCHEMA, Results, Score};
 use serde::Serialize;
 
 use crate::failure::Failure;
+use crate::numbers::{MOST, whole};
 use crate::output::{print_json, print_text, status};
 
 #[derive(Debug, Args)]
@@ -26,7 +26,7 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE", required_unless_present = "list_rules")]
     data: Vec<PathBuf>,
     /// Maximum number of questions of each dataset, from the first
-    #[arg(long = "limit", alias = "first", value_name = "N")]
+    #[arg(long = "limit", alias = "first", value_name = "N", value_parser = whole::<usize>(1, MOST))]
     first: Option<usize>,
     /// A rule; may be given several times [default: one a benchmark, two for MuSiQue]
     #[arg(long, value_name = "RULE")]
@@ -75,16 +75,7 @@ struct Scores {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     against: Vec<BenchmarkScore>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    comparisons: Vec<Comparison>,
-}
-
-/// Two sets of outputs under one rule.
-#[derive(Serialize)]
-struct Comparison {
-    rule: Rule,
-    metric: &'static str,
-    #[serde(flatten)]
-    test: PairedTest,
+    comparisons: Vec<PairedScores>,
 }
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
@@ -140,10 +131,10 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         Some(path) => score_all(&read_outputs(path, None)?),
         None => Vec::new(),
     };
-    let comparisons: Vec<Comparison> = scores
+    let comparisons: Vec<PairedScores> = scores
         .iter()
         .zip(&against)
-        .flat_map(|(first, second)| compare(first, second, &settings))
+        .flat_map(|(first, second)| compare(first, second, &settings.bootstrap))
         .collect();
     if arguments.against.is_some() && comparisons.is_empty() {
         return Err(Failure::mistake("no question is answered in both files, so there is nothing to compare"));
@@ -173,13 +164,12 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             "{:<28} {:<8} {:>9} {:>7} {:>7} {:>12} {:>18} {:>9}",
             "difference", "metric", "questions", "better", "worse", "difference", "95 %", "p"
         ));
-        lines.extend(found.comparisons.iter().map(|Comparison { rule, metric, test }| {
+        lines.extend(found.comparisons.iter().map(|PairedScores { rule, metric, test }| {
             let interval = test
                 .interval
                 .map_or_else(String::new, |(low, high)| format!("{:+.1} to {:+.1}", 100.0 * low, 100.0 * high));
             format!(
-                "{:<28} {metric:<8} {:>9} {:>7} {:>7} {:>+12.2} {interval:>18} {:>9.4}",
-                rule.to_string(),
+                "{rule:<28} {metric:<8} {:>9} {:>7} {:>7} {:>+12.2} {interval:>18} {:>9.4}",
                 test.questions,
                 test.better,
                 test.worse,
@@ -269,31 +259,6 @@ fn warn_of_others(outputs: &Outputs, datasets: &[Dataset]) {
     if others > 0 {
         status!("note: {others} outputs belong to none of the questions given and are not scored");
     }
-}
-
-fn compare(first: &BenchmarkScore, second: &BenchmarkScore, settings: &ScoreSettings) -> Vec<Comparison> {
-    let clusters = |score: &BenchmarkScore, f1: bool| {
-        let mut clusters: std::collections::BTreeMap<String, Cluster> = std::collections::BTreeMap::new();
-        for judged in &score.verdicts {
-            let cluster = clusters.entry(judged.id.clone()).or_default();
-            let right = f64::from(u8::from(judged.verdict.correct));
-            cluster.sum += if f1 { judged.verdict.f1.unwrap_or(0.0) } else { right };
-            cluster.count += 1;
-        }
-        clusters
-    };
-    let test = |f1: bool, metric: &'static str| {
-        let (a, b) = (clusters(first, f1), clusters(second, f1));
-        let pairs: Vec<(Cluster, Cluster)> = a.iter().filter_map(|(id, a)| Some((*a, *b.get(id)?))).collect();
-        let test = paired_test(&pairs, &settings.bootstrap)?;
-        Some(Comparison {
-            rule: first.rule,
-            metric,
-            test,
-        })
-    };
-    let f1 = if first.f1.is_some() { test(true, "F1") } else { None };
-    test(false, if first.f1.is_some() { "EM" } else { "accuracy" }).into_iter().chain(f1).collect()
 }
 
 fn table(scores: &[BenchmarkScore]) -> Vec<String> {

@@ -9,6 +9,8 @@ use cruxscope_run::placement::WeightsChoice;
 use cruxscope_study::Definition;
 use cruxscope_trace::{Alignment, Reading};
 
+use crate::numbers::{MOST, MOST_THREADS, MOST_TOKENS, whole};
+
 /// A model and its annotated traces.
 #[derive(Clone, Debug, Args)]
 pub struct Source {
@@ -28,10 +30,10 @@ pub struct Source {
     #[arg(long, value_name = "IDS", value_delimiter = ',')]
     pub instances: Vec<String>,
     /// Maximum number of instances, from the first
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>(1, MOST))]
     pub limit: Option<usize>,
     /// Maximum number of tokens of an instance; what lies beyond is cut [default: the model's context]
-    #[arg(long = "max-length", alias = "max-tokens", value_name = "N")]
+    #[arg(long = "max-length", alias = "max-tokens", value_name = "N", value_parser = whole::<usize>(1, MOST_TOKENS))]
     pub max_tokens: Option<usize>,
     /// How annotations are parsed [default: tolerant under paper, strict under reference]
     #[arg(long, value_enum)]
@@ -106,8 +108,23 @@ pub struct Machine {
     #[arg(long, value_enum, default_value_t)]
     pub weights: WeightsFlag,
     /// Number of threads [default: number of CPUs]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>(1, MOST_THREADS))]
     pub threads: Option<usize>,
+}
+
+/// The memory of a card, also of one that is not here.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct DeviceMemory {
+    /// Device memory in GiB [default: queried from the NVIDIA driver]
+    #[arg(long, value_name = "GIB", value_parser = gibibytes)]
+    device_memory: Option<f64>,
+}
+
+impl DeviceMemory {
+    /// The same in bytes.
+    pub fn bytes(self) -> Option<u64> {
+        self.device_memory.map(|gibibytes| (gibibytes * f64::from(1 << 30)) as u64)
+    }
 }
 
 /// A number of GiB.
@@ -147,9 +164,8 @@ pub struct Interpretation {
     pub out: PathBuf,
     #[command(flatten)]
     pub machine: Machine,
-    /// Device memory in GiB [default: queried from the NVIDIA driver]
-    #[arg(long, value_name = "GIB", value_parser = gibibytes)]
-    pub device_memory: Option<f64>,
+    #[command(flatten)]
+    pub device_memory: DeviceMemory,
     /// Keep the per-channel maps as well (4 bytes a channel and behaviour)
     #[arg(long)]
     pub channels: bool,
@@ -170,7 +186,7 @@ impl Interpretation {
             out: self.out.clone(),
             device: self.machine.device.clone(),
             weights: self.machine.weights.into(),
-            device_memory: self.device_memory.map(|gibibytes| (gibibytes * f64::from(1 << 30)) as u64),
+            device_memory: self.device_memory.bytes(),
             channels: self.channels,
             texts: !self.no_texts,
             title: self.title.clone(),
@@ -198,4 +214,19 @@ impl From<WeightsFlag> for WeightsChoice {
             WeightsFlag::Streamed => Self::Streamed,
         }
     }
+}
+
+/// What the window remembers: in `CRUXSCOPE_STATE`, or where the system keeps what programs remember.
+pub fn remembered() -> cruxscope_window::remembered::Remembered {
+    let of = |variable: &str| std::env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let home = |rest: &[&str]| of("HOME").map(|home| rest.iter().fold(home, |path, part| path.join(part)));
+    let base = if cfg!(windows) {
+        of("LOCALAPPDATA")
+    } else if cfg!(target_os = "macos") {
+        home(&["Library", "Application Support"])
+    } else {
+        of("XDG_STATE_HOME").or_else(|| home(&[".local", "state"]))
+    };
+    let folder = of("CRUXSCOPE_STATE").or_else(|| base.map(|base| base.join("cruxscope")));
+    folder.map_or_else(Default::default, cruxscope_window::remembered::Remembered::within)
 }

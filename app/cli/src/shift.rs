@@ -11,8 +11,10 @@ use cruxscope_study::{Behaviour, Bootstrap, Comparability, Comparison, Component
 use serde::Serialize;
 
 use crate::failure::Failure;
+use crate::numbers::{MOST, whole};
 use crate::output::{print_json, print_text, status};
 use crate::progress::Progress;
+use crate::shift_divergence::{self, Divergence};
 use crate::show::TOP;
 
 /// The name under which the mean over behaviours stands beside them.
@@ -37,7 +39,7 @@ pub struct Arguments {
     #[arg(long)]
     json: bool,
     /// How many components to list per behaviour
-    #[arg(long, default_value_t = TOP)]
+    #[arg(long, default_value_t = TOP, value_parser = whole::<usize>(0, MOST))]
     top: usize,
 }
 
@@ -57,6 +59,9 @@ struct Summary {
     relative_importance_from: BTreeMap<&'static str, Vec<Vec<f64>>>,
     relative_importance_to: BTreeMap<&'static str, Vec<Vec<f64>>>,
     top: BTreeMap<&'static str, Vec<TopShift>>,
+    /// What the same compression costs, where A holds a sketch of it; of all positions under "mean".
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    divergence: BTreeMap<&'static str, Divergence>,
 }
 
 #[derive(Serialize)]
@@ -97,6 +102,10 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         status!("note: {}", printable(&difference.sentence));
     }
     let parts_of = parts(&comparison);
+    let divergences = match folder::load_sensitivity(&arguments.from)? {
+        Some(sensitivity) => shift_divergence::divergences(&sensitivity, &b.manifest, &comparison, &parts_of),
+        None => Vec::new(),
+    };
     let mut progress = Progress::stopped_by(Arc::default());
     let mut told = |share: f64| {
         progress.event(Event::Preparing {
@@ -112,7 +121,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         let lists = intervals
             .iter()
             .map(|(behaviour, intervals)| (*behaviour, top(*behaviour, intervals.as_deref())));
-        return print_text(text(&a, &b, &comparison, arguments.view, lists.collect()).trim_end());
+        let said = text(&a, &b, &comparison, arguments.view, lists.collect()) + &shift_divergence::text(&divergences);
+        return print_text(said.trim_end());
     }
     let by_layer = |values: &[f64]| values.chunks_exact(Module::ALL.len()).map(<[f64]>::to_vec).collect::<Vec<_>>();
     let maps = |of: &dyn Fn(Option<Behaviour>) -> Vec<f64>| parts(&comparison).into_iter().map(|part| (name(part), by_layer(&of(part)))).collect();
@@ -140,6 +150,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             .iter()
             .map(|(behaviour, intervals)| (name(*behaviour), top(*behaviour, intervals.as_deref())))
             .collect(),
+        divergence: divergences.into_iter().map(|(behaviour, own)| (name(behaviour), own)).collect(),
     })
 }
 

@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::failure::Failure;
+use crate::numbers::{MOST, whole};
 use crate::output::{print_json, print_text};
 
 /// Components listed per behaviour.
@@ -24,7 +25,7 @@ pub struct Arguments {
     #[arg(long)]
     json: bool,
     /// How many components to list per behaviour
-    #[arg(long, default_value_t = TOP)]
+    #[arg(long, default_value_t = TOP, value_parser = whole::<usize>(0, MOST))]
     top: usize,
 }
 
@@ -47,6 +48,9 @@ pub struct Summary {
     importance: BTreeMap<String, Vec<Vec<f64>>>,
     relative_importance: BTreeMap<String, Vec<Vec<f64>>>,
     top: BTreeMap<String, Vec<TopComponent>>,
+    /// Of components that are made of parts, such as experts.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    top_parts: BTreeMap<String, Vec<TopPart>>,
     manifest_digest: String,
     manifest: Value,
 }
@@ -61,6 +65,17 @@ struct TopComponent {
     rank: usize,
     rank_in_column: usize,
     rank_in_row: usize,
+}
+
+/// A part of a component.
+#[derive(Serialize)]
+struct TopPart {
+    part: String,
+    importance: f64,
+    relative_importance: f64,
+    /// What share of all tokens, and of the behaviour's, was routed to it.
+    share: f64,
+    share_of_behaviour: f64,
 }
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
@@ -112,6 +127,11 @@ pub fn summary(study: &Study, top: usize) -> Result<Summary, Failure> {
             .filter(|behaviour| study.importance.has(*behaviour))
             .map(|behaviour| (behaviour.name().to_owned(), top_components(study, behaviour, top)))
             .collect(),
+        top_parts: Behaviour::ALL
+            .into_iter()
+            .filter(|behaviour| study.parts.is_some() && study.importance.has(*behaviour))
+            .map(|behaviour| (behaviour.name().to_owned(), top_parts(study, behaviour, top)))
+            .collect(),
         manifest_digest: manifest.digest()?.0,
         manifest: json(serde_json::to_value(manifest))?,
     })
@@ -131,6 +151,28 @@ fn top_components(study: &Study, behaviour: Behaviour, top: usize) -> Vec<TopCom
         rank_in_row: ranks.in_row(*component),
     };
     ranks.order().iter().take(top).map(describe).collect()
+}
+
+/// The most important parts of components, where there are such.
+fn top_parts(study: &Study, behaviour: Behaviour, top: usize) -> Vec<TopPart> {
+    let (Some(parts), Some(layout)) = (&study.parts, &study.manifest.model.parts) else {
+        return Vec::new();
+    };
+    let total: f64 = study.importance.of(behaviour).iter().sum();
+    let importance = &parts.importance[behaviour.index()];
+    let mut all: Vec<(usize, String)> = (layout.all())
+        .map(|(component, part)| format!("{component}.{}", part.name))
+        .enumerate()
+        .collect();
+    all.sort_by(|(a, _), (b, _)| importance[*b].total_cmp(&importance[*a]).then(a.cmp(b)));
+    let describe = |(place, part): (usize, String)| TopPart {
+        part,
+        importance: importance[place],
+        relative_importance: if total > 0.0 { importance[place] / total } else { 0.0 },
+        share: parts.shares[0][place],
+        share_of_behaviour: parts.shares[1 + behaviour.index()][place],
+    };
+    all.into_iter().take(top).map(describe).collect()
 }
 
 /// A study for a person: counts, and the first components of each behaviour.
@@ -180,6 +222,25 @@ pub fn print(study: &Study, top: usize) -> Result<(), Failure> {
                 component.rank_in_column,
                 component.rank_in_row,
                 manifest.model.layers
+            ));
+        }
+    }
+    for behaviour in Behaviour::ALL.into_iter().filter(|behaviour| study.importance.has(*behaviour)) {
+        let parts = top_parts(study, behaviour, top);
+        if parts.is_empty() {
+            continue;
+        }
+        line(String::new());
+        line(format!("{}, parts of components", behaviour.title()));
+        line("  part             relative importance  importance  of all tokens  of its tokens".into());
+        for part in parts {
+            line(format!(
+                "  {:<16} {:>17.3} %  {:>10.3e}  {:>11.1} %  {:>11.1} %",
+                part.part,
+                100.0 * part.relative_importance,
+                part.importance,
+                100.0 * part.share,
+                100.0 * part.share_of_behaviour
             ));
         }
     }

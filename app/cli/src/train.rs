@@ -5,10 +5,12 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
+use cruxscope_miniature::puzzles::Level;
 use cruxscope_miniature::{Corpus, Report, Training};
 use cruxscope_run::machine::format_duration;
 
 use crate::failure::Failure;
+use crate::numbers::{MOST, MOST_THREADS, whole};
 use crate::output::{print_text, status};
 use crate::progress;
 use crate::settings;
@@ -24,24 +26,35 @@ enum Stage {
     Distilled,
 }
 
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Puzzles {
+    /// Smaller numbers, shorter deductions, emptier days, fewer people
+    Standard,
+    /// As the models that `demo` carries were trained
+    Hard,
+}
+
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// What is learned
     stage: Stage,
+    /// How hard the puzzles are
+    #[arg(long, value_enum, default_value_t = Puzzles::Hard)]
+    puzzles: Puzzles,
     /// The folder of the model; a training that was stopped goes on there
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// The folder of a model that was trained here, whose weights are begun at
     #[arg(long, value_name = "DIR", required_if_eq("stage", "distilled"))]
     from: Option<PathBuf>,
-    /// Steps of 3,072 tokens [default: 1000 for base, 3000 for distilled]
-    #[arg(long)]
+    /// Steps of 3,072 tokens [default: 1000 for base, 2200 for distilled]
+    #[arg(long, value_parser = whole::<usize>(1, MOST))]
     steps: Option<usize>,
     /// The seed of the texts, and of the first weights [default: 11 for base, 12 for distilled]
     #[arg(long)]
     seed: Option<u64>,
     /// Number of threads [default: number of CPUs]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>(1, MOST_THREADS))]
     threads: Option<usize>,
 }
 
@@ -49,10 +62,14 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     settings::set_threads(arguments.threads)?;
     let (corpus, steps, seed) = match arguments.stage {
         Stage::Base => (Corpus::Base, 1000, 11),
-        Stage::Distilled => (Corpus::Distilled, 3000, 12),
+        Stage::Distilled => (Corpus::Distilled, 2200, 12),
     };
     let training = Training {
         corpus,
+        level: match arguments.puzzles {
+            Puzzles::Standard => Level::Standard,
+            Puzzles::Hard => Level::Hard,
+        },
         steps: arguments.steps.unwrap_or(steps),
         seed: arguments.seed.unwrap_or(seed),
         out: arguments.out.clone(),

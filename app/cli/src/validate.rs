@@ -12,6 +12,7 @@ use serde_json::json;
 use crate::compress::calibration::CalibrationArguments;
 use crate::compress::method::MethodArguments;
 use crate::failure::Failure;
+use crate::numbers::{MOST, MOST_THREADS, whole};
 use crate::output::{print_json, print_text, status};
 use crate::progress::Progress;
 
@@ -37,10 +38,10 @@ pub struct Arguments {
     #[arg(long, default_value = "cpu")]
     device: String,
     /// Number of threads [default: number of CPUs]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>(1, MOST_THREADS))]
     threads: Option<usize>,
     /// How many components to list
-    #[arg(long, default_value_t = TOP)]
+    #[arg(long, default_value_t = TOP, value_parser = whole::<usize>(0, MOST))]
     top: usize,
     /// Print as JSON
     #[arg(long)]

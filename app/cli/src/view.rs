@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use cruxscope_window::{StartupOptions, open_window};
+use cruxscope_window::{StartupOptions, link, open_window};
 use include_dir::{Dir, include_dir};
 
 use crate::failure::Failure;
@@ -12,10 +12,16 @@ use crate::runs::EngineRunner;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Studies, results and collections to open: folders, or study.json, results.json and collection.json files [default: the
-    /// miniature's studies, which the program carries]
+    /// Studies, results and collections to open: folders, or study.json, results.json and collection.json files, their addresses, or
+    /// a link that was copied in a window or on a page [default: the miniature's studies, which the program carries]
     #[arg(value_name = "STUDY")]
     studies: Vec<PathBuf>,
+    /// In the browser rather than in a window: this program serves the page that was installed with it, to this machine only
+    #[arg(long)]
+    browser: bool,
+    /// Of --browser: the port; 0 takes any that is free
+    #[arg(long, default_value_t = 0, requires = "browser")]
+    port: u16,
     #[command(flatten)]
     look: Look,
 }
@@ -53,7 +59,7 @@ impl Look {
             ("component", &self.component),
             ("view", &self.view),
         ];
-        let linked = self.link.as_deref().map(cruxscope_window::link::read).unwrap_or_default();
+        let linked = self.link.as_deref().map(link::read).unwrap_or_default();
         let linked = linked.iter().map(|(key, value)| (key.as_str(), value.as_str()));
         let flags = pairs.into_iter().filter_map(|(key, value)| value.as_deref().map(|value| (key, value)));
         let (options, complaints) = StartupOptions::from_pairs(linked.chain(flags));
@@ -69,8 +75,19 @@ impl Look {
 static MINIATURE: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../studies/miniature");
 
 pub fn run(arguments: Arguments) -> Result<(), Failure> {
-    let mut options = arguments.look.options()?;
-    for path in &arguments.studies {
+    let mut look = arguments.look;
+    let (links, places): (Vec<_>, Vec<_>) = arguments.studies.into_iter().partition(|path| path.to_str().is_some_and(link::is_link));
+    for path in links {
+        if look.link.replace(path.to_string_lossy().into_owned()).is_some() {
+            return Err(Failure::mistake("only one link can be followed at a time"));
+        }
+    }
+    let mut options = look.options()?;
+    for path in &places {
+        if let Some(address) = path.to_str().filter(|path| link::is_web(path)) {
+            options.studies.push(address.to_owned());
+            continue;
+        }
         // Said here, before a window opens, for a person at a terminal.
         cruxscope_window::check(path)?;
         options.studies.push(path.to_string_lossy().into_owned());
@@ -80,7 +97,23 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         unpacked = unpack()?;
         options.studies.push(unpacked.path().to_string_lossy().into_owned());
     }
-    open_window(options, Vec::new(), Some(Arc::new(EngineRunner))).map_err(Failure::failed)
+    if arguments.browser {
+        if let Some(address) = options.studies.iter().find(|place| link::is_web(place)) {
+            return Err(Failure::mistake(format!(
+                "{address} is an address: --browser shows what lies on this machine; open the address itself"
+            )));
+        }
+        let places: Vec<PathBuf> = options.studies.iter().map(PathBuf::from).collect();
+        // What is opened is the page's own; the rest of the look follows its address.
+        let seen = StartupOptions {
+            studies: Vec::new(),
+            ..options
+        };
+        let seen = seen.to_pairs();
+        let query = if seen.is_empty() { String::new() } else { link::text(&seen) };
+        return crate::publish::serve(&places, arguments.port, &query);
+    }
+    open_window(options, Vec::new(), Some(Arc::new(EngineRunner)), crate::settings::remembered()).map_err(Failure::failed)
 }
 
 /// The miniature's studies in a folder that is removed with what is returned.
@@ -96,6 +129,17 @@ fn unpack() -> Result<tempfile::TempDir, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_page_s_link_names_its_studies_by_their_whole_addresses() {
+        let look = Look {
+            link: Some("https://x.org/site/#study=studies/collection.json&view=ranking&component=3_up".into()),
+            ..Look::default()
+        };
+        let options = look.options().unwrap();
+        assert_eq!(options.studies, ["https://x.org/site/studies/collection.json"]);
+        assert_eq!(options.view.as_deref(), Some("ranking"));
+    }
 
     #[test]
     fn the_program_carries_a_whole_collection() {

@@ -1,8 +1,10 @@
 //! The figure of benchmarks: a dot with its interval for every score, models below each other, benchmarks side by side.
 
-use cruxscope_selectors::results::{MethodKind, ResultsTable, Row};
+use cruxscope_selectors::format;
+use cruxscope_selectors::results::{Fill, MethodKind, ResultsTable, Row};
 use cruxscope_study::Results;
-use egui::{Align2, Pos2, Rect, Vec2, pos2, vec2};
+use cruxscope_theme::marks;
+use egui::{Align2, Pos2, Vec2, pos2, vec2};
 
 use super::drawing::{Line, Paint};
 use super::page::{HAIRLINE, HEAD, INK, LABEL, Page, SMALL};
@@ -17,10 +19,20 @@ const NAMES: f32 = 70.0;
 const COLUMN: f32 = 74.0;
 /// Between two columns.
 const GAP: f32 = 13.0;
-/// Room for the values at the end of a column.
-const VALUES: f32 = 30.0;
+/// Room for the values at the end of a column, and for what they gain.
+const VALUES: [f32; 2] = [30.0, 58.0];
+/// Lines of a row's name at the most.
+const LINES: usize = 3;
 /// Half of a mark.
 const MARK: f32 = 2.9;
+/// The line at which the model as it is stands.
+const PLAIN: Line = Line {
+    width: 0.8,
+    colour: INK.dim,
+    dashed: true,
+};
+/// The line at which the model stands that is compressed all over.
+const ALL_OVER: Line = Line::solid(0.8, INK.faint);
 /// Columns and rows that are drawn; the table has all.
 const MOST: [usize; 2] = [6, 90];
 
@@ -36,7 +48,9 @@ pub fn figure(all: &[&Results], experiment: &str, model: Option<&str>, options: 
     let names = names.fold(NAMES, f32::max).min((page.width() - COLUMN * columns as f32).max(NAMES));
     let width = ((page.width() - names) / columns.max(1) as f32).min(190.0);
     let left = |column: usize| sheet_left + names + GAP + width * column as f32;
-    let plot = |column: usize| [left(column), left(column) + width - GAP - VALUES];
+    let gains = found.groups.iter().any(|group| group.compressed.iter().any(Option::is_some));
+    let values = VALUES[usize::from(gains)];
+    let plot = |column: usize| [left(column), (left(column) + width - GAP - values).max(left(column) + 8.0)];
     heads(&mut page, &found, columns, &left, width);
     let mut drawn = 0;
     for group in &found.groups {
@@ -55,15 +69,13 @@ pub fn figure(all: &[&Results], experiment: &str, model: Option<&str>, options: 
         let top = page.bottom;
         let rows = &group.rows[..group.rows.len().min(MOST[1] - drawn)];
         // Where the model stands as it is, through all its rows and under their marks.
-        for (column, reference) in group.reference.iter().enumerate().take(columns) {
-            if let Some(reference) = reference {
-                let x = at_value(plot(column), found.columns[column].range, *reference);
-                let line = Line {
-                    dashed: true,
-                    ..Line::solid(0.8, INK.dim)
-                };
-                let bottom = top + ROW * rows.len() as f32;
-                page.drawing.line(pos2(x, top + 1.0), pos2(x, bottom - 1.0), line);
+        let bottom = top + rows.iter().map(|row| height(row, names)).sum::<f32>();
+        for (values, line) in [(&group.reference, PLAIN), (&group.compressed, ALL_OVER)] {
+            for (column, value) in values.iter().enumerate().take(columns) {
+                if let Some(value) = value {
+                    let x = at_value(plot(column), found.columns[column].range, *value);
+                    page.drawing.line(pos2(x, top + 1.0), pos2(x, bottom - 1.0), line);
+                }
             }
         }
         for row in rows {
@@ -110,17 +122,37 @@ fn heads(page: &mut Page, found: &ResultsTable, columns: usize, left: &dyn Fn(us
 
 /// What a row is called.
 fn label(row: &Row) -> String {
+    let borrowed = if row.borrowed { " °" } else { "" };
     super::stamp::plain(&match row.setting.as_str() {
-        "" => row.label.clone(),
-        setting => format!("{}, {setting}", row.label),
+        "" => format!("{}{borrowed}", row.label),
+        setting => format!("{}{borrowed}, {setting}", row.label),
     })
 }
 
+/// The lines of a row's name.
+fn lines(row: &Row, names: f32) -> Vec<String> {
+    let mut lines = text_layout::wrap(&label(row), LABEL, Weight::Regular, names - 8.0);
+    if lines.len() > LINES {
+        let rest = lines.split_off(LINES - 1).join(" ");
+        lines.push(text_layout::cut(&rest, LABEL, Weight::Regular, names - 8.0));
+    }
+    lines
+}
+
+fn height(row: &Row, names: f32) -> f32 {
+    ROW + (lines(row, names).len().max(1) - 1) as f32 * (LABEL + 1.5)
+}
+
 fn draw_row(page: &mut Page, found: &ResultsTable, row: &Row, columns: usize, names: f32, plot: &dyn Fn(usize) -> [f32; 2]) {
-    let middle = page.bottom + ROW / 2.0;
-    let label = text_layout::cut(&label(row), LABEL, Weight::Regular, names - 8.0);
+    let tall = height(row, names);
+    let middle = page.bottom + tall / 2.0;
     let left = page.left();
-    page.write(pos2(left + 6.0, middle), Align2::LEFT_CENTER, &label, LABEL, Weight::Regular, INK.text);
+    let words = lines(row, names);
+    let first = middle - (words.len() as f32 - 1.0) * (LABEL + 1.5) / 2.0;
+    for (line, words) in words.iter().enumerate() {
+        let at = pos2(left + 6.0, first + line as f32 * (LABEL + 1.5));
+        page.write(at, Align2::LEFT_CENTER, words, LABEL, Weight::Regular, INK.text);
+    }
     let colour = INK.method(row.method.kind);
     for (column, cell) in row.cells.iter().enumerate().take(columns) {
         let ends = plot(column);
@@ -131,32 +163,38 @@ fn draw_row(page: &mut Page, found: &ResultsTable, row: &Row, columns: usize, na
         if let Some([low, high]) = cell.interval {
             page.drawing.line(pos2(place(low), middle), pos2(place(high), middle), Line::solid(1.3, colour));
         }
-        mark(page, pos2(place(cell.value), middle), row.method.kind, row.method.hollow);
-        let at = pos2(ends[1] + VALUES, middle);
+        mark(page, pos2(place(cell.value), middle), row.method.kind, row.method.fill);
+        let at = pos2(ends[1] + VALUES[0], middle);
         page.write(at, Align2::RIGHT_CENTER, &head.text(cell.value), SMALL, Weight::Regular, INK.text);
+        if let Some(gain) = cell.gain {
+            let at = pos2(ends[1] + VALUES[1], middle);
+            let words = format::signed_points(gain, &head.unit);
+            let words = words.trim_end_matches("\u{a0}pp");
+            page.write(at, Align2::RIGHT_CENTER, words, SMALL, Weight::Strong, INK.text);
+        }
     }
-    page.bottom += ROW;
+    page.bottom += tall;
 }
 
-/// A dot, hollow under four bits; a square for pruning, hollow from half of the weights on; a diamond for anything else.
-fn mark(page: &mut Page, centre: Pos2, kind: MethodKind, hollow: bool) {
+/// The mark of a kind of compression, as full as its weights were left.
+fn mark(page: &mut Page, centre: Pos2, kind: MethodKind, fill: Fill) {
     let colour = INK.method(kind);
-    let paint = Paint {
-        fill: Some(if hollow { INK.panel } else { colour }),
-        line: Some(Line::solid(1.2, colour)),
+    let at = |corners: Vec<Vec2>| -> Vec<Pos2> { corners.into_iter().map(|corner| centre + corner * MARK).collect() };
+    let outline = Paint {
+        fill: Some(INK.panel),
+        line: Some(Line::solid(1.1, colour)),
     };
-    match kind {
-        MethodKind::Pruning => {
-            let square = Rect::from_center_size(centre, Vec2::splat(2.0 * MARK - 0.8));
-            page.drawing.rectangle(square, 0.4, paint);
-        }
-        MethodKind::Other => {
-            let reach = MARK + 0.5;
-            let corners = [vec2(0.0, -reach), vec2(reach, 0.0), vec2(0.0, reach), vec2(-reach, 0.0)];
-            page.drawing.path(corners.map(|corner| centre + corner), paint);
-        }
-        _ => page.drawing.circle(centre, MARK - 0.4, paint),
+    page.drawing.path(closed(at(marks::outline(kind))), outline);
+    let filled = at(marks::filled(kind, fill));
+    if !filled.is_empty() {
+        page.drawing.path(closed(filled), Paint::filled(colour));
     }
+}
+
+/// An outline that ends where it began.
+fn closed(mut points: Vec<Pos2>) -> Vec<Pos2> {
+    points.extend(points.first().copied());
+    points
 }
 
 /// The numbers at both ends of every axis.
@@ -191,19 +229,20 @@ fn legend(page: &mut Page, found: &ResultsTable) {
     };
     for kind in found.kinds() {
         if kind != MethodKind::None {
-            entry(page, kind.title(), &|page, at| mark(page, at, kind, false));
+            entry(page, kind.title(), &|page, at| mark(page, at, kind, Fill::Full));
         }
     }
-    if found.has_hollow() {
-        entry(page, "hollow: under 4 bits, or half pruned", &|page, at| mark(page, at, MethodKind::None, true));
+    for (fill, words) in found.fills() {
+        entry(page, words, &|page, at| mark(page, at, MethodKind::Other, fill));
     }
     if found.groups.iter().any(|group| group.reference.iter().any(Option::is_some)) {
         entry(page, "not compressed", &|page, at| {
-            let line = Line {
-                dashed: true,
-                ..Line::solid(0.8, INK.dim)
-            };
-            page.drawing.line(at - vec2(0.0, 5.0), at + vec2(0.0, 5.0), line);
+            page.drawing.line(at - vec2(0.0, 5.0), at + vec2(0.0, 5.0), PLAIN);
+        });
+    }
+    if found.groups.iter().any(|group| group.compressed.iter().any(Option::is_some)) {
+        entry(page, "compressed all over; ± points from there", &|page, at| {
+            page.drawing.line(at - vec2(0.0, 5.0), at + vec2(0.0, 5.0), ALL_OVER);
         });
     }
     if found.rows().any(|(_, row)| row.cells.iter().flatten().any(|cell| cell.interval.is_some())) {
@@ -220,6 +259,9 @@ fn caption(found: &ResultsTable, source: &str, [rows, drawn]: [usize; 2]) -> Str
         text.push_str(". ");
     }
     text.push_str("n counts questions; marks lie on one axis a column.");
+    if found.rows().any(|(_, row)| row.borrowed) {
+        text.push_str(" ° from another experiment of the same results.");
+    }
     if found.columns.len() > MOST[0] || rows > drawn {
         text.push_str(&format!(
             " Of {} columns and {rows} rows the first {} and {drawn} are drawn.",

@@ -157,9 +157,18 @@ impl Drawing {
     /// The same drawing, made larger or smaller into the middle of another page, with a margin.
     #[must_use]
     pub fn fitted(&self, page: Vec2, margin: f32) -> Self {
-        let room = page - Vec2::splat(2.0 * margin);
-        let factor = (room.x / self.size.x).min(room.y / self.size.y);
-        let offset = (page - self.size * factor) / 2.0;
+        let room = Rect::from_min_size(Pos2::ZERO, page).shrink(margin);
+        Self {
+            size: page,
+            ..self.within(room)
+        }
+    }
+
+    /// The same drawing, made larger or smaller into the middle of a place on another page.
+    #[must_use]
+    pub fn within(&self, room: Rect) -> Self {
+        let factor = (room.width() / self.size.x).min(room.height() / self.size.y);
+        let offset = room.center().to_vec2() - self.size * factor / 2.0;
         let point = |at: Pos2| (at.to_vec2() * factor + offset).to_pos2();
         let paint = |paint: Paint| Paint {
             line: paint.line.map(|line| Line {
@@ -179,7 +188,7 @@ impl Drawing {
             }),
         });
         Self {
-            size: page,
+            size: room.max.to_vec2(),
             items: items.collect(),
         }
     }

@@ -67,6 +67,15 @@ impl Grid {
         }
     }
 
+    /// The grid of a small map, without room for words in its cells.
+    pub fn small(origin: Pos2, size: Vec2, layers: usize) -> Self {
+        let grid = Self::new(origin, size.x, layers);
+        Self {
+            cell: vec2(grid.cell.x, (size.y / Module::ALL.len() as f32).min(WRITTEN.y - 3.0)),
+            ..grid
+        }
+    }
+
     /// Width and height of all cells.
     pub fn size(&self) -> Vec2 {
         vec2(self.cell.x * self.layers.div_ceil(self.pooled) as f32, self.cell.y * Module::ALL.len() as f32)

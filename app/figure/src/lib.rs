@@ -5,27 +5,33 @@
 //! A new view adds a module with one such function; `app/cli/src/draw.rs` calls it for `export` and `publish`.
 
 pub mod benchmarks;
+pub mod budget;
 pub mod channels;
 pub mod compression;
 mod csv;
+pub mod divergence;
 mod drawing;
 mod grid;
 pub mod html;
 pub mod importance;
-mod latex;
+pub mod latex;
 mod markers;
 mod page;
 #[cfg(feature = "pdf")]
 mod pdf;
 mod png;
 pub mod ranking;
+mod recoloured;
 pub mod shift;
+pub mod slide;
 mod stamp;
 mod svg;
 mod table;
 pub mod test_time;
 mod text_layout;
+pub mod trace;
 pub mod validation;
+pub mod variants;
 
 use cruxscope_selectors::Scale;
 use cruxscope_study::{Behaviour, Component, ShiftView};
@@ -190,6 +196,15 @@ pub fn write(figure: &Figure, format: Format, writing: Writing) -> Result<Vec<u8
             why: "the page writes none; the desktop program does".to_owned(),
         }),
     }
+}
+
+/// Several figures as the pages of one PDF.
+///
+/// # Errors
+/// As [`write`].
+#[cfg(feature = "pdf")]
+pub fn write_pages(figures: &[Figure]) -> Result<Vec<u8>, FigureError> {
+    pdf::write_pages(figures)
 }
 
 /// Why a figure could not be drawn or written.

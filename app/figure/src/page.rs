@@ -13,6 +13,8 @@ pub const INK: &Palette = &Palette::LIGHT;
 
 /// Width of a page. Set to the width of a page of text, its smallest type is still read without a glass.
 const WIDTH: f32 = 640.0;
+/// Width of a page on its side, for figures that are wider than high.
+const LANDSCAPE: f32 = 960.0;
 /// White around everything.
 const MARGIN: f32 = 16.0;
 /// Type of titles.
@@ -38,15 +40,26 @@ pub struct Page {
     pub drawing: Drawing,
     /// How far down it reaches.
     pub bottom: f32,
+    wide: f32,
     bare: bool,
 }
 
 impl Page {
     /// A page with a title and a line under it; a bare one has neither.
     pub fn new(title: &str, subtitle: &str, bare: bool) -> Self {
+        Self::sized(title, subtitle, bare, WIDTH)
+    }
+
+    /// The same on its side.
+    pub fn landscape(title: &str, subtitle: &str, bare: bool) -> Self {
+        Self::sized(title, subtitle, bare, LANDSCAPE)
+    }
+
+    fn sized(title: &str, subtitle: &str, bare: bool, wide: f32) -> Self {
         let mut page = Self {
-            drawing: Drawing::new(vec2(WIDTH, MARGIN)),
+            drawing: Drawing::new(vec2(wide, MARGIN)),
             bottom: MARGIN,
+            wide,
             bare,
         };
         if bare {
@@ -70,12 +83,12 @@ impl Page {
 
     /// The right end.
     pub fn right(&self) -> f32 {
-        WIDTH - MARGIN
+        self.wide - MARGIN
     }
 
     /// The room between both.
     pub fn width(&self) -> f32 {
-        WIDTH - 2.0 * MARGIN
+        self.wide - 2.0 * MARGIN
     }
 
     /// Writes a line of text: `place` says what of it lies at the point, where the bottom is the baseline and the middle that

@@ -23,9 +23,16 @@ const QUARTER: f32 = 0.552_284_8;
 /// # Errors
 /// When the page has no area, or the document cannot be put together.
 pub fn write(figure: &Figure) -> Result<Vec<u8>, FigureError> {
+    write_pages(std::slice::from_ref(figure))
+}
+
+/// Writes several, a page each; what the document says of itself is the first one's.
+///
+/// # Errors
+/// As [`write`], and when there is none.
+pub fn write_pages(figures: &[Figure]) -> Result<Vec<u8>, FigureError> {
     let refuse = |why: String| FigureError::Encoding { format: "PDF", why };
-    let Drawing { size, items } = &figure.drawing;
-    let page = PageSettings::from_wh(size.x, size.y).ok_or_else(|| refuse("the page has no area".to_owned()))?;
+    let figure = figures.first().ok_or_else(|| refuse("there is no page".to_owned()))?;
     let fonts = Weight::ALL.map(|weight| Font::new(weight.file().into(), 0));
     let [Some(regular), Some(strong)] = fonts else {
         return Err(refuse("the typeface could not be read".to_owned()));
@@ -39,13 +46,17 @@ pub fn write(figure: &Figure) -> Result<Vec<u8>, FigureError> {
             .creator(PROGRAM.to_owned())
             .language("en".to_owned()),
     );
-    let mut page = document.start_page_with(page);
-    let mut surface = page.surface();
-    for item in items {
-        draw(&mut surface, item, [&regular, &strong]);
+    for figure in figures {
+        let Drawing { size, items } = &figure.drawing;
+        let page = PageSettings::from_wh(size.x, size.y).ok_or_else(|| refuse("the page has no area".to_owned()))?;
+        let mut page = document.start_page_with(page);
+        let mut surface = page.surface();
+        for item in items {
+            draw(&mut surface, item, [&regular, &strong]);
+        }
+        surface.finish();
+        page.finish();
     }
-    surface.finish();
-    page.finish();
     document.finish().map_err(|error| refuse(format!("{error:?}")))
 }
 

@@ -1,5 +1,6 @@
 //! The figure of a validation: importance of every component against the damage that compressing it alone does.
 
+use cruxscope_selectors::validation::{self as selected, Axis};
 use cruxscope_selectors::{Basis, Figures, format, status};
 use cruxscope_study::{Behaviour, Component, RankCorrelation, Study, Validation};
 use egui::{Align2, Pos2, Rect, pos2, vec2};
@@ -15,52 +16,8 @@ const HEIGHT: f32 = 330.0;
 const SIDE: f32 = 52.0;
 /// Components that are named.
 const NAMED: usize = 8;
-/// How far below its largest value an axis begins at the least.
-const DECADES: f64 = 1e-4;
 /// Rows of the table in print.
 const PRINTED: usize = 15;
-
-/// A logarithmic axis.
-#[derive(Clone, Copy, Debug)]
-struct Axis {
-    low: f64,
-    high: f64,
-}
-
-impl Axis {
-    /// The axis over some values; those that are not above its floor stand at its beginning.
-    fn over(values: &[f64]) -> Self {
-        let high = values.iter().copied().fold(0.0, f64::max).max(f64::MIN_POSITIVE / DECADES);
-        let least = values.iter().copied().filter(|value| *value > 0.0).fold(high, f64::min);
-        Self {
-            low: least.max(high * DECADES) / 1.15,
-            // Without an end the ticks would have none either.
-            high: (high * 1.3).min(f64::MAX),
-        }
-    }
-
-    fn position(&self, value: f64) -> f32 {
-        ((value.max(self.low) / self.low).ln() / (self.high / self.low).ln()).clamp(0.0, 1.0) as f32
-    }
-
-    /// Powers of ten between the ends; 2 and 5 times them too, where there are few.
-    fn ticks(&self) -> Vec<f64> {
-        let decades = (self.high / self.low).log10();
-        let factors: &[f64] = if decades < 1.5 { &[1.0, 2.0, 5.0] } else { &[1.0] };
-        let mut power = 10f64.powf(self.low.log10().floor());
-        let mut ticks = Vec::new();
-        while power <= self.high {
-            ticks.extend(
-                factors
-                    .iter()
-                    .map(|factor| factor * power)
-                    .filter(|value| *value >= self.low && *value <= self.high),
-            );
-            power *= 10.0;
-        }
-        ticks
-    }
-}
 
 /// The figure.
 pub fn figure(study: &Study, figures: &Figures, validation: &Validation, options: &FigureOptions) -> Figure {
@@ -78,14 +35,14 @@ pub fn figure(study: &Study, figures: &Figures, validation: &Validation, options
         correlation.map(rho).unwrap_or_else(|| "no rank correlation".to_owned())
     );
     let mut page = Page::new(&title, &subtitle, options.bare);
-    let points: Vec<(Component, f64, f64)> = Component::all(figures.layers())
-        .zip(&validation.components)
-        .map(|(component, damage)| (component, figures.relative_of(basis, component), damage.divergence))
+    let points: Vec<(Component, f64, f64)> = selected::points(validation, figures, basis)
+        .into_iter()
+        .map(|point| (point.component, point.importance, point.damage))
         .collect();
-    plot(&mut page, &points, &what, options);
+    let scales = plot(&mut page, &points, &what, options);
     let caption = format!(
         "Every dot is a weight matrix of {}: to the right its {what}, upwards the divergence of Kullback and Leibler from the original's predictions when this \
-         matrix alone is compressed, in nats, both on logarithmic scales. {}",
+         matrix alone is compressed, in nats{scales}. {}",
         study.manifest.model.name,
         correlation.map(|found| format!("Spearman's {}.", rho(found))).unwrap_or_default()
     );
@@ -114,26 +71,26 @@ fn rho(found: RankCorrelation) -> String {
     format!("rho = {} [{}, {}], n = {}", signed(found.rho), signed(found.low), signed(found.high), found.n)
 }
 
-fn plot(page: &mut Page, points: &[(Component, f64, f64)], what: &str, options: &FigureOptions) {
+/// Draws the points on the window's axes; gives what is to be said of their scales.
+fn plot(page: &mut Page, points: &[(Component, f64, f64)], what: &str, options: &FigureOptions) -> &'static str {
     let area = Rect::from_min_max(pos2(page.left() + SIDE, page.bottom), pos2(page.right(), page.bottom + HEIGHT));
-    let shares: Vec<f64> = points.iter().map(|point| point.1).collect();
-    let damages: Vec<f64> = points.iter().map(|point| point.2).collect();
-    let (across, up) = (Axis::over(&shares), Axis::over(&damages));
+    let across = Axis::over(points.iter().map(|point| point.1));
+    let up = Axis::over(points.iter().map(|point| point.2));
     for value in across.ticks() {
-        let x = area.left() + area.width() * across.position(value);
+        let x = area.left() + area.width() * across.place(value);
         page.drawing.line(pos2(x, area.top()), pos2(x, area.bottom()), Line::solid(HAIRLINE, INK.line));
         page.label(pos2(x, area.bottom() + 5.0), Align2::CENTER_TOP, &format::percent_tick(value));
     }
     for value in up.ticks() {
-        let y = area.bottom() - area.height() * up.position(value);
+        let y = area.bottom() - area.height() * up.place(value);
         page.drawing.line(pos2(area.left(), y), pos2(area.right(), y), Line::solid(HAIRLINE, INK.line));
         page.label(pos2(area.left() - 5.0, y), Align2::RIGHT_CENTER, &format::tick(value));
     }
     page.drawing.rectangle(area, 0.0, Paint::stroked(HAIRLINE, INK.dim));
     let place = |share: f64, damage: f64| {
         pos2(
-            area.left() + area.width() * across.position(share),
-            area.bottom() - area.height() * up.position(damage),
+            area.left() + area.width() * across.place(share),
+            area.bottom() - area.height() * up.place(damage),
         )
     };
     let ink = options.behaviour.map_or(INK.accent, |behaviour| INK.behaviour(behaviour));
@@ -163,6 +120,12 @@ fn plot(page: &mut Page, points: &[(Component, f64, f64)], what: &str, options: 
         turned: true,
     });
     page.bottom = area.bottom() + 18.0 + LABEL;
+    match (across.log, up.log) {
+        (true, true) => ", both on logarithmic scales",
+        (true, false) => "; importance on a logarithmic scale",
+        (false, true) => "; divergence on a logarithmic scale",
+        (false, false) => "",
+    }
 }
 
 fn capital(words: &str) -> String {
@@ -259,6 +222,7 @@ mod tests {
             data: FileDigest::default(),
             model_files: Vec::new(),
             predictions: 1022,
+            run: None,
             perplexity: 6.3,
             components: Component::all(layers)
                 .map(|component| Degradation {
@@ -287,16 +251,5 @@ mod tests {
                 assert_eq!(figure.table.rows.len(), layers * 7);
             }
         }
-    }
-
-    #[test]
-    fn an_axis_holds_its_values_and_has_ticks() {
-        let axis = Axis::over(&[0.0, -1.0, 0.002, 0.3]);
-        assert_eq!(axis.position(-1.0), 0.0);
-        assert!(axis.position(0.3) < 1.0 && axis.position(0.002) > 0.0);
-        assert!((1..9).contains(&axis.ticks().len()), "{:?}", axis.ticks());
-        let nothing = Axis::over(&[0.0]);
-        assert!(nothing.position(0.0) == 0.0 && nothing.ticks().len() < 20);
-        assert!(Axis::over(&[f64::MAX, 1.0]).ticks().len() < 20, "the largest number there is");
     }
 }

@@ -110,15 +110,7 @@ pub fn known(study: &Study, saved: Option<&CompressionMap>) -> Option<Compressio
 /// How a component's weight is stored, by the names that Hugging Face and GGUF give to tensors.
 fn stored(tensors: &BTreeMap<String, String>, component: Component) -> Option<&str> {
     let (layer, module) = (component.layer.0, component.module);
-    let gguf = match module {
-        Module::Query => "attn_q",
-        Module::Key => "attn_k",
-        Module::Value => "attn_v",
-        Module::Output => "attn_output",
-        Module::Gate => "ffn_gate",
-        Module::Up => "ffn_up",
-        Module::Down => "ffn_down",
-    };
+    let gguf = module.gguf_name();
     let place = if module.index() < 4 { "self_attn" } else { "mlp" };
     let names = [
         format!("model.layers.{layer}.{place}.{module}.weight"),
@@ -129,7 +121,7 @@ fn stored(tensors: &BTreeMap<String, String>, component: Component) -> Option<&s
 }
 
 /// Bits of a weight in a stored type, scales and minima included: those of the blocks of GGUF and the plain numbers.
-fn bits_of(storage: &str) -> Option<f64> {
+pub(crate) fn bits_of(storage: &str) -> Option<f64> {
     let blocks: &[(&str, f64)] = &[
         ("F32", 32.0),
         ("F16", 16.0),

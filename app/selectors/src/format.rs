@@ -40,19 +40,36 @@ pub fn signed_percent(share: f64) -> String {
     format!("{minus}{percent:.digits$}{JOINED}%")
 }
 
-/// A signed share for an axis: `−4 %`, `+2.5 %`.
+/// A signed difference of shares for an axis: `−4 pp`, `+2.5 pp`.
 pub fn signed_tick(share: f64) -> String {
-    format!("{}{}", sign_of(share), percent_tick(share.abs()))
+    format!("{}{}", sign_of(share), percent_tick(share.abs())).replace('%', "pp")
 }
 
-/// A signed share with two digits behind the point: `−1.04 %`, `+0.20 %`, `0.00 %`.
+/// A difference of two shares in percentage points: `1.04 pp`.
+pub fn points(share: f64) -> String {
+    percent(share).replace('%', "pp")
+}
+
+/// A signed difference of two shares in percentage points: `−1.04 pp`, `+0.20 pp`, `0.00 pp`.
 pub fn signed_share(share: f64) -> String {
-    let text = percent(share.abs());
+    let text = points(share.abs());
     if text.starts_with("0.00") {
         text
     } else {
         format!("{}{text}", sign_of(share))
     }
+}
+
+/// A difference of two scores: `+14.5 pp` between percentages, `−0.25` between numbers without a unit.
+pub fn signed_points(difference: f64, unit: &str) -> String {
+    let (digits, points) = if unit == "%" { (1, "\u{a0}pp") } else { (2, "") };
+    let text = format!("{:.digits$}", difference.abs());
+    let sign = if text.chars().all(|digit| matches!(digit, '0' | '.')) {
+        ""
+    } else {
+        sign_of(difference)
+    };
+    format!("{sign}{text}{points}")
 }
 
 const fn sign_of(share: f64) -> &'static str {
@@ -162,10 +179,13 @@ mod tests {
         assert_eq!(percent_tick(0.000_075), "0.0075\u{a0}%");
         assert_eq!(signed_percent(-0.081), "−8.1\u{a0}%");
         assert_eq!(signed_percent(0.412), "41\u{a0}%");
-        assert_eq!(signed_tick(-0.0755), "−7.5\u{a0}%");
-        assert_eq!(signed_share(-0.0104), "−1.04\u{a0}%");
-        assert_eq!(signed_share(0.002), "+0.20\u{a0}%");
-        assert_eq!(signed_share(0.0), "0.00\u{a0}%");
+        assert_eq!(signed_tick(-0.0755), "−7.5\u{a0}pp");
+        assert_eq!(signed_share(-0.0104), "−1.04\u{a0}pp");
+        assert_eq!(signed_share(0.002), "+0.20\u{a0}pp");
+        assert_eq!(signed_share(0.0), "0.00\u{a0}pp");
+        assert_eq!(signed_points(14.5, "%"), "+14.5\u{a0}pp");
+        assert_eq!(signed_points(-0.01, "%"), "0.0\u{a0}pp");
+        assert_eq!(signed_points(-0.25, ""), "−0.25");
         assert_eq!(percent_in_cell(0.0007, false), "0.07");
         assert_eq!(percent_in_cell(0.0007, true), "0.1");
         assert_eq!(count(3587), "3,587");

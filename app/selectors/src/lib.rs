@@ -3,11 +3,14 @@
 //! Nothing here knows of the interface; nothing in the views computes.
 
 mod background_job;
+pub mod budget;
 pub mod channels;
 pub mod component;
 pub mod compression;
 pub mod figures;
 pub mod format;
+pub mod headline;
+pub mod ledger;
 pub mod markup;
 pub mod panels;
 pub mod provenance;
@@ -17,9 +20,11 @@ pub mod scale;
 pub mod shift;
 pub mod stability;
 pub mod status;
+pub mod terms;
 pub mod trace;
 pub mod trace_look;
 pub mod validation;
+pub mod variants;
 
 pub use background_job::{BackgroundJob, Job};
 pub use figures::{Basis, Figures};

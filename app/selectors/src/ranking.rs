@@ -33,8 +33,44 @@ pub struct Ranking {
     pub column: SortColumn,
     /// Whether the order is turned round.
     pub reversed: bool,
-    /// Only rows that hold all of these words.
+    /// Only rows that hold all of these words: see [`Ranking::keeps`].
     pub filter: String,
+    /// Only rows whose interval excludes zero.
+    pub certain: bool,
+    /// Only these components, where there are any: what was brushed in a scatter.
+    pub brushed: BTreeSet<Component>,
+}
+
+impl Ranking {
+    /// Whether a component stands in a list, given its interval where there is one. Each word of the filter must say it: a part of
+    /// `30_gate`, a projection's name, `layer:30`, `layers:20-30`, `attention` or `mlp`. While intervals are not ready none excludes
+    /// zero.
+    pub fn keeps(&self, component: Component, interval: Option<[f64; 2]>) -> bool {
+        let filter = self.filter.to_lowercase();
+        let words: Vec<&str> = filter.split_whitespace().collect();
+        let certain = interval.is_some_and(|[low, high]| low > 0.0 || high < 0.0);
+        matches(component, &words) && (!self.certain || certain) && (self.brushed.is_empty() || self.brushed.contains(&component))
+    }
+
+    /// Whether anything is left out.
+    pub fn is_filtered(&self) -> bool {
+        !self.filter.trim().is_empty() || self.certain || !self.brushed.is_empty()
+    }
+
+    /// What is left out, in words, for a list that is empty.
+    pub fn said(&self) -> String {
+        let mut parts = Vec::new();
+        if !self.filter.trim().is_empty() {
+            parts.push(format!("\"{}\"", self.filter.trim()));
+        }
+        if self.certain {
+            parts.push("an interval that excludes zero".to_owned());
+        }
+        if !self.brushed.is_empty() {
+            parts.push(format!("{} that were brushed", self.brushed.len()));
+        }
+        parts.join(", ")
+    }
 }
 
 /// A row of the list.
@@ -56,12 +92,10 @@ pub struct RankingRow {
 
 /// The rows, filtered and in order.
 pub fn rows(figures: &Figures, stability: Option<&Stability>, ranking: &Ranking) -> Vec<RankingRow> {
-    let filter = ranking.filter.to_lowercase();
-    let words: Vec<&str> = filter.split_whitespace().collect();
     let order = figures.ranks(ranking.basis).order().iter();
     let mut rows: Vec<RankingRow> = order
-        .filter(|component| matches(**component, &words))
         .map(|component| row(figures, stability, ranking.basis, *component))
+        .filter(|row| ranking.keeps(row.component, row.interval))
         .collect();
     match ranking.column {
         // The order of ranks already; relative importance has the same.
@@ -96,17 +130,26 @@ fn width(row: &RankingRow) -> f64 {
     row.interval.map_or(0.0, |[low, high]| high - low)
 }
 
-/// Whether a component answers to every word: a part of `30_gate`, a projection's name, or `layer:30`.
+/// Whether a component answers to every word.
 fn matches(component: Component, words: &[&str]) -> bool {
+    let layer = component.layer.number();
+    let is_attention = component.module.index() < 4;
     let texts = [
         component.to_string(),
         component.module.projection().to_owned(),
         format!("layer:{}", component.layer.number()),
     ];
-    words.iter().all(|word| {
-        texts
-            .iter()
-            .any(|text| if word.starts_with("layer:") { text == word } else { text.contains(word) })
+    words.iter().all(|word| match (*word, word.split_once(':')) {
+        ("attention", _) => is_attention,
+        ("mlp", _) => !is_attention,
+        (_, Some(("layers", range))) => {
+            let (first, last) = range.split_once('-').unwrap_or((range, range));
+            // A range that is still being typed is open on its other side.
+            let number = |text: &str, otherwise: usize| text.trim().parse().unwrap_or(otherwise);
+            (number(first, 1)..=number(last, usize::MAX)).contains(&layer)
+        }
+        (_, Some(("layer", _))) => texts.iter().any(|text| text == word),
+        _ => texts.iter().any(|text| text.contains(word)),
     })
 }
 
@@ -195,6 +238,35 @@ mod tests {
         assert_eq!(filtered("layer:1").len(), 7);
         assert_eq!(filtered("layer:1 up_proj").len(), 1);
         assert_eq!(filtered("nothing").len(), 0);
+    }
+
+    #[test]
+    fn filters_know_ranges_blocks_brushes_and_intervals() {
+        let keeps = |ranking: &Ranking| -> Vec<String> {
+            let kept = Component::all(6).filter(|component| ranking.keeps(*component, Some([-0.1, 0.2])));
+            kept.map(|component| component.to_string()).collect()
+        };
+        let of = |filter: &str| Ranking {
+            filter: filter.into(),
+            ..Ranking::default()
+        };
+        assert_eq!(keeps(&of("layers:2-3 attention")).len(), 8);
+        assert_eq!(keeps(&of("layers:5- mlp")), ["5_gate", "5_up", "5_down", "6_gate", "6_up", "6_down"]);
+        assert_eq!(keeps(&of("layers:2 up")), ["2_up"]);
+        assert!(!of(" ").is_filtered() && of("up").is_filtered());
+        let component: Component = "3_up".parse().unwrap();
+        let brushed = Ranking {
+            brushed: [component].into(),
+            ..Ranking::default()
+        };
+        assert_eq!(keeps(&brushed), ["3_up"]);
+        let certain = Ranking {
+            certain: true,
+            ..Ranking::default()
+        };
+        assert_eq!(keeps(&certain).len(), 0, "no interval excludes zero");
+        assert!(certain.keeps(component, Some([0.1, 0.2])) && certain.keeps(component, Some([-0.2, -0.1])) && !certain.keeps(component, None));
+        assert!(certain.said().contains("excludes zero"));
     }
 
     #[test]

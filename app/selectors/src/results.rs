@@ -1,11 +1,14 @@
 //! What the views of results show: scores of an experiment as a table of rows and columns, each cell a score with its interval.
 
+mod baselines;
 mod methods;
+mod rows;
 mod table;
 mod test_time;
 
-pub use methods::{Method, MethodKind};
-pub use table::{Cell, Column, Group, ResultsTable, Row};
+pub use methods::{Fill, Method, MethodKind, is_none};
+pub use rows::{Cell, Column, Group, Row};
+pub use table::ResultsTable;
 pub use test_time::{SplitCell, SplitRow, splits};
 
 /// The paper's tables as results (schema as [`cruxscope_study::Results`]): always at hand to be shown beside one's own.

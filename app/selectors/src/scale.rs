@@ -240,7 +240,7 @@ mod tests {
         }
         let linear = ColourScale::centred_over(Scale::Linear, &[-0.04]);
         assert_eq!((linear.position(-0.04), linear.position(0.04)), (0.0, 1.0));
-        assert_eq!(linear.ticks(28, 320.0)[0].text, "−4\u{a0}%");
+        assert_eq!(linear.ticks(28, 320.0)[0].text, "−4\u{a0}pp");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cruxscope_study::{Behaviour, Bootstrap, Comparison, Component, Module, ShiftInterval, ShiftView, Study, StudyError};
+use cruxscope_study::{Behaviour, Bootstrap, Comparability, Comparison, Component, Module, ShiftInterval, ShiftView, Study, StudyError};
 
 use super::{Basis, ColourScale, Scale, format, stability};
 use crate::background_job::BackgroundJob;
@@ -63,6 +63,11 @@ pub fn pair(open: &[usize], chosen: [Option<usize>; 2]) -> Option<[usize; 2]> {
     Some([a, b])
 }
 
+/// Whether a study is offered beside another: nothing forbids their comparison.
+pub fn offered(study: &Study, other: &Study) -> bool {
+    Comparability::between(&study.manifest, &other.manifest).refusals.is_empty()
+}
+
 /// The choice after one side was given another study; the two change places where it was the other side's.
 pub fn choose(now: [usize; 2], side: usize, id: usize) -> [Option<usize>; 2] {
     let mut next = now.map(Some);
@@ -105,7 +110,7 @@ pub const fn next(view: ShiftView) -> ShiftView {
 pub fn written(view: ShiftView, shift: f64) -> String {
     match view {
         ShiftView::Net => format::signed_share(shift),
-        _ => format::percent(shift),
+        _ => format::points(shift),
     }
 }
 
@@ -238,7 +243,12 @@ pub fn facts(row: &ShiftRow, view: ShiftView, components: usize) -> Vec<(&'stati
     let mut facts = vec![
         ("Relative importance in A", format::percent(row.relative[0])),
         ("Relative importance in B", format::percent(row.relative[1])),
-        ("Shift, B − A", format::signed_share(row.relative[1] - row.relative[0])),
+        // What an interval stands under has the sign of what the interval is of.
+        match view {
+            ShiftView::Decreases => ("Decrease, A − B", written(view, row.shift)),
+            ShiftView::Increases => ("Increase, B − A", written(view, row.shift)),
+            ShiftView::Net => ("Shift, B − A", written(view, row.shift)),
+        },
     ];
     if let Some([low, high]) = row.interval {
         let label = match view {

@@ -150,8 +150,43 @@ pub fn line(text: &TraceText) -> String {
     )
 }
 
+/// What ends a thought in the outputs of models that think aloud.
+const THOUGHT_ENDS: [&str; 3] = ["</think>", "<|channel|>final<|message|>", "</thought>"];
+
+/// Where the answer begins in an output: after the last mark that ends a thought; nothing where there is none, or nothing after it.
+pub fn answer(text: &TraceText) -> Option<usize> {
+    let ends = THOUGHT_ENDS.iter().filter_map(|mark| text.output.rfind(mark).map(|at| at + mark.len()));
+    ends.max().filter(|at| !text.output[*at..].trim().is_empty())
+}
+
+/// Whether the output was scored as right, partly right or wrong, in words; nothing where its score is not known.
+pub fn verdict(text: &TraceText) -> Option<&'static str> {
+    Some(match text.score? {
+        score if score >= 1.0 => "right",
+        score if score > 0.0 => "partly right",
+        _ => "wrong",
+    })
+}
+
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn the_answer_begins_after_the_thought() {
+        let of = |output: &str| TraceText {
+            output: output.into(),
+            ..TraceText::default()
+        };
+        let at = |output: &str| answer(&of(output)).map(|at| output[at..].to_owned());
+        assert_eq!(at("try 5: yes.</think>5").as_deref(), Some("5"));
+        assert_eq!(at("a</think>b</think> c").as_deref(), Some(" c"));
+        assert_eq!((at("no thought"), at("cut off</think>\n")), (None, None));
+        let scored = |score| verdict(&TraceText { score, ..of("") });
+        assert_eq!(
+            [scored(None), scored(Some(1.0)), scored(Some(0.0)), scored(Some(0.5))],
+            [None, Some("right"), Some("wrong"), Some("partly right")]
+        );
+    }
+
     use cruxscope_study::DropReason;
 
     use super::*;

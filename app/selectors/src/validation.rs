@@ -145,6 +145,7 @@ mod tests {
             data: FileDigest::default(),
             model_files: vec![],
             predictions: 10,
+            run: None,
             perplexity: 4.0,
             components: Component::all(6).map(damage).collect(),
         };

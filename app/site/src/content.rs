@@ -9,6 +9,8 @@ pub struct Content {
     pub studies: Studies,
     /// Figures that were drawn of them.
     pub figures: Vec<PublishedFigure>,
+    /// For every stop of the tour its figure, by its place among the figures; nothing for a stop that has none.
+    pub stops: Vec<Option<usize>>,
     /// The picture that stands for a link to the page.
     pub preview: Option<Preview>,
 }

@@ -34,6 +34,9 @@ pub enum SiteError {
         /// What was found.
         file: String,
     },
+    /// Another run builds the same page, or its place cannot be locked.
+    #[error(transparent)]
+    Lock(StudyError),
     /// The folder has no name to build under.
     #[error("{path} has no name to build a page under")]
     Nameless {
@@ -61,6 +64,12 @@ pub enum SiteError {
         #[from]
         source: serde_json::Error,
     },
+    /// The page cannot be served.
+    #[error("{why}")]
+    Serve {
+        /// Why, and what to do.
+        why: String,
+    },
     /// Whoever makes the program failed.
     #[error("{why}")]
     Program {
@@ -74,8 +83,8 @@ impl SiteError {
     pub fn is_user_error(&self) -> bool {
         match self {
             Self::Study { source, .. } => !matches!(source, StudyError::Io { .. }),
-            Self::Foreign { .. } | Self::Nameless { .. } | Self::NoProgram { .. } => true,
-            Self::Io { .. } | Self::Template { .. } | Self::Json { .. } | Self::Program { .. } => false,
+            Self::Foreign { .. } | Self::Nameless { .. } | Self::NoProgram { .. } | Self::Serve { .. } => true,
+            Self::Io { .. } | Self::Lock(_) | Self::Template { .. } | Self::Json { .. } | Self::Program { .. } => false,
         }
     }
 

@@ -1,25 +1,22 @@
-//! The folder of the page: put together under a temporary name and renamed, so that a server never shows half of it.
+//! The folder of the page: put together under a temporary name and renamed, so that a server never shows half of it. What of a folder
+//! is ours is [`ownership`](crate::ownership)'s to say.
 
-use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::time::Duration;
 
-use cruxscope_study::{COLLECTION_FILE, Digest};
-use flate2::Compression;
-use flate2::write::GzEncoder;
+use cruxscope_study::{COLLECTION_FILE, Digest, OutputLock};
 use serde::Serialize;
 
 use crate::SiteError;
 use crate::content::Content;
 use crate::index;
+use crate::ownership::{LISTING, MAKER, beside, claim, collect, contents, is_claimed, put_in_place, refuse_foreign};
+use crate::packed;
 use crate::page::{self, Stamp};
+use crate::story;
 use crate::studies;
 
-/// The file that marks a folder as one of ours, and lists what it weighs.
-const LISTING: &str = "site.json";
-/// Who makes pages, as the listing says.
-const MAKER: &str = "cruxscope-web";
 /// The name of the program's files: `<PROGRAM>.js` and `<PROGRAM>_bg.wasm`.
 pub const PROGRAM: &str = "cruxscope_web";
 
@@ -90,19 +87,22 @@ pub fn copy_program(page: &Path, folder: &Path) -> Result<(), SiteError> {
 /// # Errors
 /// When the program cannot be made, or the folder cannot be written or holds something else.
 pub fn build(out: &Path, content: &Content, put_program: impl FnOnce(&Path) -> Result<(), SiteError>) -> Result<Listing, SiteError> {
+    let (temporary, previous) = (beside(out, "new")?, beside(out, "old")?);
+    let _lock = OutputLock::take(out, Duration::ZERO).map_err(SiteError::Lock)?;
+    collect(out, &temporary, &previous)?;
     // What can fail at once fails before the program is made, which may take minutes.
     refuse_foreign(out)?;
-    let temporary = beside(out, "new")?;
     let assemble = || {
-        fs::create_dir_all(&temporary).map_err(SiteError::io("make", &temporary))?;
+        claim(&temporary)?;
         put_program(&temporary)?;
         write_documents(&temporary, content)?;
+        packed::pack(&temporary)?;
         let listing = list(&temporary)?;
-        put_in_place(&temporary, out)?;
+        put_in_place(&temporary, out, &previous)?;
         Ok(listing)
     };
     let result = assemble();
-    if temporary.exists() {
+    if is_claimed(&temporary) {
         // The error that counts is the one above.
         fs::remove_dir_all(&temporary).ok();
     }
@@ -154,6 +154,9 @@ fn write_documents(folder: &Path, content: &Content) -> Result<(), SiteError> {
         &format!("{}/index.json", studies::FOLDER),
         index::index(&content.studies, &content.figures)?.as_bytes(),
     )?;
+    if let Some(story) = story::story(&stamp, content)? {
+        write(story::STORY, story.as_bytes())?;
+    }
     if page::has_tables_index(content) {
         write("tables.html", page::tables_index(&stamp, content)?.as_bytes())?;
     }
@@ -167,17 +170,14 @@ fn list(folder: &Path) -> Result<Listing, SiteError> {
         .flatten()
         .filter(|entry| entry.path().is_file())
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .filter(|name| name != LISTING && !packed::is_packed(name))
         .collect();
     names.sort();
     let mut files = Vec::new();
     for name in names {
         let path = folder.join(&name);
         let bytes = read(&path)?;
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-        let packed = encoder
-            .write_all(&bytes)
-            .and_then(|()| encoder.finish())
-            .map_err(SiteError::io("compress", path))?;
+        let packed = packed::gzip(&bytes).map_err(SiteError::io("compress", path))?;
         files.push(ListedFile {
             name,
             bytes: bytes.len() as u64,
@@ -188,85 +188,12 @@ fn list(folder: &Path) -> Result<Listing, SiteError> {
         program: MAKER,
         version: env!("CARGO_PKG_VERSION"),
         files,
-        contents: contents(folder)?.into_iter().collect(),
+        contents: contents(folder)?.into_iter().filter(|name| name != LISTING).collect(),
     };
     let text = serde_json::to_string_pretty(&listing)? + "\n";
     let path = folder.join(LISTING);
     fs::write(&path, text).map_err(SiteError::io("write", path))?;
     Ok(listing)
-}
-
-/// A page replaces only what the listing of an earlier page names: whatever else stands in the folder is somebody's work. A link is
-/// never followed, so it counts as foreign, and so does a folder whose listing is not one of ours.
-fn refuse_foreign(out: &Path) -> Result<(), SiteError> {
-    #[derive(serde::Deserialize)]
-    struct Earlier {
-        program: String,
-        #[serde(default)]
-        contents: BTreeSet<String>,
-    }
-    let foreign = |file: &str| SiteError::Foreign {
-        path: out.to_owned(),
-        file: file.to_owned(),
-    };
-    match fs::symlink_metadata(out) {
-        Err(_) => return Ok(()),
-        Ok(metadata) if !metadata.is_dir() => return Err(foreign("no folder")),
-        Ok(_) => {}
-    }
-    let mut found = contents(out)?;
-    let listing = fs::read(out.join(LISTING)).ok();
-    let earlier = listing.and_then(|bytes| serde_json::from_slice::<Earlier>(&bytes).ok());
-    let listed = match earlier {
-        Some(earlier) if earlier.program == MAKER => {
-            found.remove(LISTING);
-            earlier.contents
-        }
-        _ => BTreeSet::new(),
-    };
-    found.iter().find(|file| !listed.contains(*file)).map_or(Ok(()), |file| Err(foreign(file)))
-}
-
-/// Every file and link below a folder but the listing, its path with `/` between.
-fn contents(folder: &Path) -> Result<BTreeSet<String>, SiteError> {
-    let mut found = BTreeSet::new();
-    let mut waiting = vec![(folder.to_owned(), String::new())];
-    while let Some((place, prefix)) = waiting.pop() {
-        for entry in fs::read_dir(&place).map_err(SiteError::io("list", &place))? {
-            let entry = entry.map_err(SiteError::io("list", &place))?;
-            let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
-            let is_folder = entry.file_type().map_err(SiteError::io("look at", entry.path()))?.is_dir();
-            if is_folder {
-                waiting.push((entry.path(), name + "/"));
-            } else {
-                found.insert(name);
-            }
-        }
-    }
-    Ok(found)
-}
-
-/// A folder beside `out`, on the same disk, so that renaming is one step.
-fn beside(out: &Path, purpose: &str) -> Result<PathBuf, SiteError> {
-    let name = out.file_name().ok_or_else(|| SiteError::Nameless { path: out.to_owned() })?;
-    Ok(out.with_file_name(format!(".{}.{}.{purpose}", name.to_string_lossy(), std::process::id())))
-}
-
-fn put_in_place(temporary: &Path, out: &Path) -> Result<(), SiteError> {
-    let previous = beside(out, "old")?;
-    let had_one = out.exists();
-    if had_one {
-        fs::rename(out, &previous).map_err(SiteError::io("move the earlier page out of", out))?;
-    }
-    let renamed = fs::rename(temporary, out).map_err(SiteError::io("move the page to", out));
-    if had_one {
-        match renamed {
-            Ok(()) => fs::remove_dir_all(&previous).map_err(SiteError::io("remove the earlier page, now in", previous))?,
-            // The earlier page is better than none; the error that counts is the first.
-            Err(_) => fs::rename(&previous, out).unwrap_or_default(),
-        }
-    }
-    renamed
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, SiteError> {
@@ -304,6 +231,7 @@ mod tests {
                 csv: "a,b\n".into(),
                 table: "<table></table>".into(),
             }],
+            stops: Vec::new(),
             preview: Some(Preview {
                 png: vec![1, 2, 3],
                 size: [1200, 630],
@@ -334,6 +262,9 @@ mod tests {
             "figures/importance-source.html",
             "figures/importance-source.svg",
             "figures/importance-source.csv",
+            "cruxscope_web_bg.wasm.br",
+            "cruxscope_web_bg.wasm.gz",
+            "index.html.br",
         ] {
             assert!(out.join(name).is_file(), "{name}");
         }
@@ -358,49 +289,31 @@ mod tests {
     }
 
     #[test]
-    fn a_page_replaces_a_page_and_nothing_else() {
+    fn one_builds_a_page_at_a_time_and_what_a_kill_left_is_collected() {
         let scratch = tempfile::tempdir().unwrap();
-        let out = scratch.path().join("out");
-        assert!(refuse_foreign(&out).is_ok());
-        fs::create_dir(&out).unwrap();
-        assert!(refuse_foreign(&out).is_ok(), "an empty folder may be taken");
-        fs::write(out.join("thesis.tex"), "years of work").unwrap();
-        assert!(refuse_foreign(&out).is_err());
-        for listing in [
-            "{}",
-            r#"{"program": "another", "contents": ["thesis.tex"]}"#,
-            r#"{"program": "cruxscope-web", "files": []}"#,
-            "not JSON",
-        ] {
-            fs::write(out.join(LISTING), listing).unwrap();
-            assert!(refuse_foreign(&out).is_err(), "{listing}");
-        }
-        fs::remove_file(out.join("thesis.tex")).unwrap();
-        fs::write(out.join("index.html"), "old").unwrap();
-        fs::create_dir(out.join("studies")).unwrap();
-        fs::write(out.join("studies/a.json"), "{}").unwrap();
-        fs::write(
-            out.join(LISTING),
-            r#"{"program": "cruxscope-web", "contents": ["index.html", "studies/a.json"]}"#,
-        )
-        .unwrap();
-        assert!(refuse_foreign(&out).is_ok());
-        fs::write(out.join("studies/mine.json"), "{}").unwrap();
-        let error = refuse_foreign(&out).unwrap_err();
-        assert!(matches!(&error, SiteError::Foreign { file, .. } if file == "studies/mine.json") && error.is_user_error());
-        fs::remove_file(out.join("studies/mine.json")).unwrap();
-        #[cfg(unix)]
-        {
-            std::os::unix::fs::symlink(scratch.path(), out.join("studies/elsewhere")).unwrap();
-            assert!(refuse_foreign(&out).is_err(), "a link is not followed");
-            fs::remove_file(out.join("studies/elsewhere")).unwrap();
-        }
-        let temporary = beside(&out, "new").unwrap();
+        let out = scratch.path().join("page");
+        let content = content(scratch.path());
+        let held = OutputLock::take(&out, Duration::ZERO).unwrap();
+        let busy = build(&out, &content, put_nothing).unwrap_err();
+        assert!(matches!(busy, SiteError::Lock(_)) && !busy.is_user_error() && !out.exists(), "{busy}");
+        drop(held);
+        build(&out, &content, put_nothing).unwrap();
+        let index = fs::read(out.join("index.html")).unwrap();
+        let (temporary, previous) = (beside(&out, "new").unwrap(), beside(&out, "old").unwrap());
+
+        // Killed while the page was put together, and between the two renames.
+        claim(&temporary).unwrap();
+        fs::write(temporary.join("half.html"), "half").unwrap();
+        fs::rename(&out, &previous).unwrap();
+        collect(&out, &temporary, &previous).unwrap();
+        assert_eq!(fs::read(out.join("index.html")).unwrap(), index, "the earlier page is back");
+        assert!(!temporary.exists() && !previous.exists());
+
+        // A folder of somebody else under such a name is not touched.
         fs::create_dir(&temporary).unwrap();
-        fs::write(temporary.join("index.html"), "new").unwrap();
-        put_in_place(&temporary, &out).unwrap();
-        let names: Vec<_> = fs::read_dir(scratch.path()).unwrap().flatten().map(|entry| entry.file_name()).collect();
-        assert_eq!(names, ["out"], "nothing temporary is left");
-        assert!(out.join("index.html").is_file() && !out.join(LISTING).exists());
+        fs::write(temporary.join("thesis.tex"), "years of work").unwrap();
+        assert!(build(&out, &content, put_nothing).is_err());
+        assert_eq!(fs::read_to_string(temporary.join("thesis.tex")).unwrap(), "years of work");
+        assert_eq!(fs::read(out.join("index.html")).unwrap(), index);
     }
 }

@@ -8,6 +8,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::SiteError;
 use crate::content::Content;
+use crate::story::STORY;
 use crate::studies::{PublishedFigure, PublishedStudy, Studies};
 use crate::tables;
 
@@ -50,6 +51,9 @@ pub fn index(stamp: &Stamp, content: &Content) -> Result<String, SiteError> {
             published.address()
         ));
     }
+    if !content.studies.tour.is_empty() {
+        numbers.insert_str(0, &format!("<p><a href=\"{STORY}\">Read the tour as an article</a></p>\n"));
+    }
     if !content.figures.is_empty() {
         numbers.push_str(&format!("<h2>Figures with their numbers</h2>\n{}", list_of_figures(&content.figures)));
     }
@@ -61,11 +65,14 @@ pub fn index(stamp: &Stamp, content: &Content) -> Result<String, SiteError> {
         [only] => Some(format!("{}/table.html", only.address())),
         _ => None,
     };
+    let story = !content.studies.tour.is_empty();
     let link = |class: &str| {
         table
             .as_ref()
             .map(|table| format!("<a class=\"{class}\" href=\"{table}\">Numbers as a table</a>"))
-            .unwrap_or_default()
+            .into_iter()
+            .chain(story.then(|| format!("<a class=\"{class}\" href=\"{STORY}\">Read it as an article</a>")))
+            .collect::<String>()
     };
     let label = match studies {
         [only] => format!("Interactive view of {}", only.title()),
@@ -204,7 +211,7 @@ fn query(pairs: &[(String, String)]) -> String {
     pairs.join("&amp;")
 }
 
-fn document(stamp: &Stamp, title: &str, root: &str, open: &str, open_label: &str, content: &str) -> Result<String, SiteError> {
+pub fn document(stamp: &Stamp, title: &str, root: &str, open: &str, open_label: &str, content: &str) -> Result<String, SiteError> {
     fill(
         TABLE,
         &[

@@ -7,7 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use cruxscope_study::{
-    COLLECTION_FILE, COLLECTION_SCHEMA, COMPRESSION_FILE, Collection, MANIFEST_FILE, RESULTS_FILE, Results, Study, StudyError, TourStop, VALIDATION_FILE,
+    COLLECTION_FILE, COLLECTION_SCHEMA, COMPRESSION_FILE, Collection, DIVERGENCE_FILE, LEDGER_FILE, MANIFEST_FILE, RESULTS_FILE, Results, SENSITIVITY_FILE,
+    Study, StudyError, TRIAL_FILE, TourStop, VALIDATION_FILE,
 };
 
 use crate::SiteError;
@@ -268,7 +269,7 @@ fn copy(published: &PublishedStudy, site: &Path) -> Result<(), SiteError> {
     fs::create_dir_all(&folder).map_err(SiteError::io("make", &folder))?;
     let manifest = &published.study.manifest;
     let named = manifest.arrays.iter().chain(manifest.traces.iter().map(|trace| &trace.file));
-    let beside = [VALIDATION_FILE, COMPRESSION_FILE]
+    let beside = [VALIDATION_FILE, COMPRESSION_FILE, SENSITIVITY_FILE, TRIAL_FILE, LEDGER_FILE, DIVERGENCE_FILE]
         .into_iter()
         .filter(|name| published.source.join(name).is_file());
     for name in named.map(|entry| entry.file.as_str()).chain(beside).chain([MANIFEST_FILE]) {

@@ -31,6 +31,7 @@ pub fn study(title: &str) -> Study {
             architecture: "llama".into(),
             layers: LAYERS,
             modules: vec![ModuleDimensions { outputs: 8, inputs: 8 }; 7],
+            parts: None,
             parameters: 1_000_000,
             ..ModelEntry::default()
         },

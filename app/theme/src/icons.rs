@@ -73,6 +73,12 @@ pub fn cross(painter: &Painter, rect: Rect, colour: Color32) {
     painter.line_segment([centre + vec2(-arm, arm), centre + vec2(arm, -arm)], stroke);
 }
 
+/// A tick: right.
+pub fn tick(painter: &Painter, rect: Rect, colour: Color32) {
+    let at = |x: f32, y: f32| rect.center() + vec2(x, y);
+    painter.line(vec![at(-4.0, 0.3), at(-1.2, 3.2), at(4.2, -3.2)], Stroke::new(sizes::ICON_STROKE, colour));
+}
+
 /// An arrow to the left or to the right: back and forward.
 pub fn arrow(painter: &Painter, rect: Rect, forward: bool, colour: Color32) {
     let stroke = Stroke::new(sizes::ICON_STROKE, colour);
@@ -80,6 +86,22 @@ pub fn arrow(painter: &Painter, rect: Rect, forward: bool, colour: Color32) {
     let tip = rect.center() + vec2(5.0 * way, 0.0);
     painter.line_segment([tip - vec2(10.0 * way, 0.0), tip], stroke);
     painter.line(vec![tip + vec2(-3.5 * way, -3.5), tip, tip + vec2(-3.5 * way, 3.5)], stroke);
+}
+
+/// Three lines: a list that can be opened.
+pub fn lines(painter: &Painter, rect: Rect, colour: Color32) {
+    let stroke = Stroke::new(sizes::ICON_STROKE, colour);
+    for y in [-4.0, 0.0, 4.0] {
+        let middle = rect.center() + vec2(0.0, y);
+        painter.line_segment([middle - vec2(6.0, 0.0), middle + vec2(6.0, 0.0)], stroke);
+    }
+}
+
+/// Three dots: more commands.
+pub fn dots(painter: &Painter, rect: Rect, colour: Color32) {
+    for x in [-5.0, 0.0, 5.0] {
+        painter.circle_filled(rect.center() + vec2(x, 0.0), 1.5, colour);
+    }
 }
 
 /// Two arrows past each other: swap.

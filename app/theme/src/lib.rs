@@ -2,13 +2,15 @@
 
 pub mod colour_map;
 pub mod icons;
+pub mod marks;
 pub mod palette;
 pub mod sizes;
 pub mod typeface;
+pub mod vision;
 
 use egui::{Context, CornerRadius, FontId, Margin, Shadow, Stroke, TextStyle, Theme, ThemePreference, Visuals, vec2};
 
-pub use palette::Palette;
+pub use palette::{Palette, contrast};
 
 /// Which theme a person asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -10,9 +10,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cruxscope_selectors::ColourScale;
+use cruxscope_study::test_data as samples;
 use cruxscope_study::{
     Behaviour, COMPRESSION_FILE, ChannelMaps, Component, ComponentCompression, CompressionMap, Contributions, Degradation, FileDigest, InstanceContribution,
-    InstanceEntry, Label, Manifest, ModelEntry, Module, ModuleDimensions, SegmentCounts, Study, TraceSection, TraceText, VALIDATION_FILE, Validation, folder,
+    InstanceEntry, Label, Manifest, ModelEntry, Module, ModuleDimensions, SENSITIVITY_FILE, SegmentCounts, Study, TraceSection, TraceText, VALIDATION_FILE,
+    Validation, folder,
 };
 use cruxscope_theme::colour_map::ColourMap;
 use cruxscope_window::heatmap::{LargeMap, gpu, show_large};
@@ -213,6 +215,7 @@ fn everything(place: &std::path::Path) {
         data: FileDigest::default(),
         model_files: vec![],
         predictions: 1_000,
+        run: None,
         perplexity: 4.5,
         components: Component::all(LAYERS)
             .map(|component| Degradation {
@@ -293,7 +296,35 @@ fn trace() {
     });
 }
 
+/// Another target in every frame, over a sketch of the size of an 8B model's: 32 layers, 8 formats, 48 windows of 4 draws, 4 scopes.
+fn budget() {
+    let place = tempfile::tempdir().unwrap();
+    folder::save(&samples::study(LAYERS), place.path()).unwrap();
+    let sketch = samples::sketched(LAYERS, &[2, 3, 4, 5, 6, 7, 8, 9], 48, 4);
+    std::fs::write(place.path().join(SENSITIVITY_FILE), sketch.to_bytes().unwrap()).unwrap();
+    let mut harness = window(place.path(), "budget");
+    let centre = pos2(SIZE[0] * 0.65, SIZE[1] * 0.3);
+    harness.event(Event::PointerMoved(centre));
+    harness.event(Event::PointerButton {
+        pos: centre,
+        button: PointerButton::Primary,
+        pressed: true,
+        modifiers: egui::Modifiers::NONE,
+    });
+    harness.step();
+    let mut before = harness.state().state().budget.target;
+    let mut changed = 0;
+    measure("choosing another target", &mut harness, |harness, frame| {
+        let now = harness.state().state().budget.target;
+        changed += usize::from(now != before);
+        before = now;
+        harness.event(Event::PointerMoved(centre + vec2((frame as f32 * 0.07).sin() * 120.0, 0.0)));
+    });
+    assert!(changed > FRAMES / 2, "the target changed in {changed} of {FRAMES} frames only");
+}
+
 fn main() {
+    budget();
     map();
     trace();
     views();

@@ -11,7 +11,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for complaint in complaints {
         eprintln!("{complaint}");
     }
-    cruxscope_window::open_window(options, Vec::new(), None)?;
+    cruxscope_window::open_window(options, Vec::new(), None, cruxscope_window::remembered::Remembered::default())?;
     Ok(())
 }
 

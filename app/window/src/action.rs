@@ -1,9 +1,12 @@
 //! What a person can ask for: every button, key and command is one of these.
 
 use cruxscope_figure::Format;
+use cruxscope_selectors::budget::CellMeasure;
 use cruxscope_selectors::compression::Measure;
 use cruxscope_selectors::results::Form;
+use cruxscope_selectors::variants::{VariantForm, VariantSort};
 use cruxscope_selectors::{Scale, SortColumn};
+use cruxscope_study::allocation::export::Tool;
 use cruxscope_study::{Behaviour, Component, Label, ShiftView};
 use cruxscope_theme::ThemeChoice;
 
@@ -17,8 +20,30 @@ pub enum Action {
     SetView(ViewKind),
     /// Compare this study as A (0) or B (1).
     Compare(usize, usize),
+    /// Show the shift between two studies, A and B, by their numbers.
+    OpenPair(usize, usize),
     /// Let A and B change places.
     SwapCompared,
+    /// The variant that is looked at, by the number of its study.
+    PointVariant(usize),
+    /// What stands in a row of variants.
+    SetVariantForm(VariantForm),
+    /// Order variants by a column, or turn the order round.
+    SortVariants(VariantSort),
+    /// Choose a recipe of so many bits a weight.
+    SetTarget(f64),
+    /// Give components formats by hand, by their positions in the menu; none leaves one as it is.
+    GiveFormats(Vec<(Component, Option<usize>)>),
+    /// Take all formats back that were given by hand.
+    TakeFormatsBack,
+    /// Give q, k and v of a layer one format, and gate and up one, or do not.
+    ToggleFused,
+    /// Let the cells of the budget's map say this.
+    SetCellMeasure(CellMeasure),
+    /// Save the recipe in the words of a tool.
+    ExportRecipe(Tool),
+    /// Fill the panel of runs in with the recipe.
+    CompressByRecipe,
     /// Show this part of the shift.
     SetShift(ShiftView),
     /// Show the next part of the shift.
@@ -47,6 +72,10 @@ pub enum Action {
     Sort(SortColumn),
     /// Filter the list.
     Filter(String),
+    /// Show only rows whose interval excludes zero, or all.
+    ToggleCertain,
+    /// Show only these components in lists; all where there is none.
+    Brush(std::collections::BTreeSet<Component>),
     /// Give the filter the keyboard.
     Search,
     /// Check or uncheck a component for the protection list.
@@ -57,6 +86,8 @@ pub enum Action {
     SetProtected(usize),
     /// Copy the protection list.
     CopyProtectionList,
+    /// Show what a set of keys and values names, as a link or a stop of a tour does.
+    Look(std::collections::BTreeMap<String, String>),
     /// Copy a text.
     Copy(String),
     /// Use this theme.
@@ -67,6 +98,8 @@ pub enum Action {
     ToggleProvenance,
     /// Open or close the list of keys.
     ToggleKeys,
+    /// Open or close the list of what is open, where it has no place of its own.
+    ToggleList,
     /// Open or close the dialog of exports.
     ToggleExport,
     /// Set the dialog of exports.
@@ -77,6 +110,8 @@ pub enum Action {
     Back,
     /// Show an open study.
     Activate(usize),
+    /// Fetch a study that was left for later, by its number, and show it.
+    Fetch(usize),
     /// Close a study.
     Close(usize),
     /// Ask for a study to open.
@@ -101,6 +136,8 @@ pub enum Action {
     SelectInstance(String),
     /// Read the trace of this instance, in the view of traces.
     ReadInstance(String),
+    /// Read the trace of an instance of the study at a position, in the view of traces.
+    ReadInstanceOf(usize, String),
     /// Show this experiment of these results, by their number.
     ShowExperiment(usize, String),
     /// Show results in the next form.
@@ -121,8 +158,10 @@ pub enum Action {
     StepStop(isize),
     /// Add what is seen to the tour.
     AddStop,
-    /// Change the heading or the words of a stop.
-    EditStop(usize, String, String),
+    /// Change the heading, the words or the notes of a stop.
+    EditStop(usize, String, String, String),
+    /// Show or hide the presenter's notes beside the stage.
+    ToggleNotes,
     /// Take a stop out of the tour.
     RemoveStop(usize),
     /// Let a stop show what is seen now.
@@ -145,6 +184,14 @@ pub enum Action {
     HistoryForward,
     /// Copy link to this view.
     CopyLink,
+    /// Show what a link leads to, which was pasted or typed.
+    FollowLink(String),
+    /// Open or close how to read the view that is on.
+    ToggleReading,
+    /// Show a step of the introduction.
+    ShowWelcome(usize),
+    /// Leave the introduction, for good.
+    EndWelcome,
     /// Open or close the panel of runs.
     ToggleRuns,
 }

@@ -6,6 +6,7 @@
 
 mod action;
 mod app;
+mod budget;
 mod comparison;
 pub mod frame;
 pub mod heatmap;
@@ -16,10 +17,12 @@ mod look;
 mod notification;
 mod open;
 mod options;
+pub mod remembered;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod runs;
 pub mod state;
 mod studies;
+mod variants;
 mod view_kind;
 pub mod views;
 pub mod widgets;

@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cruxscope_selectors::results::PUBLISHED;
-use cruxscope_study::{Collection, Results, Study};
+use cruxscope_study::{COLLECTION_FILE, Collection, MANIFEST_FILE, Results, Study};
 
+use crate::link::is_web;
 use crate::open::{self, Delivery, Inbox, Opened, Part, PartState, Problem, Source};
 use crate::studies::OpenStudy;
 
@@ -27,6 +28,25 @@ pub struct OpenCollection {
     pub place: String,
     /// What it holds.
     pub collection: Collection,
+}
+
+/// A study or results that have not been fetched yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shelved {
+    /// The number that it will have.
+    pub id: usize,
+    /// Its address.
+    pub place: String,
+    /// Whether it is results.
+    pub results: bool,
+}
+
+impl Shelved {
+    /// What it goes by until its title is known: the last name of its address.
+    pub fn name(&self) -> &str {
+        let path = self.place.split('?').next().unwrap_or(&self.place).trim_end_matches('/');
+        path.rsplit('/').next().unwrap_or(path)
+    }
 }
 
 /// What came of a frame's deliveries.
@@ -52,6 +72,8 @@ pub struct Library {
     pub collection: Option<OpenCollection>,
     /// What is being opened: the number it will have, and its name.
     pub opening: Vec<(usize, String)>,
+    /// What a collection behind an address names and nobody has looked at yet: it is fetched when somebody does.
+    pub shelved: Vec<Shelved>,
     /// What could not be opened.
     pub problems: Vec<Problem>,
     /// Paths and addresses of what is open, by number, of what was asked for by one and is not closed.
@@ -77,6 +99,7 @@ impl Library {
             results: published.into_iter().collect(),
             collection: None,
             opening: Vec::new(),
+            shelved: Vec::new(),
             problems: Vec::new(),
             places: BTreeMap::new(),
             collected: BTreeSet::new(),
@@ -120,6 +143,14 @@ impl Library {
         id
     }
 
+    /// Leaves a study or results for later.
+    fn shelve(&mut self, place: String, results: bool) -> usize {
+        let id = self.new_id();
+        self.places.insert(id, place.clone());
+        self.shelved.push(Shelved { id, place, results });
+        id
+    }
+
     /// Begins to open what was dropped.
     pub fn drop_in(&mut self, files: Vec<egui::DroppedFileHandle>) {
         for name in open::dropped(&self.inbox, files) {
@@ -131,14 +162,71 @@ impl Library {
     /// The number of what is at a place, which begins to be opened if it was not asked for before.
     pub fn opened_from(&mut self, place: &str) -> usize {
         match self.number_of(place) {
-            Some(id) => id,
+            Some(id) => {
+                self.fetch(id);
+                id
+            }
             None => self.begin(place),
+        }
+    }
+
+    /// Begins to fetch what was left for later, by its number.
+    pub fn fetch(&mut self, id: usize) {
+        if let Some(at) = self.shelved.iter().position(|shelved| shelved.id == id) {
+            let shelved = self.shelved.remove(at);
+            self.opening.push((id, shelved.place.clone()));
+            open::open(&self.inbox, &shelved.place);
+        }
+    }
+
+    /// Begins to fetch what was left for later: all results, or all studies.
+    pub fn fetch_all(&mut self, results: bool) {
+        let ids: Vec<usize> = self
+            .shelved
+            .iter()
+            .filter(|shelved| shelved.results == results)
+            .map(|shelved| shelved.id)
+            .collect();
+        for id in ids {
+            self.fetch(id);
+        }
+    }
+
+    /// Begins to fetch the first study that was left for later.
+    pub fn fetch_first(&mut self) {
+        if let Some(id) = self.shelved.iter().find(|shelved| !shelved.results).map(|shelved| shelved.id) {
+            self.fetch(id);
         }
     }
 
     /// The number of what was opened from a place.
     pub fn number_of(&self, place: &str) -> Option<usize> {
         self.places.iter().find(|(_, known)| *known == place).map(|(id, _)| *id)
+    }
+
+    /// Whether a place of a link may be tried as it is. A page reaches no path of the machine that a window's link comes from.
+    pub fn can_reach(&self, place: &str, of_a_window: bool) -> bool {
+        let known = self.number_of(place).is_some() || self.collection.as_ref().is_some_and(|open| open.place == place);
+        known
+            || place == "published"
+            || is_web(place)
+            || if cfg!(target_arch = "wasm32") {
+                !of_a_window
+            } else {
+                std::path::Path::new(place).exists()
+            }
+    }
+
+    /// The place of what is open under the last name of another place.
+    pub fn named_alike(&self, place: &str) -> Option<String> {
+        let name = |place: &str| {
+            let path = place.split('?').next().unwrap_or(place);
+            let path = [MANIFEST_FILE, COLLECTION_FILE].iter().find_map(|file| path.strip_suffix(file)).unwrap_or(path);
+            path.trim_end_matches(['/', '\\']).rsplit(['/', '\\']).next().unwrap_or_default().to_owned()
+        };
+        let wanted = name(place);
+        let alike = self.places.values().find(|known| name(known) == wanted && !wanted.is_empty());
+        alike.cloned()
     }
 
     /// The place that a number was opened from.
@@ -233,12 +321,16 @@ impl Library {
                 // The collection's place stands for it; nothing of its own is in the list of places.
                 self.places.remove(&id);
                 self.collected.clear();
-                for entry in collection.studies.iter().chain(&collection.results) {
+                // Behind an address everything is a wait, and most of it nobody looks at.
+                let later = cfg!(target_arch = "wasm32") || is_web(name);
+                let studies = collection.studies.iter().map(|entry| (entry, false));
+                for (entry, results) in studies.chain(collection.results.iter().map(|entry| (entry, true))) {
                     let place = open::within(name, entry);
-                    if self.number_of(&place).is_none() {
-                        let id = self.begin(&place);
-                        self.collected.insert(id);
+                    if self.number_of(&place).is_some() {
+                        continue;
                     }
+                    let id = if later { self.shelve(place, results) } else { self.begin(&place) };
+                    self.collected.insert(id);
                 }
                 self.collection = Some(OpenCollection {
                     place: name.to_owned(),
@@ -272,5 +364,39 @@ impl Library {
             self.collection = None;
         }
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cruxscope_study::COLLECTION_SCHEMA;
+
+    use super::*;
+
+    #[test]
+    fn a_collection_behind_an_address_is_fetched_as_it_is_looked_at() {
+        let mut library = Library::new(Inbox::new(egui::Context::default()));
+        let collection = Collection {
+            schema: COLLECTION_SCHEMA,
+            studies: vec!["a".into(), "b".into(), "c".into()],
+            results: vec!["results.json".into()],
+            ..Collection::default()
+        };
+        // No such server: what is asked for stays on its way.
+        let place = "http://127.0.0.1:9/studies/collection.json";
+        let news = library.take_in(None, place, Opened::Collection(collection));
+        assert_eq!(news, Some(News::Collection));
+        assert!(library.opening.is_empty(), "nothing is fetched that nobody looks at");
+        let names: Vec<&str> = library.shelved.iter().map(Shelved::name).collect();
+        assert_eq!(names, ["a", "b", "c", "results.json"]);
+        assert_eq!(library.places(), [place]);
+        library.opened_from("http://127.0.0.1:9/studies/b");
+        assert_eq!(library.opening.len(), 1);
+        library.fetch_first();
+        library.fetch_all(true);
+        let left: Vec<&str> = library.shelved.iter().map(Shelved::name).collect();
+        assert_eq!(left, ["c"]);
+        library.fetch_all(false);
+        assert!(library.shelved.is_empty() && library.opening.len() == 4);
     }
 }

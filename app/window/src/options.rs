@@ -3,6 +3,7 @@
 use cruxscope_selectors::Scale;
 use cruxscope_selectors::compression::Measure;
 use cruxscope_selectors::results::Form;
+use cruxscope_selectors::variants::VariantSort;
 use cruxscope_study::{Behaviour, Component, ShiftView};
 use cruxscope_theme::ThemeChoice;
 
@@ -45,6 +46,14 @@ pub struct StartupOptions {
     pub section: Option<usize>,
     /// What the view of compression shows.
     pub measure: Option<Measure>,
+    /// By what variants are ordered.
+    pub sort: Option<VariantSort>,
+    /// The budget's target in bits a weight.
+    pub target: Option<f64>,
+    /// Formats that were given by hand under a budget: positions in the menu, or none for a component that is left as it is.
+    pub formats: Vec<(Component, Option<usize>)>,
+    /// Whether fused matrices get one format under a budget.
+    pub fused: bool,
     /// The stop of the tour, from 1.
     pub stop: Option<usize>,
     /// Only the figure, for a frame in another page.
@@ -53,7 +62,7 @@ pub struct StartupOptions {
 
 impl StartupOptions {
     /// Every key that there is.
-    pub const KEYS: [&str; 19] = [
+    pub const KEYS: [&str; 23] = [
         "study",
         "view",
         "theme",
@@ -71,6 +80,10 @@ impl StartupOptions {
         "instance",
         "section",
         "measure",
+        "sort",
+        "target",
+        "formats",
+        "fused",
         "stop",
         "embed",
     ];
@@ -108,6 +121,10 @@ impl StartupOptions {
             one("instance", self.instance.clone()),
             one("section", self.section.map(|section| section.to_string())),
             one("measure", self.measure.map(|measure| measure.name().to_owned())),
+            one("sort", self.sort.map(|sort| sort.name().to_owned())),
+            one("target", self.target.map(|target| format!("{target:.4}"))),
+            one("formats", Some(written_formats(&self.formats)).filter(|text| !text.is_empty())),
+            one("fused", self.fused.then(|| "1".to_owned())),
             one("stop", self.stop.map(|stop| stop.to_string())),
             one("embed", self.embed.then(|| "1".to_owned())),
         ];
@@ -136,14 +153,15 @@ impl StartupOptions {
             "instance" => self.instance = Some(value.to_owned()),
             "section" => self.section = Some(counted(key, value)?),
             "measure" => self.measure = Some(choose(key, value, &Measure::ALL, |measure| measure.name())?),
-            "stop" => self.stop = Some(counted(key, value)?),
-            "embed" => {
-                self.embed = match value {
-                    "" | "1" | "true" | "yes" => true,
-                    "0" | "false" | "no" => false,
-                    _ => return Err(format!("\"{value}\" is no value of embed; known are 1 and 0")),
-                };
+            "sort" => self.sort = Some(choose(key, value, &VariantSort::ALL, |sort| sort.name())?),
+            "target" => {
+                let target = value.parse().ok().filter(|target: &f64| target.is_finite() && *target > 0.0);
+                self.target = Some(target.ok_or_else(|| format!("\"{value}\" is no target; it is a number of bits a weight"))?);
             }
+            "formats" => self.formats = read_formats(value)?,
+            "fused" => self.fused = switched(key, value)?,
+            "stop" => self.stop = Some(counted(key, value)?),
+            "embed" => self.embed = switched(key, value)?,
             _ => {
                 return Err(format!("\"{key}\" is no option; known are {}", Self::KEYS.join(", ")));
             }
@@ -155,6 +173,34 @@ impl StartupOptions {
 fn counted(key: &str, value: &str) -> Result<usize, String> {
     let number = value.parse().ok().filter(|number| *number > 0);
     number.ok_or_else(|| format!("\"{value}\" is no {key}; it is a number from 1 on"))
+}
+
+fn switched(key: &str, value: &str) -> Result<bool, String> {
+    match value {
+        "" | "1" | "true" | "yes" => Ok(true),
+        "0" | "false" | "no" => Ok(false),
+        _ => Err(format!("\"{value}\" is no value of {key}; known are 1 and 0")),
+    }
+}
+
+/// Formats by their positions in the menu: `3_up:0,4_down:-`.
+fn written_formats(formats: &[(Component, Option<usize>)]) -> String {
+    let written = |(component, format): &(Component, Option<usize>)| match format {
+        Some(format) => format!("{component}:{format}"),
+        None => format!("{component}:-"),
+    };
+    formats.iter().map(written).collect::<Vec<_>>().join(",")
+}
+
+fn read_formats(value: &str) -> Result<Vec<(Component, Option<usize>)>, String> {
+    let read = |pair: &str| {
+        let (component, format) = pair.split_once(':')?;
+        let format = if format == "-" { None } else { Some(format.parse().ok()?) };
+        Some((component.parse().ok()?, format))
+    };
+    let pairs = value.split(',').filter(|pair| !pair.is_empty());
+    let read = pairs.map(|pair| read(pair).ok_or_else(|| format!("\"{pair}\" names no component with a format, such as 3_up:0")));
+    read.collect()
 }
 
 fn choose<T: Copy>(key: &str, value: &str, known: &[T], name: impl Fn(T) -> &'static str) -> Result<T, String> {
@@ -191,6 +237,10 @@ mod tests {
             ("instance", "FOLIO/7"),
             ("section", "3"),
             ("measure", "bits"),
+            ("sort", "bits"),
+            ("target", "4.2500"),
+            ("formats", "3_up:0,4_down:-"),
+            ("fused", "1"),
             ("stop", "2"),
             ("embed", "1"),
         ]);

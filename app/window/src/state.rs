@@ -13,7 +13,7 @@ use cruxscope_study::{Behaviour, Component, ShiftView};
 use cruxscope_theme::ThemeChoice;
 
 use crate::action::Action;
-use crate::look::{ExportSettings, ResultsLook, Share};
+use crate::look::{BudgetLook, ExportSettings, ResultsLook, Share, VariantsLook};
 use crate::options::StartupOptions;
 use crate::view_kind::ViewKind;
 
@@ -56,12 +56,22 @@ pub struct State {
     pub provenance: bool,
     /// Whether the list of keys is open.
     pub keys: bool,
+    /// Whether it is said how the view that is on is read.
+    pub reading: bool,
+    /// The step of the introduction that is on.
+    pub welcome: Option<usize>,
+    /// Whether the list of what is open lies over the figure, where it has no place of its own.
+    pub list: bool,
     /// The theme.
     pub theme: ThemeChoice,
     /// Whether only the figure is shown.
     pub embed: bool,
     /// What is seen of results.
     pub results: ResultsLook,
+    /// What is seen of variants.
+    pub variants: VariantsLook,
+    /// What is wished of a budget.
+    pub budget: BudgetLook,
     /// What is seen of traces.
     pub trace: TraceLook,
     /// What the view of compression shows; the first that the study has, where nothing was chosen.
@@ -72,6 +82,8 @@ pub struct State {
     pub editing: bool,
     /// Whether the figure fills the screen.
     pub presenting: bool,
+    /// Whether the presenter's notes stand beside the stage.
+    pub notes: bool,
     /// What is typed into the list of commands, and which of them is chosen, where it is open.
     pub palette: Option<(String, usize)>,
     /// Whether somebody is there who computes: without, there is no panel of runs.
@@ -117,13 +129,44 @@ impl State {
         self.trace.section = options.section.map(|section| section - 1);
         self.trace.reveal = options.section.is_some();
         self.measure = options.measure;
+        self.variants.sort = options.sort.unwrap_or_default();
+        self.variants.reversed = false;
+        self.budget.target = options.target;
+        self.budget.edits = options.formats.iter().copied().collect();
+        self.budget.keep_fused = options.fused;
         self.stop = options.stop.map(|stop| stop - 1);
     }
 
     /// Changes the state as an action asks; `layers` is that of the study that is on.
     pub fn apply(&mut self, action: &Action, layers: usize) {
         match action {
-            Action::SetView(view) => self.view = *view,
+            Action::SetView(view) => {
+                self.view = *view;
+                self.list = false;
+            }
+            Action::OpenPair(a, b) => {
+                self.view = ViewKind::Shift;
+                self.compared = [Some(*a), Some(*b)];
+                self.shift = ShiftView::Net;
+            }
+            Action::PointVariant(id) => self.variants.variant = Some(*id),
+            Action::SetVariantForm(form) => self.variants.form = *form,
+            Action::SortVariants(sort) => {
+                self.variants.reversed = self.variants.sort == *sort && !self.variants.reversed;
+                self.variants.sort = *sort;
+            }
+            Action::SetTarget(target) => {
+                self.budget.target = Some(*target);
+                // Changes by hand were made to another recipe.
+                self.budget.edits.clear();
+            }
+            Action::GiveFormats(given) => self.budget.edits.extend(given.iter().copied()),
+            Action::TakeFormatsBack => self.budget.edits.clear(),
+            Action::ToggleFused => {
+                self.budget.keep_fused ^= true;
+                self.budget.edits.clear();
+            }
+            Action::SetCellMeasure(measure) => self.budget.measure = *measure,
             Action::SetShift(shift) => self.shift = *shift,
             Action::NextShift => self.shift = shift::next(self.shift),
             Action::Select(component) => {
@@ -164,6 +207,8 @@ impl State {
                 self.ranking.column = *column;
             }
             Action::Filter(filter) => self.ranking.filter.clone_from(filter),
+            Action::ToggleCertain => self.ranking.certain ^= true,
+            Action::Brush(components) => self.ranking.brushed.clone_from(components),
             Action::Search => self.search_wanted = true,
             Action::Check(component) => {
                 if !self.checked.remove(component) {
@@ -175,11 +220,18 @@ impl State {
             Action::SetTheme(theme) => self.theme = *theme,
             Action::ToggleProvenance => self.provenance ^= true,
             Action::ToggleKeys => self.keys ^= true,
+            Action::ToggleReading => self.reading ^= true,
+            Action::ShowWelcome(step) => self.welcome = Some(*step),
+            Action::EndWelcome => self.welcome = None,
+            Action::ToggleList => self.list ^= true,
             Action::ToggleExport => self.export.open ^= true,
             Action::SetExport(settings) => self.export = *settings,
             Action::Export(_) => self.export.open = false,
             Action::Back => self.back(),
-            Action::Activate(index) => self.active = *index,
+            Action::Activate(index) => {
+                self.active = *index;
+                self.list = false;
+            }
             Action::SetResults(number) => {
                 self.results.results = Some(*number);
                 self.results.experiment = None;
@@ -187,6 +239,7 @@ impl State {
                 self.results.row = None;
             }
             Action::SetExperiment(experiment) => {
+                self.list = false;
                 self.results.experiment = Some(experiment.clone());
                 self.results.model = None;
                 self.results.row = None;
@@ -209,6 +262,10 @@ impl State {
             Action::ReadInstance(id) => {
                 self.view = ViewKind::Trace;
                 self.apply(&Action::SelectInstance(id.clone()), layers);
+            }
+            Action::ReadInstanceOf(position, id) => {
+                self.active = *position;
+                self.apply(&Action::ReadInstance(id.clone()), layers);
             }
             Action::ShowExperiment(number, experiment) => {
                 self.view = ViewKind::Benchmarks;
@@ -237,10 +294,11 @@ impl State {
                     *chosen = chosen.saturating_add_signed(*step);
                 }
             }
+            Action::ToggleNotes => self.notes ^= true,
             Action::ToggleEditing => self.editing ^= true,
             Action::ToggleRuns => self.runs ^= true,
-            Action::SetStop(_)
-            | Action::StepStop(_)
+            Action::SetStop(_) => self.list = false,
+            Action::StepStop(_)
             | Action::StepSection(_)
             | Action::AddStop
             | Action::EditStop(..)
@@ -250,15 +308,30 @@ impl State {
             | Action::HistoryBack
             | Action::HistoryForward
             | Action::CopyLink
+            | Action::ExportRecipe(_)
+            | Action::CompressByRecipe
+            | Action::FollowLink(_)
             | Action::Compare(..)
             | Action::SwapCompared
             | Action::CopyProtectionList
+            | Action::Look(_)
             | Action::Copy(_)
             | Action::NextTheme
+            | Action::Fetch(_)
             | Action::Close(_)
             | Action::OpenDialog
             | Action::Dismiss(_) => {}
         }
+    }
+
+    /// Whether only the figure is shown: in a frame of another page, or on a stage.
+    pub const fn is_bare(&self) -> bool {
+        self.embed || self.presenting
+    }
+
+    /// Whether a dialog lies over everything else, so that keys are its own.
+    pub const fn has_dialog(&self) -> bool {
+        self.keys || self.reading || self.welcome.is_some() || self.export.open || self.palette.is_some()
     }
 
     fn focus(&mut self, behaviour: Option<Behaviour>) {
@@ -274,18 +347,26 @@ impl State {
             self.palette = None;
         } else if self.export.open {
             self.export.open = false;
+        } else if self.reading {
+            self.reading = false;
         } else if self.keys {
             self.keys = false;
-        } else if self.stop.is_some() {
-            self.stop = None;
+        } else if self.list {
+            self.list = false;
+        } else if self.runs {
+            self.runs = false;
         } else if self.presenting {
             self.presenting = false;
+        } else if self.stop.is_some() {
+            self.stop = None;
         } else if self.provenance {
             self.provenance = false;
         } else if self.maximised.is_some() {
             self.maximised = None;
-        } else if !self.ranking.filter.is_empty() {
+        } else if self.ranking.is_filtered() {
             self.ranking.filter.clear();
+            self.ranking.certain = false;
+            self.ranking.brushed.clear();
         } else {
             self.behaviour = None;
             self.ranking.basis = self.behaviour.into();
@@ -324,6 +405,17 @@ mod tests {
         assert!(!state.provenance && state.maximised.is_some());
         state.apply(&Action::Back, 6);
         assert_eq!(state.maximised, None);
+    }
+
+    #[test]
+    fn back_closes_the_panel_of_runs_and_the_list() {
+        let mut state = State::new(&StartupOptions::default());
+        for action in [Action::ToggleRuns, Action::ToggleList] {
+            state.apply(&action, 6);
+            assert!(state.runs || state.list);
+            state.apply(&Action::Back, 6);
+            assert!(!state.runs && !state.list, "{action:?}");
+        }
     }
 
     #[test]

@@ -22,11 +22,17 @@ pub enum ViewKind {
     Validation,
     /// What compression did to each matrix.
     Compression,
+    /// Many compressed versions of one model.
+    Variants,
+    /// A format for each matrix under a budget.
+    Budget,
+    /// What is said of the paper's claims.
+    Ledger,
 }
 
 impl ViewKind {
     /// All of them, in the order of the tabs.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::Importance,
         Self::Shift,
         Self::Ranking,
@@ -36,6 +42,9 @@ impl ViewKind {
         Self::TestTime,
         Self::Validation,
         Self::Compression,
+        Self::Variants,
+        Self::Budget,
+        Self::Ledger,
     ];
 
     /// The name in options and links.
@@ -50,6 +59,9 @@ impl ViewKind {
             Self::TestTime => "test-time",
             Self::Validation => "validation",
             Self::Compression => "compression",
+            Self::Variants => "variants",
+            Self::Budget => "budget",
+            Self::Ledger => "ledger",
         }
     }
 
@@ -65,6 +77,9 @@ impl ViewKind {
             Self::TestTime => "Test-time compute",
             Self::Validation => "Validation",
             Self::Compression => "Compression",
+            Self::Variants => "Variants",
+            Self::Budget => "Budget",
+            Self::Ledger => "Ledger",
         }
     }
 

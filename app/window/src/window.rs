@@ -8,6 +8,7 @@ use eframe::egui;
 
 use crate::app::CruxscopeApp;
 use crate::options::StartupOptions;
+use crate::remembered::Remembered;
 use crate::runs::{Form, JobRunner};
 
 /// Why the window did not open.
@@ -43,12 +44,12 @@ impl std::error::Error for WindowError {
 }
 
 /// Opens the window and returns when it is closed. `studies` are shown besides those that the options name; `runner`
-/// computes what the panel of jobs asks for; without one there is no such panel.
+/// computes what the panel of jobs asks for; without one there is no such panel. `remembered` is what the window knows from earlier starts.
 ///
 /// # Errors
 /// When there is no display, or the system refuses a window or a graphics device.
-pub fn open_window(options: StartupOptions, studies: Vec<Study>, runner: Option<Arc<dyn JobRunner>>) -> Result<(), WindowError> {
-    open_with(options, runner, |app| {
+pub fn open_window(options: StartupOptions, studies: Vec<Study>, runner: Option<Arc<dyn JobRunner>>, remembered: Remembered) -> Result<(), WindowError> {
+    open_with(options, runner, remembered, |app| {
         for study in studies {
             app.open(study);
         }
@@ -59,11 +60,16 @@ pub fn open_window(options: StartupOptions, studies: Vec<Study>, runner: Option<
 ///
 /// # Errors
 /// As [`open_window`].
-pub fn open_window_to_run(form: Form, runner: Arc<dyn JobRunner>) -> Result<(), WindowError> {
-    open_with(StartupOptions::default(), Some(runner), |app| app.prepare_run(form))
+pub fn open_window_to_run(form: Form, runner: Arc<dyn JobRunner>, remembered: Remembered) -> Result<(), WindowError> {
+    open_with(StartupOptions::default(), Some(runner), remembered, |app| app.prepare_run(form))
 }
 
-fn open_with(options: StartupOptions, runner: Option<Arc<dyn JobRunner>>, prepare: impl FnOnce(&mut CruxscopeApp) + 'static) -> Result<(), WindowError> {
+fn open_with(
+    options: StartupOptions,
+    runner: Option<Arc<dyn JobRunner>>,
+    remembered: Remembered,
+    prepare: impl FnOnce(&mut CruxscopeApp) + 'static,
+) -> Result<(), WindowError> {
     if !has_display() {
         return Err(WindowError::NoDisplay);
     }
@@ -79,7 +85,7 @@ fn open_with(options: StartupOptions, runner: Option<Arc<dyn JobRunner>>, prepar
         ..eframe::NativeOptions::default()
     };
     let create = move |cc: &eframe::CreationContext<'_>| {
-        let mut app = CruxscopeApp::new(cc, options);
+        let mut app = CruxscopeApp::new(cc, options).remembering(remembered);
         if let Some(runner) = runner {
             app = app.with_runner(&cc.egui_ctx, runner);
         }

@@ -126,6 +126,12 @@ pub enum FailureKind {
 }
 
 impl FailureKind {
+    /// The name in files.
+    pub fn name(self) -> String {
+        let name = serde_json::to_value(self).ok();
+        name.as_ref().and_then(serde_json::Value::as_str).unwrap_or(self.words()).to_owned()
+    }
+
     /// In a few words.
     pub const fn words(self) -> &'static str {
         match self {
@@ -212,6 +218,12 @@ pub trait Generator: Sync {
 
     /// The model.
     fn model(&self) -> ModelIdentity;
+
+    /// Text of a special token that it puts before every prompt, where the model's tokenizer would not: whoever reads prompt and output
+    /// later must put it there.
+    fn prompt_begin(&self) -> Option<String> {
+        None
+    }
 
     /// Generates one output and tells `watch` how it goes; `watch` can break it off.
     ///

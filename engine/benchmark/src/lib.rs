@@ -11,6 +11,7 @@
 //! * [`annotation`] — outputs into behaviours, by an endpoint.
 //! * [`analyses`] — test-time compute, collapse, skipped thinking, knowledge against reasoning.
 //! * [`published`] — the paper's tables, value by value.
+//! * [`claims`] — the paper's claims, and what studies, results and the published numbers say of each.
 //! * [`results`] — scores as a study shows them, one's own and the published ones.
 //!
 //! What it is not: it runs no model of its own, and it prints nothing.
@@ -18,6 +19,7 @@
 pub mod analyses;
 pub mod annotation;
 pub mod answers;
+pub mod claims;
 pub mod datasets;
 pub mod endpoint;
 mod error;

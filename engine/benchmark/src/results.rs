@@ -60,6 +60,8 @@ pub fn scores_of(score: &BenchmarkScore, outputs: &Outputs, heading: &Heading<'_
             questions: Some(score.questions),
             passes: Some(score.passes as u32),
             unparsed: Some(score.unparsed),
+            unclosed: Some(score.unclosed),
+            failed: score.failed.iter().map(|(kind, count)| (kind.name(), *count)).collect(),
             missing: Some(score.missing),
             rule: score.rule.to_string(),
             chance: chance(score.benchmark),

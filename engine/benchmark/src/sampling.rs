@@ -367,7 +367,10 @@ impl SamplingPlan {
             pass: wanted.pass,
             seed: wanted.seed,
         };
-        Ok(Sample::new(origin, generation, begun.elapsed().as_secs_f64()))
+        Ok(Sample {
+            prompt_begin: generator.prompt_begin(),
+            ..Sample::new(origin, generation, begun.elapsed().as_secs_f64())
+        })
     }
 }
 

@@ -9,7 +9,6 @@ use std::collections::BTreeSet;
 
 use crate::config::{EMBEDDING, HEAD, ModelConfig, PROJECTIONS};
 use crate::error::CheckpointError;
-use crate::packed::PARTS;
 use crate::store::Store;
 
 /// Prefixes under which programs store a model that they have wrapped.
@@ -38,8 +37,8 @@ const BUFFERS: [&str; 4] = [
 pub(crate) fn account(config: &ModelConfig, store: &Store) -> Result<Vec<String>, CheckpointError> {
     let mut used = BTreeSet::new();
     for (name, _) in config.tensors() {
-        match store.packed_module(&name) {
-            Some((stem, _)) => used.extend(PARTS.iter().map(|part| format!("{stem}.{part}"))),
+        match store.packed_tensors(&name) {
+            Some(tensors) => used.extend(tensors),
             None => {
                 used.insert(name);
             }
@@ -50,8 +49,8 @@ pub(crate) fn account(config: &ModelConfig, store: &Store) -> Result<Vec<String>
         used.insert(HEAD.to_string());
     }
     let (mut strange, mut listed) = (Vec::new(), Vec::new());
-    for name in store.tensors.keys().filter(|name| !used.contains(*name)) {
-        if belongs(name) && !BUFFERS.iter().any(|buffer| name.ends_with(buffer)) && !is_bias_of_zeros(store, name) {
+    for name in store.tensors.keys().filter(|name| !used.contains(*name) && !store.is_of_activations(name)) {
+        if belongs(name) && !is_beyond(config, name) && !BUFFERS.iter().any(|buffer| name.ends_with(buffer)) && !is_bias_of_zeros(store, name) {
             strange.push(name.as_str());
         } else {
             listed.push(name.as_str());
@@ -112,6 +111,14 @@ fn wrapped(store: &Store) -> Option<String> {
 /// Whether a name is one of the decoder or its head.
 fn belongs(name: &str) -> bool {
     name.starts_with("model.") || name.starts_with("lm_head")
+}
+
+/// Whether a tensor is of a layer that predicts tokens further ahead.
+fn is_beyond(config: &ModelConfig, name: &str) -> bool {
+    let layer = name
+        .strip_prefix("model.layers.")
+        .and_then(|rest| rest.split('.').next()?.parse::<usize>().ok());
+    layer.is_some_and(|layer| (config.layers..config.layers + config.layers_beyond).contains(&layer))
 }
 
 /// A bias of a projection that adds nothing.

@@ -4,13 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use crate::config::{ATTENTION_NORM, EMBEDDING, FEED_FORWARD_NORM, FINAL_NORM, HEAD, KEY_NORM, ModelConfig, PROJECTIONS, QUERY_NORM, layer_tensor};
+use crate::config::{
+    DELTA_CONVOLUTION, DELTA_DECAY, DELTA_NORM, DELTA_SHIFT, EMBEDDING, FINAL_NORM, FINAL_NORM_BIAS, HEAD, KEY_VALUE_LATENT_NORM, ModelConfig,
+    QUERY_LATENT_NORM, SINKS, layer_tensor,
+};
 use crate::error::CheckpointError;
 use crate::gguf::MetadataValues;
 use crate::gguf_tokenizer::SpecialTokens;
 use crate::store::Store;
 use crate::tokenizer::TraceTokenizer;
-use crate::weights::{LayerWeights, Matrix, Projection};
+use crate::weights::{DeltaWeights, LayerWeights, Matrix, Projection};
 use crate::{accounting, folder, gguf, gguf_tokenizer, stop_tokens};
 
 /// A model's files, opened. Weights stay on disk until asked for; asking twice reads twice.
@@ -132,6 +135,13 @@ impl Checkpoint {
         self.store.types()
     }
 
+    /// Bits that each linear map of a layer takes on disk, what belongs to its packing included, in the order of
+    /// [`ModelConfig::modules`].
+    pub fn projection_bits(&self, layer: usize) -> Vec<u64> {
+        let modules = self.config.modules(layer).into_iter();
+        modules.map(|module| self.store.stored_bits(&layer_tensor(layer, &module.name))).collect()
+    }
+
     /// One layer's weights, converted to float32 now and not kept.
     ///
     /// # Errors
@@ -199,12 +209,20 @@ impl Checkpoint {
         })
     }
 
-    /// Weight of the last RMS norm, `[hidden]`.
+    /// Weight of the last norm, `[hidden]`, as the file holds it.
     ///
     /// # Errors
     /// `NotFinite`.
     pub fn final_norm(&self) -> Result<Vec<f32>, CheckpointError> {
         self.store.whole(FINAL_NORM)
+    }
+
+    /// Bias of the last norm, `[hidden]`, where the model has one.
+    ///
+    /// # Errors
+    /// `NotFinite`.
+    pub fn final_norm_bias(&self) -> Result<Option<Vec<f32>>, CheckpointError> {
+        self.config.block.norms.biases.then(|| self.store.whole(FINAL_NORM_BIAS)).transpose()
     }
 
     /// The tokens that end a text: of a folder, those of `generation_config.json` or, where it names none, of `config.json`; of a
@@ -244,30 +262,49 @@ impl Checkpoint {
 /// One layer's weights out of a store.
 pub(crate) fn layer_of(store: &Store, config: &ModelConfig, layer: usize) -> Result<LayerWeights, CheckpointError> {
     let vector = |name: &str| store.whole(&layer_tensor(layer, name));
-    let head_norm = |name: &str| config.query_key_norm.then(|| vector(name)).transpose();
-    let projection = |index: usize| {
-        let (rows, columns) = config.dimensions(index);
-        let name = layer_tensor(layer, &format!("{}.weight", PROJECTIONS[index]));
-        let values = store.weight(&name, rows, columns)?;
-        let bias = config.has_bias(index).then(|| vector(&format!("{}.bias", PROJECTIONS[index]))).transpose()?;
+    let optional = |name: Option<&str>| name.map(vector).transpose();
+    let norms = &config.block.norms;
+    let attends = config.delta(layer).is_none();
+    let [query_norm, key_norm] = config.query_key_norms().filter(|_| attends).map_or([None; 2], |names| names.map(Some));
+    let projections = config.modules(layer).into_iter().map(|module| {
+        let name = layer_tensor(layer, &module.name);
+        let (rows, columns) = (module.rows, module.columns);
+        let values = match rows {
+            0 => Vec::new(),
+            _ => store.weight(&format!("{name}.weight"), rows, columns)?,
+        };
+        let bias = module.bias.then(|| store.vector(&format!("{name}.bias"))).transpose()?;
         Ok(Projection {
             weight: Matrix { rows, columns, values },
             bias,
         })
-    };
+    });
+    let choice_bias = config.experts(layer).and_then(|experts| experts.choice_bias);
     Ok(LayerWeights {
-        attention_norm: vector(ATTENTION_NORM)?,
-        feed_forward_norm: vector(FEED_FORWARD_NORM)?,
-        query_norm: head_norm(QUERY_NORM)?,
-        key_norm: head_norm(KEY_NORM)?,
-        projections: [
-            projection(0)?,
-            projection(1)?,
-            projection(2)?,
-            projection(3)?,
-            projection(4)?,
-            projection(5)?,
-            projection(6)?,
-        ],
+        attention_norm: optional(norms.before_attention)?.unwrap_or_default(),
+        feed_forward_norm: optional(norms.before_feed_forward)?.unwrap_or_default(),
+        after_attention_norm: optional(norms.after_attention)?,
+        after_feed_forward_norm: optional(norms.after_feed_forward)?,
+        norm_biases: match config.norm_biases() {
+            [attention, feed_forward] if norms.biases => Some([vector(attention)?, vector(feed_forward)?]),
+            _ => None,
+        },
+        query_norm: optional(query_norm)?,
+        key_norm: optional(key_norm)?,
+        query_latent_norm: optional(config.block.latent.and_then(|latent| latent.query_rank).map(|_| QUERY_LATENT_NORM))?,
+        key_value_latent_norm: optional(config.block.latent.map(|_| KEY_VALUE_LATENT_NORM))?,
+        delta: match config.delta(layer) {
+            Some(_) => Some(DeltaWeights {
+                convolution: vector(DELTA_CONVOLUTION)?,
+                shift: vector(DELTA_SHIFT)?,
+                decay: vector(DELTA_DECAY)?,
+                norm: vector(DELTA_NORM)?,
+            }),
+            None => None,
+        },
+        sinks: optional(config.block.sinks.then_some(SINKS))?,
+        choice_bias: optional(choice_bias)?,
+        kind: config.kind(layer),
+        projections: projections.collect::<Result<_, CheckpointError>>()?,
     })
 }

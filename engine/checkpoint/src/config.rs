@@ -2,42 +2,9 @@
 //!
 //! Reading `config.json` is in `hugging_face_config`, reading GGUF metadata in `gguf_config`. Nothing here touches weights.
 
+use crate::architecture::Architecture;
+use crate::description::{BlockDescription, Ends, LayerKind, QueryKeyNorm};
 use crate::rope::{Rope, RopeScaling};
-
-/// Families of dense decoders this crate reads. They differ in biases and in the norm of queries and keys, nothing else.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Architecture {
-    /// Llama 2 and 3, and everything shaped like them (SmolLM2, DeepSeek-R1-Distill-Llama).
-    Llama,
-    /// Qwen2 and Qwen2.5 (biases on query, key and value).
-    Qwen2,
-    /// Qwen3, dense (RMS norms on each head's query and key).
-    Qwen3,
-}
-
-impl Architecture {
-    /// Every known family.
-    pub const ALL: [Self; 3] = [Self::Llama, Self::Qwen2, Self::Qwen3];
-
-    /// The name in `config.json`'s `model_type` and in GGUF's `general.architecture`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Llama => "llama",
-            Self::Qwen2 => "qwen2",
-            Self::Qwen3 => "qwen3",
-        }
-    }
-
-    /// The family of that name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|known| known.name() == name)
-    }
-
-    /// All names in one line, for messages.
-    pub(crate) fn known() -> String {
-        Self::ALL.map(Self::name).join(", ")
-    }
-}
 
 /// Names of the seven projections of a layer, in this crate's order, as Hugging Face writes them.
 pub const PROJECTIONS: [&str; 7] = [
@@ -69,20 +36,28 @@ pub struct ModelConfig {
     pub head_dim: usize,
     /// Rows of the embedding.
     pub vocabulary: usize,
-    /// ε of the RMS norms.
+    /// ε of the norms.
     pub norm_epsilon: f64,
     /// Rotary position embedding.
     pub rope: Rope,
+    /// That of layers with a window, where it is another.
+    pub local_rope: Option<Rope>,
     /// Whether the head is the embedding.
     pub tied_head: bool,
+    /// Layers after the last that predict tokens further ahead, and of which the next token needs none.
+    pub layers_beyond: usize,
     /// Longest context the model was made for.
     pub context: usize,
     /// Whether query, key and value have biases.
     pub query_key_value_bias: bool,
     /// Whether the attention output has a bias.
     pub output_bias: bool,
-    /// Whether queries and keys are normalised, head by head.
-    pub query_key_norm: bool,
+    /// What every layer computes beside its linear maps.
+    pub block: BlockDescription,
+    /// What differs from layer to layer; empty where nothing does, and every layer is the default.
+    pub kinds: Vec<LayerKind>,
+    /// What stands before the first layer and after the last.
+    pub ends: Ends,
 }
 
 impl ModelConfig {
@@ -93,6 +68,7 @@ impl ModelConfig {
             0 => (query, self.hidden),
             1 | 2 => (key_value, self.hidden),
             3 => (self.hidden, query),
+            4 if self.block.ungated => (0, self.hidden),
             4 | 5 => (self.intermediate, self.hidden),
             _ => (self.hidden, self.intermediate),
         }
@@ -109,15 +85,15 @@ impl ModelConfig {
 
     /// Number of weights, the tied head counted once.
     pub fn parameters(&self) -> usize {
-        let projections: usize = (0..7)
-            .map(|projection| {
-                let (out, input) = self.dimensions(projection);
-                out * input + if self.has_bias(projection) { out } else { 0 }
-            })
-            .sum();
-        let norms = 2 * self.hidden + if self.query_key_norm { 2 * self.head_dim } else { 0 };
+        let of_layer = |layer: usize| {
+            let modules = self.modules(layer);
+            let matrices: usize = (modules.iter())
+                .map(|module| module.rows * module.columns + if module.bias { module.rows } else { 0 })
+                .sum();
+            matrices + self.vector_widths(layer).into_iter().map(|(_, width)| width).sum::<usize>()
+        };
         let tables = if self.tied_head { 1 } else { 2 };
-        self.layers * (projections + norms) + tables * self.vocabulary * self.hidden + self.hidden
+        (0..self.layers).map(of_layer).sum::<usize>() + tables * self.vocabulary * self.hidden + self.hidden * if self.block.norms.biases { 2 } else { 1 }
     }
 
     /// Every tensor the model needs, with its shape, in the order of computing. Matrices are `[out, in]`.
@@ -126,23 +102,84 @@ impl ModelConfig {
         std::iter::once((EMBEDDING.to_string(), table.clone()))
             .chain((0..self.layers).flat_map(|layer| self.layer_tensors(layer)))
             .chain(std::iter::once((FINAL_NORM.to_string(), vec![self.hidden])))
+            .chain(self.block.norms.biases.then(|| (FINAL_NORM_BIAS.to_string(), vec![self.hidden])))
             .chain((!self.tied_head).then(|| (HEAD.to_string(), table)))
     }
 
-    fn layer_tensors(&self, layer: usize) -> Vec<(String, Vec<usize>)> {
-        let mut tensors = vec![
-            (layer_tensor(layer, ATTENTION_NORM), vec![self.hidden]),
-            (layer_tensor(layer, FEED_FORWARD_NORM), vec![self.hidden]),
-        ];
-        if self.query_key_norm {
-            tensors.push((layer_tensor(layer, QUERY_NORM), vec![self.head_dim]));
-            tensors.push((layer_tensor(layer, KEY_NORM), vec![self.head_dim]));
+    /// What a layer has of its own.
+    pub fn kind(&self, layer: usize) -> LayerKind {
+        self.kinds.get(layer).copied().unwrap_or_default()
+    }
+
+    /// Names, inside of a layer, of the biases of the norms before the blocks, where there are such.
+    pub(crate) fn norm_biases(&self) -> [&'static str; 2] {
+        ["input_layernorm.bias", "post_attention_layernorm.bias"]
+    }
+
+    /// Names, inside of a layer, of the norms of queries and keys, if there are any.
+    pub(crate) fn query_key_norms(&self) -> Option<[&'static str; 2]> {
+        match self.block.query_key_norm {
+            QueryKeyNorm::None => None,
+            QueryKeyNorm::Heads | QueryKeyNorm::Rows => Some([QUERY_NORM, KEY_NORM]),
+            QueryKeyNorm::HeadsAfterRotation => Some(["self_attn.query_layernorm.weight", "self_attn.key_layernorm.weight"]),
         }
-        for (projection, name) in PROJECTIONS.iter().enumerate() {
-            let (out, input) = self.dimensions(projection);
-            tensors.push((layer_tensor(layer, &format!("{name}.weight")), vec![out, input]));
-            if self.has_bias(projection) {
-                tensors.push((layer_tensor(layer, &format!("{name}.bias")), vec![out]));
+    }
+
+    /// The vectors of a layer that belong to no linear map, by their names inside of it, with their widths.
+    fn vector_widths(&self, layer: usize) -> Vec<(&'static str, usize)> {
+        let norms = &self.block.norms;
+        let of_stream = [
+            norms.before_attention,
+            norms.after_attention,
+            norms.before_feed_forward,
+            norms.after_feed_forward,
+        ];
+        let mut all: Vec<(&'static str, usize)> = of_stream.into_iter().flatten().map(|name| (name, self.hidden)).collect();
+        if norms.biases {
+            all.extend(self.norm_biases().map(|name| (name, self.hidden)));
+        }
+        let attends = self.delta(layer).is_none();
+        if let Some(rule) = self.delta(layer) {
+            all.extend([(DELTA_SHIFT, rule.value_heads), (DELTA_DECAY, rule.value_heads), (DELTA_NORM, rule.value_dim)]);
+            all.push((DELTA_CONVOLUTION, rule.channels() * rule.kernel));
+        }
+        for (name, heads) in self
+            .query_key_norms()
+            .filter(|_| attends)
+            .into_iter()
+            .flatten()
+            .zip([self.heads, self.key_value_heads])
+        {
+            let together = if self.block.query_key_norm == QueryKeyNorm::Rows { heads } else { 1 };
+            all.push((name, together * self.head_dim));
+        }
+        if let Some(latent) = self.block.latent {
+            all.extend(latent.query_rank.map(|rank| (QUERY_LATENT_NORM, rank)));
+            all.push((KEY_VALUE_LATENT_NORM, latent.key_value_rank));
+        }
+        if self.block.sinks {
+            all.push((SINKS, self.heads));
+        }
+        if let Some((name, experts)) = self.experts(layer).and_then(|experts| Some((experts.choice_bias?, experts))) {
+            all.push((name, experts.router.experts));
+        }
+        all
+    }
+
+    fn layer_tensors(&self, layer: usize) -> Vec<(String, Vec<usize>)> {
+        let vectors = self.vector_widths(layer).into_iter();
+        let shape = |name: &str, width: usize| match self.delta(layer) {
+            Some(rule) if name == DELTA_CONVOLUTION => vec![rule.channels(), 1, rule.kernel],
+            _ => vector_shape(name, width),
+        };
+        let mut tensors: Vec<(String, Vec<usize>)> = vectors.map(|(name, width)| (layer_tensor(layer, name), shape(name, width))).collect();
+        for module in self.modules(layer) {
+            if module.rows == 0 {
+                continue;
+            }
+            tensors.push((layer_tensor(layer, &format!("{}.weight", module.name)), vec![module.rows, module.columns]));
+            if module.bias {
+                tensors.push((layer_tensor(layer, &format!("{}.bias", module.name)), vec![module.rows]));
             }
         }
         tensors
@@ -177,57 +214,161 @@ impl ModelConfig {
         if !(self.norm_epsilon.is_finite() && self.norm_epsilon >= 0.0) {
             return Some(format!("the norm's epsilon is {}", self.norm_epsilon));
         }
-        if !(self.rope.theta.is_finite() && self.rope.theta > 1.0) {
-            return Some(format!("the rotary base is {}; it must be above 1", self.rope.theta));
+        let turned = self.block.rotary_dim;
+        if turned == 0 || turned > self.head_dim || !turned.is_multiple_of(2) {
+            return Some(format!(
+                "{turned} features of heads of size {} turn; it must be an even number of them",
+                self.head_dim
+            ));
         }
-        let positive: Vec<f64> = match &self.rope.scaling {
-            RopeScaling::Default => vec![],
-            RopeScaling::Linear { factor } => vec![*factor],
-            RopeScaling::Llama3 {
-                factor,
-                low_frequency_factor,
-                high_frequency_factor,
-                original_context,
-            } => {
-                if low_frequency_factor == high_frequency_factor {
-                    return Some(format!("the rotary scaling's low and high frequency factors are both {low_frequency_factor}"));
-                }
-                vec![*factor, *low_frequency_factor, *high_frequency_factor, *original_context]
+        if self.kinds.iter().any(|kind| kind.window == Some(0)) {
+            return Some("a sliding window holds no token".to_string());
+        }
+        if let Some(fault) = self.block.experts.and_then(|experts| experts.fault()) {
+            return Some(fault);
+        }
+        if let Some(rule) = self.block.delta {
+            let sizes = [rule.value_heads, rule.key_heads, rule.key_dim, rule.value_dim, rule.kernel];
+            if sizes.iter().any(|size| *size == 0 || *size > 1 << 16) || !rule.value_heads.is_multiple_of(rule.key_heads) {
+                return Some(format!(
+                    "a delta rule of {} value heads of {}, {} key heads of {} and {} tokens is none",
+                    rule.value_heads, rule.value_dim, rule.key_heads, rule.key_dim, rule.kernel
+                ));
             }
-            RopeScaling::Yarn {
-                factor,
-                original_context,
-                beta_fast,
-                beta_slow,
-                attention_factor,
-                ..
-            } => {
-                vec![*factor, *original_context, *beta_fast, *beta_slow, *attention_factor]
+        }
+        if let Some(latent) = self.block.latent {
+            let sizes = [
+                ("the width of latent queries", latent.query_rank.unwrap_or(1)),
+                ("the width of latent keys and values", latent.key_value_rank),
+                ("a head's features without position", latent.plain),
+                ("a head's features that turn", latent.turning),
+                ("a head's value", latent.value),
+            ];
+            if let Some((name, value)) = sizes.into_iter().find(|(_, value)| *value == 0 || *value > 1 << 20) {
+                return Some(format!("{name} is {value}, which no model has"));
             }
-            RopeScaling::Divided { divisors } => {
-                if divisors.len() != self.head_dim / 2 {
-                    return Some(format!("{} rotary divisors for a head of size {}", divisors.len(), self.head_dim));
-                }
-                divisors.iter().map(|d| f64::from(*d)).collect()
+            if latent.value > latent.plain + latent.turning {
+                return Some(format!(
+                    "values of {} features are wider than queries of {}, which is not known",
+                    latent.value,
+                    latent.plain + latent.turning
+                ));
             }
-        };
-        let bad = positive.into_iter().find(|value| !(value.is_finite() && *value > 0.0))?;
-        Some(format!("the rotary scaling holds {bad} where a positive number belongs"))
+        }
+        let factors = [
+            ("the attention's scale", self.block.attention_scale),
+            ("the attention's cap", self.block.attention_cap),
+            ("the residual factor", Some(self.block.residual_factor)),
+            ("the embedding's factor", Some(self.ends.embedding_factor)),
+            ("the logits' factor", Some(self.ends.logit_factor)),
+            ("the logits' cap", self.ends.logit_cap),
+        ];
+        for (name, factor) in factors {
+            if let Some(factor) = factor.filter(|factor| !(factor.is_finite() && *factor > 0.0)) {
+                return Some(format!("{name} is {factor} where a positive number belongs"));
+            }
+        }
+        std::iter::once(&self.rope).chain(&self.local_rope).find_map(|rope| rope_fault(rope, turned))
     }
+}
+
+/// What makes a rotary embedding of so many features impossible, if anything.
+fn rope_fault(rope: &Rope, turned: usize) -> Option<String> {
+    if !(rope.theta.is_finite() && rope.theta > 1.0) {
+        return Some(format!("the rotary base is {}; it must be above 1", rope.theta));
+    }
+    let one_each = |count: usize| {
+        let wanted = turned / 2;
+        (count != wanted).then(|| format!("{count} rotary divisors for {turned} features that turn; it must be {wanted}"))
+    };
+    let positive: Vec<f64> = match &rope.scaling {
+        RopeScaling::Default => vec![],
+        RopeScaling::Linear { factor } => vec![*factor],
+        RopeScaling::Dynamic { factor, original_context } => {
+            if turned < 4 {
+                return Some("dynamic rotary scaling needs more than one pair of features".to_string());
+            }
+            vec![*factor, *original_context]
+        }
+        RopeScaling::LongRope {
+            short,
+            long,
+            original_context,
+            attention_factor,
+        } => {
+            if let Some(fault) = one_each(short.len()).or_else(|| one_each(long.len())) {
+                return Some(fault);
+            }
+            [short.as_slice(), long, &[*original_context, *attention_factor]].concat()
+        }
+        RopeScaling::Llama3 {
+            factor,
+            low_frequency_factor,
+            high_frequency_factor,
+            original_context,
+        } => {
+            if low_frequency_factor == high_frequency_factor {
+                return Some(format!("the rotary scaling's low and high frequency factors are both {low_frequency_factor}"));
+            }
+            vec![*factor, *low_frequency_factor, *high_frequency_factor, *original_context]
+        }
+        RopeScaling::Yarn {
+            factor,
+            original_context,
+            beta_fast,
+            beta_slow,
+            attention_factor,
+            ..
+        } => {
+            vec![*factor, *original_context, *beta_fast, *beta_slow, *attention_factor]
+        }
+        RopeScaling::Divided { divisors } => {
+            if let Some(fault) = one_each(divisors.len()) {
+                return Some(fault);
+            }
+            divisors.iter().map(|d| f64::from(*d)).collect()
+        }
+    };
+    let bad = positive.into_iter().find(|value| !(value.is_finite() && *value > 0.0))?;
+    Some(format!("the rotary scaling holds {bad} where a positive number belongs"))
 }
 
 /// The embedding's name in Hugging Face's style.
 pub(crate) const EMBEDDING: &str = "model.embed_tokens.weight";
 /// The last norm's name.
 pub(crate) const FINAL_NORM: &str = "model.norm.weight";
+/// The last norm's bias.
+pub(crate) const FINAL_NORM_BIAS: &str = "model.norm.bias";
 /// The head's name.
 pub(crate) const HEAD: &str = "lm_head.weight";
-/// The norm before attention.
+/// The norm before attention, by Llama's name.
 pub(crate) const ATTENTION_NORM: &str = "input_layernorm.weight";
-/// The norm before the feed-forward block.
+/// The norm before the feed-forward block, by Llama's name.
 pub(crate) const FEED_FORWARD_NORM: &str = "post_attention_layernorm.weight";
 /// The norm of queries.
 pub(crate) const QUERY_NORM: &str = "self_attn.q_norm.weight";
+/// The norm of the vector that queries come out of.
+pub(crate) const QUERY_LATENT_NORM: &str = "self_attn.q_a_layernorm.weight";
+/// The norm of that of keys and values.
+pub(crate) const KEY_VALUE_LATENT_NORM: &str = "self_attn.kv_a_layernorm.weight";
+/// Of ERNIE's mixtures, added to what a router chooses by; a matrix of one row in files.
+pub(crate) const ROW_OF_CHOICE: &str = "mlp.moe_statics.e_score_correction_bias";
+
+/// The shape that a vector has in files.
+pub(crate) fn vector_shape(name: &str, width: usize) -> Vec<usize> {
+    if name == ROW_OF_CHOICE { vec![1, width] } else { vec![width] }
+}
+
+/// Weights of the convolution before a delta rule.
+pub(crate) const DELTA_CONVOLUTION: &str = "linear_attn.conv1d.weight";
+/// What is added to its decay.
+pub(crate) const DELTA_SHIFT: &str = "linear_attn.dt_bias";
+/// Logarithms of how fast its states decay.
+pub(crate) const DELTA_DECAY: &str = "linear_attn.A_log";
+/// The norm of what its heads give.
+pub(crate) const DELTA_NORM: &str = "linear_attn.norm.weight";
+/// Scores of heads that belong to no token.
+pub(crate) const SINKS: &str = "self_attn.sinks";
 /// The norm of keys.
 pub(crate) const KEY_NORM: &str = "self_attn.k_norm.weight";
 
@@ -239,10 +380,12 @@ pub(crate) fn layer_tensor(layer: usize, rest: &str) -> String {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::architecture::Architecture;
+    use crate::description::Norms;
 
     pub(crate) fn small() -> ModelConfig {
         ModelConfig {
-            architecture: Architecture::Llama,
+            architecture: Architecture::LLAMA,
             layers: 2,
             hidden: 8,
             intermediate: 12,
@@ -255,21 +398,30 @@ pub(crate) mod tests {
                 theta: 10_000.0,
                 scaling: RopeScaling::Default,
             },
+            local_rope: None,
             tied_head: true,
+            layers_beyond: 0,
             context: 64,
             query_key_value_bias: false,
             output_bias: false,
-            query_key_norm: false,
+            block: BlockDescription::plain(2),
+            kinds: Vec::new(),
+            ends: Ends::default(),
         }
     }
 
     #[test]
     fn parameters_are_the_sum_over_tensors() {
         let mut config = small();
-        for (tied, bias, norm) in [(true, false, false), (false, true, false), (false, false, true)] {
+        let norms = [
+            (QueryKeyNorm::None, Norms::BEFORE),
+            (QueryKeyNorm::Heads, Norms::AFTER),
+            (QueryKeyNorm::Rows, Norms::AROUND),
+        ];
+        for ((tied, bias), (norm, around)) in [(true, false), (false, true), (false, false)].into_iter().zip(norms) {
             config.tied_head = tied;
             config.query_key_value_bias = bias;
-            config.query_key_norm = norm;
+            (config.block.query_key_norm, config.block.norms) = (norm, around);
             let sum: usize = config.tensors().map(|(_, shape)| shape.iter().product::<usize>()).sum();
             assert_eq!(config.parameters(), sum);
         }
@@ -287,6 +439,15 @@ pub(crate) mod tests {
         assert!(fault(|c| c.key_value_heads = 3).contains("multiple of 3"));
         assert!(fault(|c| c.head_dim = 3).contains("odd"));
         assert!(fault(|c| c.layers = 2_000_000).contains("layers is 2000000"));
+        assert!(fault(|c| c.block.rotary_dim = 4).contains("4 features"));
+        assert!(fault(|c| c.ends.logit_factor = 0.0).contains("logits' factor is 0"));
+        assert!(
+            fault(|c| c.kinds = vec![LayerKind {
+                window: Some(0),
+                ..LayerKind::default()
+            }])
+            .contains("no token")
+        );
         assert!(fault(|c| c.rope.theta = f64::NAN).contains("rotary base"));
         assert!(fault(|c| c.rope.scaling = RopeScaling::Linear { factor: 0.0 }).contains("positive"));
         assert!(fault(|c| c.rope.scaling = RopeScaling::Divided { divisors: vec![1.0; 3] }).contains("3 rotary divisors"));

@@ -6,20 +6,17 @@
 
 use serde_json::Value;
 
-use crate::config::Architecture;
+use crate::families::{Family, Windows};
 
-/// Keys that `hugging_face_config` reads.
+/// Keys that are read of every family.
 const READ: &[&str] = &[
     "architectures",
     "attention_bias",
     "auto_map",
     "head_dim",
-    "hidden_act",
     "hidden_size",
     "intermediate_size",
-    "layer_types",
     "max_position_embeddings",
-    "max_window_layers",
     "mlp_bias",
     "model_type",
     "num_attention_heads",
@@ -27,15 +24,15 @@ const READ: &[&str] = &[
     "num_key_value_heads",
     "partial_rotary_factor",
     "quantization_config",
-    "rms_norm_eps",
     "rope_parameters",
     "rope_scaling",
     "rope_theta",
-    "sliding_window",
     "tie_word_embeddings",
-    "use_sliding_window",
     "vocab_size",
 ];
+
+/// Keys by which the windows of a family are refused that has none.
+const WINDOWS: &[&str] = &["layer_types", "max_window_layers", "sliding_window", "use_sliding_window"];
 
 /// Keys that are about generating, training, bookkeeping or speed. Those of transformers' `PretrainedConfig` are here, as written by
 /// its versions 4 and 5, and a few that other programs add.
@@ -121,6 +118,7 @@ const HARMLESS_WHEN_OFF: &[&str] = &[
     "is_encoder_decoder",
     "rope_interleaved",
     "use_mrope",
+    "use_sliding_window",
 ];
 
 /// Keys of `rope_parameters` and `rope_scaling` that are read.
@@ -131,6 +129,7 @@ const ROPE: &[&str] = &[
     "factor",
     "finetuned",
     "high_freq_factor",
+    "long_factor",
     "low_freq_factor",
     "mscale",
     "mscale_all_dim",
@@ -138,6 +137,7 @@ const ROPE: &[&str] = &[
     "partial_rotary_factor",
     "rope_theta",
     "rope_type",
+    "short_factor",
     "truncate",
     "type",
 ];
@@ -162,31 +162,75 @@ fn is_dropout(key: &str) -> bool {
     key.contains("dropout") || key.ends_with("_pdrop")
 }
 
-/// Refuses keys that may change what is computed.
+/// Whether a key says nothing of the computation, or nothing while it is off.
+fn is_harmless(key: &str, value: &Value) -> bool {
+    HARMLESS.contains(&key) || is_dropout(key) || key.starts_with("unsloth_") || is_empty(value) || (HARMLESS_WHEN_OFF.contains(&key) && is_off(value))
+}
+
+/// Whether a value is this one, numbers by what they are worth.
+fn is_value(value: &Value, wanted: &str) -> bool {
+    serde_json::from_str::<Value>(wanted).is_ok_and(|wanted| match (value.as_f64(), wanted.as_f64()) {
+        (Some(value), Some(wanted)) => value == wanted,
+        _ => *value == wanted,
+    })
+}
+
+/// Refuses keys that may change what is computed, and a configuration that lacks what every one of its family has.
 ///
 /// # Errors
 /// A sentence that names the key and its value.
-pub(crate) fn refuse_unknown(json: &Value) -> Result<(), String> {
+pub(crate) fn refuse_unknown(family: &Family, json: &Value) -> Result<(), String> {
     for (key, value) in json.as_object().into_iter().flatten() {
         let name = key.as_str();
         let known = READ.contains(&name)
-            || HARMLESS.contains(&name)
-            || is_dropout(name)
-            || name.starts_with("unsloth_")
-            || is_empty(value)
-            || (HARMLESS_WHEN_OFF.contains(&name) && is_off(value));
+            || [family.epsilon_key, family.activation_key].contains(&name)
+            || family.keys.contains(&name)
+            || (family.windows != Windows::Read && WINDOWS.contains(&name))
+            || family.fixed.iter().any(|(key, wanted)| *key == name && is_value(value, wanted))
+            || is_harmless(name, value);
         if !known {
             return Err(unknown(name, value));
         }
     }
     for outer in ["rope_parameters", "rope_scaling"] {
         for (key, value) in json.get(outer).and_then(Value::as_object).into_iter().flatten() {
-            if !ROPE.contains(&key.as_str()) && !is_empty(value) {
-                return Err(unknown(&format!("{outer}.{key}"), value));
+            let of_kind = family.rope_by_kind && ["full_attention", "sliding_attention"].contains(&key.as_str());
+            match value.as_object().filter(|_| of_kind) {
+                Some(inner) => {
+                    for (inner, value) in inner {
+                        refuse_unknown_rope(family, &format!("{outer}.{key}"), inner, value)?;
+                    }
+                }
+                None => refuse_unknown_rope(family, outer, key, value)?,
             }
         }
     }
-    Ok(())
+    match family.required.iter().find(|key| json.get(**key).is_none()) {
+        Some(key) => Err(format!("{key} is missing, which every {} model says", family.classes.first().unwrap_or(&""))),
+        None => Ok(()),
+    }
+}
+
+fn refuse_unknown_rope(family: &Family, outer: &str, key: &str, value: &Value) -> Result<(), String> {
+    if ROPE.contains(&key) || family.rope_keys.contains(&key) || is_empty(value) {
+        return Ok(());
+    }
+    Err(unknown(&format!("{outer}.{key}"), value))
+}
+
+/// Refuses keys around a decoder's configuration that are neither harmless nor listed.
+///
+/// # Errors
+/// A sentence that names the key and its value.
+pub(crate) fn refuse_outer(json: &Value, listed: &[&str]) -> Result<(), String> {
+    let strange = |(key, value): &(&String, &Value)| {
+        let key = key.as_str();
+        !(["architectures", "model_type"].contains(&key) || listed.contains(&key) || is_harmless(key, value))
+    };
+    match json.as_object().into_iter().flatten().find(strange) {
+        Some((key, value)) => Err(unknown(key, value)),
+        None => Ok(()),
+    }
 }
 
 fn unknown(key: &str, value: &Value) -> String {
@@ -202,7 +246,16 @@ fn unknown(key: &str, value: &Value) -> String {
 ///
 /// # Errors
 /// A sentence that names the class.
-pub(crate) fn check_class(architecture: Architecture, json: &Value) -> Result<(), String> {
+pub(crate) fn check_class(family: &Family, json: &Value) -> Result<(), String> {
+    check_names(family.architecture.name(), family.classes, family.own_code, json)
+}
+
+/// The same for a `model_type` and the classes that compute it; `own_code` says whether a repository's own code under one of their
+/// names is known to do the same.
+///
+/// # Errors
+/// Likewise.
+pub(crate) fn check_names(model_type: &str, classes: &[&str], own_code: bool, json: &Value) -> Result<(), String> {
     let names = json.get("architectures").and_then(Value::as_array);
     for name in names.into_iter().flatten().filter_map(Value::as_str) {
         if ["Classification", "Reward", "QuestionAnswering", "Embedding"]
@@ -213,16 +266,17 @@ pub(crate) fn check_class(architecture: Architecture, json: &Value) -> Result<()
                 "architectures says {name}, a model without a language head: there are no next tokens to compute"
             ));
         }
-        if !classes(architecture).contains(&name) {
+        if !classes.contains(&name) {
             return Err(format!(
-                "architectures says {name}, and model_type says `{}`, which is computed by {}",
-                architecture.name(),
-                classes(architecture)[0]
+                "architectures says {name}, and model_type says `{model_type}`, which is computed by {}",
+                classes.first().unwrap_or(&"")
             ));
         }
     }
     let own = json.get("auto_map").and_then(Value::as_object);
-    if let Some((_, class)) = own.into_iter().flatten().find(|(key, _)| key.starts_with("AutoModel")) {
+    let is_known = |class: &Value| own_code && class.as_str().is_some_and(|class| classes.contains(&class.rsplit('.').next().unwrap_or(class)));
+    let strange = |(key, class): &(&String, &Value)| key.starts_with("AutoModel") && !is_known(class);
+    if let Some((_, class)) = own.into_iter().flatten().find(strange) {
         return Err(format!(
             "auto_map says that the model is computed by code of its own, {class}, which is not run here"
         ));
@@ -230,25 +284,20 @@ pub(crate) fn check_class(architecture: Architecture, json: &Value) -> Result<()
     Ok(())
 }
 
-/// The classes of transformers that compute a family; the first is the usual one. A bare model has no head of its own and is one
-/// with a head where the head is the embedding.
-fn classes(architecture: Architecture) -> &'static [&'static str] {
-    match architecture {
-        Architecture::Llama => &["LlamaForCausalLM", "LLaMAForCausalLM", "LlamaModel"],
-        Architecture::Qwen2 => &["Qwen2ForCausalLM", "Qwen2Model"],
-        Architecture::Qwen3 => &["Qwen3ForCausalLM", "Qwen3Model"],
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::families;
+
+    fn family(name: &str) -> &'static Family {
+        families::from_name(name).unwrap()
+    }
 
     #[test]
     fn what_may_change_the_computation_is_refused_and_the_rest_is_not() {
-        let refusal = |json: Value| refuse_unknown(&json).err().unwrap_or_default();
+        let refusal = |json: Value| refuse_unknown(family("llama"), &json).err().unwrap_or_default();
         let changing = [
             json!({"logits_scaling": 4.0}),
             json!({"attention_multiplier": 0.06}),
@@ -275,16 +324,16 @@ mod tests {
 
     #[test]
     fn classes_belong_to_families() {
-        let check = |architecture, name: &str| check_class(architecture, &json!({"architectures": [name]})).err().unwrap_or_default();
-        assert_eq!(check(Architecture::Llama, "LlamaForCausalLM"), "");
-        assert_eq!(check(Architecture::Qwen3, "Qwen3Model"), "");
-        assert!(check(Architecture::Llama, "GraniteForCausalLM").contains("GraniteForCausalLM"));
-        assert!(check(Architecture::Qwen2, "Qwen3ForCausalLM").contains("Qwen2ForCausalLM"));
+        let check = |model: &str, name: &str| check_class(family(model), &json!({"architectures": [name]})).err().unwrap_or_default();
+        assert_eq!(check("llama", "LlamaForCausalLM"), "");
+        assert_eq!(check("qwen3", "Qwen3Model"), "");
+        assert!(check("llama", "GraniteForCausalLM").contains("GraniteForCausalLM"));
+        assert!(check("qwen2", "Qwen3ForCausalLM").contains("Qwen2ForCausalLM"));
         for headless in ["LlamaForSequenceClassification", "Qwen2ForRewardModel", "LlamaForQuestionAnswering"] {
-            assert!(check(Architecture::Llama, headless).contains("without a language head"), "{headless}");
+            assert!(check("llama", headless).contains("without a language head"), "{headless}");
         }
         let own = json!({"auto_map": {"AutoConfig": "c.C", "AutoModelForCausalLM": "m.M"}});
-        assert!(check_class(Architecture::Llama, &own).unwrap_err().contains("m.M"));
-        assert_eq!(check_class(Architecture::Llama, &json!({"auto_map": {"AutoConfig": "c.C"}})), Ok(()));
+        assert!(check_class(family("llama"), &own).unwrap_err().contains("m.M"));
+        assert_eq!(check_class(family("llama"), &json!({"auto_map": {"AutoConfig": "c.C"}})), Ok(()));
     }
 }

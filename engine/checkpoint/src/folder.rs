@@ -11,10 +11,13 @@ use safetensors::{Dtype, SafeTensors};
 use crate::accounting;
 use crate::config::{EMBEDDING, HEAD, ModelConfig};
 use crate::error::CheckpointError;
+use crate::experts::ExpertStorage;
+use crate::fused;
 use crate::hugging_face_config;
-use crate::packed::Scheme;
+use crate::packed::Packing;
 use crate::packed_zeros::{Origin, resolve};
-use crate::store::{ElementType, Store, StoreFile, StoredTensor};
+use crate::stacked;
+use crate::store::{DType, Store, StoreFile, StoredTensor};
 
 /// Opens a folder: its configuration, its tensors, and what a person should know of how they were read.
 ///
@@ -29,29 +32,48 @@ pub(crate) fn open(path: &Path) -> Result<(ModelConfig, Store, Vec<String>), Che
         });
     }
     let text = std::fs::read_to_string(&file).map_err(|source| CheckpointError::Io { path: file.clone(), source })?;
-    let mut config = hugging_face_config::parse(&file, &text)?;
-    let said = quantization(&text);
-    let scheme = said.as_ref().map(Scheme::parse).transpose().map_err(|reason| fault(&file, reason))?;
-    let mut store = Store::empty(path, scheme);
+    let (mut config, wrapper) = hugging_face_config::parse(&file, &text)?;
+    let said = match quantization(&text) {
+        Some(said) if is_of_experts(&said) => {
+            check_of_experts(&said, &config).map_err(|reason| fault(&file, reason))?;
+            None
+        }
+        said => said,
+    };
+    let packing = said.as_ref().map(Packing::parse).transpose().map_err(|reason| fault(&file, reason))?;
+    let packing_note = packing.as_ref().and_then(Packing::note);
+    let mut store = Store::empty(path, packing);
     let (weights, mut notes) = weight_files(path)?;
     for weights in weights {
         add_file(&mut store, &weights)?;
     }
+    if let Some(wrapper) = wrapper {
+        wrapper.unwrap_names(&mut store);
+        notes.push(format!(
+            "of this {} model, the decoder of text is read ({})",
+            wrapper.name,
+            config.architecture.name()
+        ));
+    }
+    fused::split(&config, &mut store)?;
+    stacked::place(&config, &mut store);
     if let Some(said) = &said {
         resolve(&mut store, said, Origin::of(path, said))?;
     }
     accounting::refuse_wrappers(&store)?;
+    notes.extend(packing_note);
     notes.extend(head(&mut config, &store, &file)?);
     if let Some(adapter) = ADAPTERS.iter().find(|name| path.join(name).is_file()) {
         notes.push(format!("an adapter ({adapter}) lies beside the weights; it is not applied"));
     }
-    notes.extend(tokens_beyond(path, config.vocabulary));
+    notes.extend(tokens_beyond(&path.join("tokenizer.json"), config.vocabulary)?);
     Ok((config, store, notes))
 }
 
-/// A note on tokens that were added to the tokenizer and never to the embedding. A file that cannot be read is reported by whoever needs
-/// the tokenizer.
-fn tokens_beyond(path: &Path, vocabulary: usize) -> Option<String> {
+/// A note on tokens that were added to the tokenizer and never to the embedding. What else may be amiss with it is reported by whoever
+/// needs the tokenizer; a file that is broken as a file, such as one that was fetched in part, is refused at once: numbers do not need it,
+/// but whatever is made of the model would carry it on.
+fn tokens_beyond(file: &Path, vocabulary: usize) -> Result<Option<String>, CheckpointError> {
     #[derive(serde::Deserialize)]
     struct Added {
         id: usize,
@@ -61,13 +83,26 @@ fn tokens_beyond(path: &Path, vocabulary: usize) -> Option<String> {
     struct Tokenizer {
         added_tokens: Vec<Added>,
     }
-    let json = std::fs::read(path.join("tokenizer.json")).ok()?;
-    let tokenizer: Tokenizer = serde_json::from_slice(&json).ok()?;
-    let first = tokenizer.added_tokens.into_iter().find(|token| token.id >= vocabulary)?;
-    Some(format!(
-        "the tokenizer has a token {} (`{}`), and the vocabulary of the model ends at {vocabulary} (exclusive): texts that hold it are refused",
-        first.id, first.content
-    ))
+    if !file.is_file() {
+        return Ok(None);
+    }
+    let broken = |reason: String| CheckpointError::Tokenizer {
+        file: file.to_path_buf(),
+        reason,
+    };
+    let json = std::fs::read(file).map_err(|error| broken(error.to_string()))?;
+    let tokenizer: Tokenizer = match serde_json::from_slice(&json) {
+        Ok(tokenizer) => tokenizer,
+        Err(error) if error.is_data() => return Ok(None),
+        Err(error) => return Err(broken(format!("it is no JSON: {error}; fetch it again"))),
+    };
+    let first = tokenizer.added_tokens.into_iter().find(|token| token.id >= vocabulary);
+    Ok(first.map(|first| {
+        format!(
+            "the tokenizer has a token {} (`{}`), and the vocabulary of the model ends at {vocabulary} (exclusive): texts that hold it are refused",
+            first.id, first.content
+        )
+    }))
 }
 
 /// Files of PEFT's adapters.
@@ -84,6 +119,26 @@ fn fault(file: &Path, reason: String) -> CheckpointError {
 fn quantization(text: &str) -> Option<serde_json::Value> {
     let json: serde_json::Value = serde_json::from_str(text).ok()?;
     json.get("quantization_config").filter(|said| !said.is_null()).cloned()
+}
+
+/// Whether `quantization_config` says MXFP4 as gpt-oss ships it: its experts in blocks, which `stacked` reads, and all else as it is.
+fn is_of_experts(said: &serde_json::Value) -> bool {
+    said.get("quant_method").and_then(|method| method.as_str()) == Some("mxfp4")
+}
+
+fn check_of_experts(said: &serde_json::Value, config: &ModelConfig) -> Result<(), String> {
+    const KNOWN: [&str; 3] = ["dequantize", "modules_to_not_convert", "quant_method"];
+    if !matches!(config.block.experts.map(|experts| experts.storage), Some(ExpertStorage::Interleaved(_))) {
+        return Err(format!(
+            "quantization_config says `mxfp4`, which is known of gpt-oss's experts and not of a {} model",
+            config.architecture.name()
+        ));
+    }
+    let keys = said.as_object().into_iter().flatten().map(|(key, _)| key);
+    match keys.into_iter().find(|key| !KNOWN.contains(&key.as_str())) {
+        Some(key) => Err(format!("quantization_config of `mxfp4` holds {key}, which is not known")),
+        None => Ok(()),
+    }
 }
 
 /// Which head holds: one of its own where the file has one, as in transformers 5 and vLLM, whatever the configuration says of a tied
@@ -230,11 +285,17 @@ pub(crate) fn add_file(store: &mut Store, path: &Path) -> Result<(), CheckpointE
             length: to - from,
             shape: info.shape.clone(),
             element: match info.dtype {
-                Dtype::F32 => ElementType::Float32,
-                Dtype::F16 => ElementType::Float16,
-                Dtype::BF16 => ElementType::BrainFloat16,
-                Dtype::I32 => ElementType::Integer32,
-                other => ElementType::Other(format!("{other:?}")),
+                Dtype::F32 => DType::Float32,
+                Dtype::F16 => DType::Float16,
+                Dtype::BF16 => DType::BrainFloat16,
+                Dtype::F8_E4M3 => DType::Float8,
+                Dtype::F8_E5M2 => DType::Float8Wide,
+                Dtype::F8_E8M0 => DType::Exponent8,
+                Dtype::I8 => DType::Integer8,
+                Dtype::U8 => DType::Byte,
+                Dtype::I32 => DType::Integer32,
+                Dtype::I64 => DType::Integer64,
+                other => DType::Other(format!("{other:?}")),
             },
             interleaved_head: None,
             scale: 1.0,

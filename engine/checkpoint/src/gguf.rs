@@ -1,20 +1,24 @@
 //! A GGUF file: header by `anamnesis`, weights mapped, names and row order brought to Hugging Face's.
 //!
-//! GGUF files of the Llama family keep the rows of query and key with rotary pairs side by side; those of Qwen do not. Files that
-//! were split in several are refused: they can be merged by llama.cpp's own tool.
+//! GGUF files of the Llama family keep the rows of query and key with rotary pairs side by side; those of Qwen do not. A file that was
+//! split in several is read from all its parts (`gguf_split`).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use anamnesis::{AnamnesisError, GgufMetadataValue, GgufTensorInfo, GgufType, parse_gguf_front_matter_from_reader};
+use anamnesis::{GgufTensorInfo, GgufType};
 
-use crate::config::{ATTENTION_NORM, Architecture, EMBEDDING, FEED_FORWARD_NORM, FINAL_NORM, HEAD, KEY_NORM, ModelConfig, QUERY_NORM, layer_tensor};
+use crate::architecture::Architecture;
+use crate::config::{ATTENTION_NORM, EMBEDDING, FEED_FORWARD_NORM, FINAL_NORM, HEAD, KEY_NORM, ModelConfig, QUERY_NORM, layer_tensor};
 use crate::error::CheckpointError;
+use crate::families;
 use crate::gguf_config::{Metadata, TensorFacts};
-use crate::store::{ElementType, Store, StoreFile, StoredTensor};
+pub(crate) use crate::gguf_split::MetadataValues;
+use crate::gguf_split::{Parts, read};
+use crate::store::{DType, Store, StoreFile, StoredTensor};
 
-/// Metadata of a GGUF file by key.
-pub(crate) type MetadataValues = HashMap<String, GgufMetadataValue>;
+/// A tensor with the number of its file.
+type Located<'a> = (usize, &'a GgufTensorInfo);
 
 /// A GGUF file's configuration, tensors and metadata, and what a person should know of how it was read.
 pub(crate) type Opened = (ModelConfig, Store, MetadataValues, Vec<String>);
@@ -25,44 +29,35 @@ pub(crate) type Opened = (ModelConfig, Store, MetadataValues, Vec<String>);
 /// `Damaged` for a truncated or senseless file, `Unsupported` for a version or type not known and for a tensor of the decoder or its head
 /// that nothing uses, `Configuration` and `UnknownArchitecture` for metadata.
 pub(crate) fn open(path: &Path) -> Result<Opened, CheckpointError> {
-    let file = std::fs::File::open(path).map_err(|source| CheckpointError::Io {
-        path: path.to_path_buf(),
-        source,
-    })?;
-    let front = parse_gguf_front_matter_from_reader(file).map_err(|error| reading(path, error))?;
-    let metadata = Metadata {
-        file: path,
-        values: &front.metadata,
-    };
-    if metadata.whole("split.count")?.is_some_and(|count| count > 1) {
-        let reason = "it is one part of a split model; merge the parts with `llama-gguf-split --merge` and give the whole".to_string();
-        return Err(CheckpointError::Unsupported {
-            file: path.to_path_buf(),
-            reason,
-        });
-    }
+    let Parts {
+        metadata: values,
+        tensors,
+        files,
+    } = read(path)?;
+    let metadata = Metadata { file: path, values: &values };
     let name = metadata
         .text("general.architecture")
         .ok_or_else(|| metadata.fault("general.architecture is missing".to_string()))?;
-    let Some(architecture) = Architecture::from_name(name) else {
-        let known = Architecture::known();
+    let Some(architecture) = families::from_gguf(name) else {
+        let known = families::names_in_gguf();
         return Err(CheckpointError::UnknownArchitecture {
             file: path.to_path_buf(),
             architecture: name.to_string(),
             known,
         });
     };
-    let mapped = StoreFile::map(path)?;
-    let by_name: BTreeMap<&str, &GgufTensorInfo> = front.tensor_infos.iter().map(|info| (info.name.as_str(), info)).collect();
-    let config = metadata.config(architecture, facts(path, &by_name, &mapped)?)?;
+    let by_name: BTreeMap<&str, Located<'_>> = tensors.iter().map(|(file, info)| (info.name.as_str(), (*file, info))).collect();
+    let config = metadata.config(architecture, facts(path, &by_name, &files)?)?;
     let mut store = Store {
         path: path.to_path_buf(),
-        files: vec![mapped],
+        files,
         tensors: BTreeMap::new(),
         packed: None,
+        slices: BTreeMap::new(),
+        stacked: BTreeMap::new(),
     };
     let mut listed = Vec::new();
-    for (name, info) in &by_name {
+    for (name, located) in &by_name {
         let Some(renamed) = hugging_face_name(name) else {
             if !is_read_elsewhere(name, &by_name) {
                 if OWN.iter().any(|start| name.starts_with(start)) {
@@ -76,13 +71,13 @@ pub(crate) fn open(path: &Path) -> Result<Opened, CheckpointError> {
             }
             continue;
         };
-        let mut tensor = place(path, info)?;
+        let mut tensor = place(path, *located)?;
         let rotary = renamed.contains("self_attn.q_proj.") || renamed.contains("self_attn.k_proj.");
-        tensor.interleaved_head = (architecture == Architecture::Llama && rotary).then_some(config.head_dim);
-        if info.dtype == GgufType::NVFP4
+        tensor.interleaved_head = (architecture == Architecture::LLAMA && rotary).then_some(config.head_dim);
+        if located.1.dtype == GgufType::NVFP4
             && let Some(scale) = name.strip_suffix(".weight").and_then(|stem| by_name.get(format!("{stem}.scale").as_str()))
         {
-            tensor.scale = scalar(path, scale, &store.files[0])?;
+            tensor.scale = scalar(path, *scale, &store.files)?;
         }
         store.tensors.insert(renamed, tensor);
     }
@@ -91,32 +86,19 @@ pub(crate) fn open(path: &Path) -> Result<Opened, CheckpointError> {
         [one] => vec![format!("the tensor {one} is not used")],
         [first, rest @ ..] => vec![format!("{} tensors are not used, such as {first}", rest.len() + 1)],
     };
-    Ok((config, store, front.metadata, notes))
+    Ok((config, store, values, notes))
 }
 
 /// How names of the decoder and its head begin; `cls` is a head that classifies.
 const OWN: [&str; 6] = ["blk.", "output", "token_embd", "rope_", "position_embd", "cls"];
 
 /// Whether a tensor without a name of Hugging Face's is read all the same: rotary divisors, and factors of NVFP4.
-fn is_read_elsewhere(name: &str, all: &BTreeMap<&str, &GgufTensorInfo>) -> bool {
+fn is_read_elsewhere(name: &str, all: &BTreeMap<&str, Located<'_>>) -> bool {
     let weight = name.strip_suffix(".scale").map(|stem| format!("{stem}.weight"));
     name == "rope_freqs.weight"
         || weight
             .and_then(|weight| all.get(weight.as_str()))
-            .is_some_and(|info| info.dtype == GgufType::NVFP4)
-}
-
-fn reading(path: &Path, error: AnamnesisError) -> CheckpointError {
-    let file = path.to_path_buf();
-    match error {
-        AnamnesisError::Io(source) if source.kind() != std::io::ErrorKind::UnexpectedEof => CheckpointError::Io { path: file, source },
-        AnamnesisError::Unsupported { detail, .. } => CheckpointError::Unsupported { file, reason: detail },
-        other => CheckpointError::Damaged {
-            file,
-            format: "GGUF",
-            reason: other.to_string(),
-        },
-    }
+            .is_some_and(|(_, info)| info.dtype == GgufType::NVFP4)
 }
 
 /// Hugging Face's name of a GGUF tensor, if the model needs it.
@@ -150,7 +132,7 @@ fn hugging_face_name(name: &str) -> Option<String> {
     Some(layer_tensor(layer, &renamed))
 }
 
-fn place(path: &Path, info: &GgufTensorInfo) -> Result<StoredTensor, CheckpointError> {
+fn place(path: &Path, (file, info): Located<'_>) -> Result<StoredTensor, CheckpointError> {
     let damaged = || CheckpointError::Damaged {
         file: path.to_path_buf(),
         format: "GGUF",
@@ -162,16 +144,16 @@ fn place(path: &Path, info: &GgufTensorInfo) -> Result<StoredTensor, CheckpointE
         shape.remove(0);
     }
     Ok(StoredTensor {
-        file: 0,
+        file,
         offset: usize::try_from(info.data_offset).map_err(|_| damaged())?,
         length: info.byte_len.and_then(|length| usize::try_from(length).ok()).ok_or_else(damaged)?,
         shape,
         element: match info.dtype {
-            GgufType::F32 => ElementType::Float32,
-            GgufType::F16 => ElementType::Float16,
-            GgufType::BF16 => ElementType::BrainFloat16,
-            block if block.is_quantized() => ElementType::Block(block),
-            other => ElementType::Other(other.to_string()),
+            GgufType::F32 => DType::Float32,
+            GgufType::F16 => DType::Float16,
+            GgufType::BF16 => DType::BrainFloat16,
+            block if block.is_quantized() => DType::Block(block),
+            other => DType::Other(other.to_string()),
         },
         interleaved_head: None,
         scale: 1.0,
@@ -179,13 +161,14 @@ fn place(path: &Path, info: &GgufTensorInfo) -> Result<StoredTensor, CheckpointE
 }
 
 /// The values of a small float32 tensor, read without a store.
-fn vector(path: &Path, info: &GgufTensorInfo, file: &StoreFile) -> Result<Vec<f32>, CheckpointError> {
-    let tensor = place(path, info)?;
-    let bytes = tensor.offset.checked_add(tensor.length).and_then(|end| file.map.get(tensor.offset..end));
+fn vector(path: &Path, located: Located<'_>, files: &[StoreFile]) -> Result<Vec<f32>, CheckpointError> {
+    let tensor = place(path, located)?;
+    let end = tensor.offset.checked_add(tensor.length);
+    let bytes = end.and_then(|end| files.get(tensor.file)?.map.get(tensor.offset..end));
     match (tensor.element, bytes) {
-        (ElementType::Float32, Some(bytes)) => Ok(bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()),
+        (DType::Float32, Some(bytes)) => Ok(bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()),
         _ => {
-            let reason = format!("tensor {} should be float32 and inside of the file", info.name);
+            let reason = format!("tensor {} should be float32 and inside of the file", located.1.name);
             Err(CheckpointError::Damaged {
                 file: path.to_path_buf(),
                 format: "GGUF",
@@ -195,11 +178,11 @@ fn vector(path: &Path, info: &GgufTensorInfo, file: &StoreFile) -> Result<Vec<f3
     }
 }
 
-fn scalar(path: &Path, info: &GgufTensorInfo, file: &StoreFile) -> Result<f32, CheckpointError> {
-    match vector(path, info, file)?.as_slice() {
+fn scalar(path: &Path, located: Located<'_>, files: &[StoreFile]) -> Result<f32, CheckpointError> {
+    match vector(path, located, files)?.as_slice() {
         [value] => Ok(*value),
         values => {
-            let reason = format!("tensor {} has {} values where one factor belongs", info.name, values.len());
+            let reason = format!("tensor {} has {} values where one factor belongs", located.1.name, values.len());
             Err(CheckpointError::Unsupported {
                 file: path.to_path_buf(),
                 reason,
@@ -208,7 +191,7 @@ fn scalar(path: &Path, info: &GgufTensorInfo, file: &StoreFile) -> Result<f32, C
     }
 }
 
-fn facts(path: &Path, tensors: &BTreeMap<&str, &GgufTensorInfo>, file: &StoreFile) -> Result<TensorFacts, CheckpointError> {
+fn facts(path: &Path, tensors: &BTreeMap<&str, Located<'_>>, files: &[StoreFile]) -> Result<TensorFacts, CheckpointError> {
     let of_layers = |ends: &[&str]| {
         let mut names = tensors.keys().filter(|name| name.starts_with("blk."));
         names.find(|name| ends.iter().any(|end| name.ends_with(end))).copied()
@@ -220,10 +203,10 @@ fn facts(path: &Path, tensors: &BTreeMap<&str, &GgufTensorInfo>, file: &StoreFil
             reason,
         });
     }
-    let rope_divisors = tensors.get("rope_freqs.weight").map(|info| vector(path, info, file)).transpose()?;
+    let rope_divisors = tensors.get("rope_freqs.weight").map(|located| vector(path, *located, files)).transpose()?;
     Ok(TensorFacts {
         // The embedding's own rows: the count in the metadata is optional.
-        vocabulary: tensors.get("token_embd.weight").and_then(|info| info.shape.last().copied()).unwrap_or(0),
+        vocabulary: tensors.get("token_embd.weight").and_then(|(_, info)| info.shape.last().copied()).unwrap_or(0),
         tied_head: !tensors.contains_key("output.weight"),
         query_key_value_bias: of_layers(&[".attn_q.bias", ".attn_k.bias", ".attn_v.bias"]).is_some(),
         output_bias: of_layers(&[".attn_output.bias"]).is_some(),

@@ -8,7 +8,9 @@ use std::path::Path;
 
 use anamnesis::{GgufMetadataArray, GgufMetadataValue};
 
-use crate::config::{Architecture, ModelConfig};
+use crate::architecture::Architecture;
+use crate::config::ModelConfig;
+use crate::description::{BlockDescription, Ends, QueryKeyNorm};
 use crate::error::CheckpointError;
 use crate::rope::{Rope, RopeScaling};
 
@@ -170,6 +172,10 @@ impl Metadata<'_> {
             )));
         }
         let context = needed("context_length")?;
+        let mut block = BlockDescription::plain(head_dim);
+        if architecture == Architecture::QWEN3 {
+            block.query_key_norm = QueryKeyNorm::Heads;
+        }
         let config = ModelConfig {
             architecture,
             layers: needed("block_count")?,
@@ -182,10 +188,14 @@ impl Metadata<'_> {
             norm_epsilon: self.number(&key("attention.layer_norm_rms_epsilon"))?.unwrap_or(1e-6),
             rope: self.rope(architecture, context, facts.rope_divisors)?,
             tied_head: facts.tied_head,
+            layers_beyond: 0,
             context,
             query_key_value_bias: facts.query_key_value_bias,
             output_bias: facts.output_bias,
-            query_key_norm: architecture == Architecture::Qwen3,
+            block,
+            kinds: Vec::new(),
+            ends: Ends::default(),
+            local_rope: None,
         };
         match config.fault() {
             Some(reason) => Err(self.fault(reason)),
@@ -298,7 +308,7 @@ mod tests {
             file: Path::new("m.gguf"),
             values,
         }
-        .config(Architecture::Llama, facts)
+        .config(Architecture::LLAMA, facts)
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! A model at rest: configuration, weights and tokenizer out of a Hugging Face folder or a GGUF file.
 //!
 //! [`Checkpoint::open`] reads headers and checks them against the configuration; weights stay in memory-mapped files and become
-//! float32 a layer, or a few rows, at a time. Families are Llama, Qwen2 and Qwen3 (dense); weights are float32, float16, bfloat16
-//! any block type of GGUF, or packed as AutoAWQ and GPTQ do. This crate computes nothing with them: there is no tensor library in it.
+//! float32 a layer, or a few rows, at a time. Families are rows of one table (dense decoders); weights are float32, float16, bfloat16,
+//! any block type of GGUF, or packed in one of the forms of [`packed`]. This crate computes nothing with them: there is no tensor library in it.
 //!
 //! ```
 //! use cruxscope_checkpoint::Checkpoint;
@@ -17,29 +17,49 @@
 //! ```
 
 mod accounting;
+mod architecture;
 mod checkpoint;
 mod config;
 mod config_keys;
+mod description;
+mod dtype;
 mod error;
+mod experts;
+mod families;
 mod folder;
+mod fused;
 mod gguf;
 mod gguf_config;
+mod gguf_split;
 mod gguf_tokenizer;
 mod hugging_face_config;
+mod json_fields;
+mod modules;
 pub mod packed;
 mod packed_store;
 mod packed_zeros;
 mod pre_tokenizer;
 mod rope;
+mod rope_config;
+mod stacked;
 mod stop_tokens;
 mod store;
 mod tokenizer;
 mod weights;
+mod wrapped;
 pub mod writer;
 
+pub use architecture::Architecture;
 pub use checkpoint::Checkpoint;
-pub use config::{Architecture, ModelConfig, PROJECTIONS};
+pub use config::{ModelConfig, PROJECTIONS};
+pub use description::{
+    Activation, BlockDescription, DeltaRule, Ends, Fused, LATENT_EPSILON, Latent, LayerKind, LayerRotation, NormKind, Norms, QueryKeyNorm, RopePairs,
+    Temperature,
+};
 pub use error::CheckpointError;
+pub use experts::{ExpertNames, ExpertStorage, Experts, GroupScore, Router, RouterScores, SharedExpert, StackedNames};
+pub use families::holds_fused_matrices;
+pub use modules::{AttentionInput, ModuleRole, ModuleShape};
 pub use rope::{Rope, RopeScaling, RopeTables};
 pub use tokenizer::{Encoding, TraceTokenizer};
-pub use weights::{LayerWeights, Matrix, Projection};
+pub use weights::{DeltaWeights, LayerWeights, Matrix, Projection};

@@ -1,29 +1,74 @@
-//! Packed weights out of a store: words, zeros and scales of a module become its matrix.
+//! Packed weights out of a store: the arrays of a module become its matrix.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use half::f16;
-
 use crate::error::CheckpointError;
-use crate::packed::{Layout, PARTS, PackedError, PackedWeight, Scheme};
-use crate::store::{ElementType, Store, StoredTensor};
+use crate::packed::Rows;
+use crate::packed::arrays::{Array, Module};
+use crate::store::{Store, all_finite};
 
-/// Rows whose codes and zeros fill whole words in every layout.
+/// Rows whose codes and zeros fill whole words in every format.
 const BLOCK: usize = 32;
 
 impl Store {
-    /// The module that a weight belongs to, and how it is packed, if it is.
-    pub fn packed_module<'a>(&self, name: &'a str) -> Option<(&'a str, Scheme)> {
-        let (stem, scheme) = (name.strip_suffix(".weight")?, self.packed?);
-        let packed = !self.tensors.contains_key(name) && self.tensors.contains_key(&format!("{stem}.qweight"));
-        packed.then_some((stem, scheme))
+    /// The module that a weight belongs to, with its arrays, if it is packed.
+    pub fn packed_module<'a>(&'a self, name: &'a str) -> Option<Module<'a>> {
+        let (stem, packing) = (name.strip_suffix(".weight")?, self.packed.as_ref()?);
+        let named = |part: &str| self.tensors.get(&format!("{stem}.{part}"));
+        if !packing.is_packed(|part| named(part).is_some()) {
+            return None;
+        }
+        let arrays = packing.parts().iter().filter_map(|part| {
+            let tensor = named(part)?;
+            let array = Array {
+                shape: &tensor.shape,
+                element: &tensor.element,
+                bytes: self.bytes(tensor).unwrap_or_default(),
+            };
+            Some((*part, array))
+        });
+        Some(Module {
+            model: &self.path,
+            stem,
+            arrays: arrays.collect(),
+        })
+    }
+
+    /// The names of the tensors that a weight is made of, if it is packed; of one that is rows of another, those of the other; of an
+    /// expert's, the arrays that hold those of a whole layer.
+    pub fn packed_tensors(&self, name: &str) -> Option<Vec<String>> {
+        if let Some(arrays) = self.stacked_tensors(name) {
+            return Some(arrays);
+        }
+        let name = self.slices.get(name).map_or(name, |slice| &slice.whole);
+        let module = self.packed_module(name)?;
+        Some(module.arrays.keys().map(|part| format!("{}.{part}", module.stem)).collect())
+    }
+
+    /// Whether a tensor is about activations or caches that were to be quantized; weights do not depend on it.
+    pub fn is_of_activations(&self, name: &str) -> bool {
+        self.packed.as_ref().is_some_and(|packing| packing.is_of_activations(name))
+    }
+
+    /// The arrays of a packed module, checked. Headers only, but for what tells how the rest is read.
+    pub fn packed_rows<'a>(&self, module: &Module<'a>, rows: usize, columns: usize) -> Result<Box<dyn Rows + 'a>, CheckpointError> {
+        match &self.packed {
+            Some(packing) => packing.open(module, rows, columns),
+            None => Err(module.refuse("nothing says how it is packed")),
+        }
     }
 
     /// A weight `[rows, columns]` as float32, packed or not.
     pub fn weight(&self, name: &str, rows: usize, columns: usize) -> Result<Vec<f32>, CheckpointError> {
+        if let Some(slice) = self.stacked.get(name) {
+            return self.stacked_values(name, slice);
+        }
+        if let Some(slice) = self.slices.get(name) {
+            return self.weight_rows(&slice.whole, slice.of, columns, rows, |row| slice.first + row);
+        }
         match self.packed_module(name) {
-            Some((stem, scheme)) => self.unpacked_rows(stem, &scheme, rows, columns, 0..rows),
+            Some(module) => self.unpacked_rows(&module, &*self.packed_rows(&module, rows, columns)?, columns, 0..rows),
             None => self.whole(name),
         }
     }
@@ -40,9 +85,10 @@ impl Store {
         count: usize,
         pick: impl Fn(usize) -> usize + Sync,
     ) -> Result<Vec<f32>, CheckpointError> {
-        let Some((stem, scheme)) = self.packed_module(name) else {
+        let Some(module) = self.packed_module(name) else {
             return self.rows(name, count, pick);
         };
+        let packed = self.packed_rows(&module, rows, columns)?;
         let wanted: Vec<usize> = (0..count).map(pick).collect();
         if let Some(beyond) = wanted.iter().find(|row| **row >= rows) {
             return Err(CheckpointError::NoSuchToken {
@@ -60,7 +106,7 @@ impl Store {
                 last = next;
             }
             let here = first * BLOCK..rows.min((last + 1) * BLOCK);
-            let unpacked = self.unpacked_rows(stem, &scheme, rows, columns, here.clone())?;
+            let unpacked = self.unpacked_rows(&module, &*packed, columns, here.clone())?;
             for (out, row) in values.chunks_exact_mut(columns.max(1)).zip(&wanted).filter(|(_, row)| here.contains(row)) {
                 out.copy_from_slice(&unpacked[(row - here.start) * columns..][..columns]);
             }
@@ -68,129 +114,21 @@ impl Store {
         Ok(values)
     }
 
-    /// Rows `here` of a packed module as float32; they begin at a multiple of [`BLOCK`] and end at one or at the end.
-    fn unpacked_rows(&self, stem: &str, scheme: &Scheme, rows: usize, columns: usize, here: Range<usize>) -> Result<Vec<f32>, CheckpointError> {
-        let packed = self.packed_weight(stem, scheme, rows, columns, Some(here))?;
-        let codes = packed.unpack().map_err(|error| self.unusable(stem, &error))?;
-        // Scales are the only numbers here that could be infinite, and zero times infinity is no number.
-        if let Some(place) = codes.scales.iter().position(|scale| !scale.is_finite()) {
-            return Err(CheckpointError::NotFinite {
-                tensor: format!("{stem}.scales"),
-                path: self.path.clone(),
-                row: place % codes.groups().max(1),
-                column: place / codes.groups().max(1),
-                value: codes.scales[place],
-            });
+    /// Rows `here` of a packed module as float32; they begin at a multiple of [`BLOCK`] and end at one or at the end. Scales that are no
+    /// numbers are found by what they make of the codes.
+    fn unpacked_rows(&self, module: &Module<'_>, packed: &dyn Rows, columns: usize, here: Range<usize>) -> Result<Vec<f32>, CheckpointError> {
+        let first = here.start;
+        let values = packed.rows(here)?;
+        if all_finite(&values) {
+            return Ok(values);
         }
-        Ok(codes.dequantize())
-    }
-
-    /// The arrays of some rows (outputs) of a packed module, or only its sizes. Bits are those that the words have room for and groups
-    /// those that there are scales for, since a checkpoint may give modules different ones.
-    pub fn packed_weight(&self, stem: &str, scheme: &Scheme, rows: usize, columns: usize, here: Option<Range<usize>>) -> Result<PackedWeight, CheckpointError> {
-        let words = self.array(stem, "qweight")?.shape.first().copied().unwrap_or(0);
-        let bits = match scheme.layout {
-            Layout::Awq => 4,
-            Layout::Gptq(_) => match u8::try_from(words * 32 / columns.max(1)) {
-                Ok(bits @ (2 | 3 | 4 | 8)) => bits,
-                _ => scheme.bits,
-            },
-        };
-        let mut packed = PackedWeight {
-            layout: scheme.layout,
-            rows,
-            columns,
-            bits,
-            group: self.group(stem, scheme, columns)?,
-            qweight: Vec::new(),
-            qzeros: Vec::new(),
-            scales: Vec::new(),
-            group_index: Vec::new(),
-        };
-        for (part, expected) in packed.shapes() {
-            if part == "g_idx" && !self.tensors.contains_key(&format!("{stem}.g_idx")) {
-                // Left out where groups are of neighbours.
-                packed.group_index = (0..columns).map(|column| (column / packed.group.max(1)) as i32).collect();
-                continue;
-            }
-            let tensor = self.array(stem, part)?;
-            let bytes = self.checked(&format!("{stem}.{part}"), part, tensor, &expected)?;
-            let Some(here) = &here else { continue };
-            // Of arrays whose rows are spread over words, those that hold the rows asked for.
-            let width = expected.last().copied().unwrap_or(0);
-            let columns_of = match part {
-                "g_idx" => 0..width,
-                _ => here.start * width / rows.max(1)..here.end * width / rows.max(1),
-            };
-            let size = bytes.len() / expected.iter().product::<usize>().max(1);
-            let picked = bytes
-                .chunks_exact((width * size).max(1))
-                .flat_map(|line| &line[columns_of.start * size..columns_of.end * size]);
-            let picked: Vec<u8> = picked.copied().collect();
-            let integers = || picked.as_chunks::<4>().0.iter().map(|chunk| i32::from_le_bytes(*chunk)).collect();
-            match part {
-                "qweight" => packed.qweight = integers(),
-                "qzeros" => packed.qzeros = integers(),
-                "g_idx" => packed.group_index = integers(),
-                _ => packed.scales = floats(&tensor.element, &picked),
-            }
-        }
-        if let Some(here) = here {
-            packed.rows = here.len();
-        }
-        Ok(packed)
-    }
-
-    /// Columns of a module's groups. Where there are as many scales as the configuration implies, they are its; otherwise the scales
-    /// tell, if they share the columns evenly.
-    fn group(&self, stem: &str, scheme: &Scheme, columns: usize) -> Result<usize, CheckpointError> {
-        let scales = self.array(stem, "scales")?;
-        let groups = scales.shape.first().copied().unwrap_or(0);
-        let said = scheme.group_of(columns);
-        // A setting of the module's own may have the same number of groups, of another size, where the last one is short.
-        let certain = columns.is_multiple_of(said) || !scheme.groups_differ;
-        if groups == columns.div_ceil(said) && certain {
-            return Ok(said);
-        }
-        if groups > 0 && columns.is_multiple_of(groups) {
-            return Ok(columns / groups);
-        }
-        Err(CheckpointError::Unsupported {
-            file: self.path.clone(),
-            reason: format!("the packed weight of {stem} has {groups} groups of scales for {columns} inputs, which do not share them evenly"),
-        })
-    }
-
-    /// The bytes of one array of a packed module, once its shape and type are certain.
-    fn checked(&self, name: &str, part: &str, tensor: &StoredTensor, expected: &[usize]) -> Result<&[u8], CheckpointError> {
-        if tensor.shape != expected {
-            return Err(CheckpointError::Shape {
-                tensor: name.to_string(),
-                path: self.path.clone(),
-                found: tensor.shape.clone(),
-                expected: expected.to_vec(),
-            });
-        }
-        let size = match (part, &tensor.element) {
-            // Not bfloat16: grids are fitted with scales of float16 or more, and rounded to 8 bits afterwards they are other grids than
-            // those whose errors were measured.
-            ("scales", ElementType::Float16) => Some(2),
-            ("scales", ElementType::Float32) => Some(4),
-            ("qweight" | "qzeros" | "g_idx", ElementType::Integer32) => Some(4),
-            _ => None,
-        };
-        let count: usize = expected.iter().product();
-        let bytes = self.bytes(tensor).filter(|bytes| size.is_some_and(|size| bytes.len() == count * size));
-        bytes.ok_or_else(|| {
-            let wanted = if part == "scales" { "F16 or F32" } else { "I32" };
-            CheckpointError::Unsupported {
-                file: self.files.get(tensor.file).map(|file| file.path.clone()).unwrap_or_default(),
-                reason: format!(
-                    "tensor {name} is stored as {} in {} bytes; packed weights have {wanted}",
-                    tensor.element.name(),
-                    tensor.length
-                ),
-            }
+        let place = values.iter().position(|value| !value.is_finite()).unwrap_or(0);
+        Err(CheckpointError::NotFinite {
+            tensor: format!("{}.weight", module.stem),
+            path: self.path.clone(),
+            row: first + place / columns.max(1),
+            column: place % columns.max(1),
+            value: values[place],
         })
     }
 
@@ -198,41 +136,46 @@ impl Store {
     pub fn types(&self) -> BTreeMap<String, String> {
         let mut types = BTreeMap::new();
         for (name, tensor) in &self.tensors {
-            let part = PARTS.iter().find_map(|part| name.strip_suffix(&format!(".{part}")));
-            match (part, self.packed) {
-                (Some(stem), Some(scheme)) => {
-                    let layout = scheme.layout.name().to_uppercase();
-                    types.insert(format!("{stem}.weight"), format!("{layout} {} bits", scheme.bits));
-                }
-                _ => {
-                    types.insert(name.clone(), tensor.element.name());
-                }
+            if self.is_of_activations(name) {
+                continue;
             }
+            let packed = self.packed.as_ref().and_then(|packing| {
+                let stem = packing.parts().iter().find_map(|part| name.strip_suffix(part)?.strip_suffix('.'))?;
+                let weight = format!("{stem}.weight");
+                let kind = packing.kind(&self.packed_module(&weight)?);
+                Some((weight, kind))
+            });
+            let (name, kind) = packed.unwrap_or_else(|| (name.clone(), tensor.element.name()));
+            types.insert(name, kind);
         }
+        let slices = self
+            .slices
+            .iter()
+            .filter_map(|(name, slice)| Some((name.clone(), types.get(&slice.whole)?.clone())));
+        let slices: Vec<_> = slices.collect();
+        types.retain(|name, _| !self.slices.values().any(|slice| slice.whole == *name));
+        types.extend(slices);
+        let stacked = self.stacked.keys().filter_map(|name| Some((name.clone(), self.stacked_kind(name)?)));
+        let stacked: Vec<_> = stacked.collect();
+        for name in stacked.iter().filter_map(|(name, _)| self.stacked_tensors(name)).flatten() {
+            types.remove(&name);
+        }
+        types.extend(stacked);
         types
     }
 
-    fn array(&self, stem: &str, part: &str) -> Result<&StoredTensor, CheckpointError> {
-        let name = format!("{stem}.{part}");
-        self.tensors.get(&name).ok_or_else(|| CheckpointError::MissingTensor {
-            tensor: name,
-            path: self.path.clone(),
-            expected: Vec::new(),
-        })
-    }
-
-    fn unusable(&self, stem: &str, error: &PackedError) -> CheckpointError {
-        CheckpointError::Unsupported {
-            file: self.path.clone(),
-            reason: format!("the packed weight of {stem}: {error}"),
+    /// Bits that the weight of a module takes on disk, what belongs to its packing included; of rows of another weight their share.
+    pub fn stored_bits(&self, stem: &str) -> u64 {
+        let name = format!("{stem}.weight");
+        let tensors = self.packed_tensors(&name).unwrap_or_else(|| vec![name.clone()]);
+        let lengths = tensors.iter().filter_map(|name| self.tensors.get(name));
+        let bits: u64 = lengths.map(|tensor| 8 * tensor.length as u64).sum();
+        if let Some((rows, of)) = self.stacked_share(&name) {
+            return bits * rows / of.max(1);
         }
-    }
-}
-
-/// Scales as float32.
-fn floats(element: &ElementType, bytes: &[u8]) -> Vec<f32> {
-    match element {
-        ElementType::Float16 => bytes.as_chunks::<2>().0.iter().map(|chunk| f16::from_le_bytes(*chunk).to_f32()).collect(),
-        _ => bytes.as_chunks::<4>().0.iter().map(|chunk| f32::from_le_bytes(*chunk)).collect(),
+        match self.slices.get(&name) {
+            Some(slice) => bits * slice.rows as u64 / slice.of.max(1) as u64,
+            None => bits,
+        }
     }
 }

@@ -10,8 +10,8 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::error::CheckpointError;
-use crate::packed::{Layout, ZeroFormat, zeros_of_words};
-use crate::store::{ElementType, Store};
+use crate::packed::{Layout, Packing, Scheme, ZeroFormat, zeros_of_words};
+use crate::store::{DType, Store};
 
 /// The file that this program's compression leaves in a folder.
 const OWN_REPORT: &str = "cruxscope_compression.json";
@@ -66,7 +66,7 @@ fn names_a_writer_of_words(value: &Value) -> bool {
 /// # Errors
 /// `Unsupported` where nothing decides.
 pub(crate) fn resolve(store: &mut Store, said: &Value, origin: Origin) -> Result<(), CheckpointError> {
-    let Some(scheme) = store.packed else { return Ok(()) };
+    let Some(Packing::Words(scheme)) = store.packed else { return Ok(()) };
     let Layout::Gptq(declared) = scheme.layout else { return Ok(()) };
     let modules = modules(store);
     let reads = |format: ZeroFormat, holds: fn(&Module, &[u8]) -> bool| {
@@ -107,10 +107,10 @@ pub(crate) fn resolve(store: &mut Store, said: &Value, origin: Origin) -> Result
             ZeroFormat::V1
         }
     };
-    store.packed = Some(crate::packed::Scheme {
+    store.packed = Some(Packing::Words(Scheme {
         layout: Layout::Gptq(format),
         ..scheme
-    });
+    }));
     Ok(())
 }
 
@@ -134,7 +134,7 @@ fn modules(store: &Store) -> Vec<Module> {
             let bits = u32::try_from(width.checked_mul(32)?.checked_div(outputs)?).ok()?;
             let bytes = store
                 .bytes(zeros)
-                .filter(|_| zeros.element == ElementType::Integer32 && matches!(bits, 2 | 3 | 4 | 8))?;
+                .filter(|_| zeros.element == DType::Integer32 && matches!(bits, 2 | 3 | 4 | 8))?;
             Some(Module {
                 bits,
                 width,

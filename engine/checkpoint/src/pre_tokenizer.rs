@@ -62,13 +62,14 @@ const KNOWN: [PreTokenizer; 9] = [
         ..PLAIN
     },
     PreTokenizer {
-        names: &["qwen2"],
+        // DeepSeek's distilled models have the tokenizer of the Qwen that they were made of, with tokens added.
+        names: &["qwen2", "deepseek-r1-qwen"],
         splits: &[QWEN2],
         composed: true,
         ..PLAIN
     },
     PreTokenizer {
-        names: &["deepseek-r1-qwen", "megrez", "stablelm2"],
+        names: &["megrez", "stablelm2"],
         splits: &[QWEN2],
         ..PLAIN
     },
@@ -155,6 +156,13 @@ mod tests {
             );
         }
         assert!(PreTokenizer::find("nobody").is_none());
+    }
+
+    #[test]
+    fn what_was_made_of_qwen_composes_text_as_qwen_does() {
+        for (name, composed) in [("qwen2", true), ("deepseek-r1-qwen", true), ("llama-bpe", false), ("smollm", false)] {
+            assert_eq!(PreTokenizer::find(name).unwrap().composed, composed, "{name}");
+        }
     }
 
     #[test]

@@ -6,55 +6,16 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anamnesis::{F32Out, GgufType};
+use anamnesis::F32Out;
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 use memmap2::Mmap;
 use rayon::prelude::*;
 
+pub(crate) use crate::dtype::DType;
 use crate::error::CheckpointError;
-use crate::packed::Scheme;
-
-/// How numbers are stored.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum ElementType {
-    /// IEEE single precision, little-endian.
-    Float32,
-    /// IEEE half precision.
-    Float16,
-    /// The upper half of single precision.
-    BrainFloat16,
-    /// One of GGUF's block types.
-    Block(GgufType),
-    /// 32-bit integers: words of packed codes.
-    Integer32,
-    /// Something no weight is read from, by its name.
-    Other(String),
-}
-
-impl ElementType {
-    /// The usual name: "BF16", "Q4_1".
-    pub fn name(&self) -> String {
-        match self {
-            Self::Float32 => "F32".to_string(),
-            Self::Float16 => "F16".to_string(),
-            Self::BrainFloat16 => "BF16".to_string(),
-            Self::Block(kind) => kind.to_string(),
-            Self::Integer32 => "I32".to_string(),
-            Self::Other(name) => name.clone(),
-        }
-    }
-
-    /// Elements and bytes of the smallest unit.
-    fn unit(&self) -> Option<(usize, usize)> {
-        match self {
-            Self::Float32 => Some((1, 4)),
-            Self::Float16 | Self::BrainFloat16 => Some((1, 2)),
-            Self::Block(kind) => Some((kind.block_size(), kind.type_size()?)),
-            Self::Integer32 | Self::Other(_) => None,
-        }
-    }
-}
+use crate::packed::Packing;
+use crate::stacked::StackedSlice;
 
 /// Where a tensor lies and how to read it.
 #[derive(Debug, Clone)]
@@ -68,7 +29,7 @@ pub(crate) struct StoredTensor {
     /// `[n]` or `[out, in]`.
     pub shape: Vec<usize>,
     /// How numbers are stored.
-    pub element: ElementType,
+    pub element: DType,
     /// Size of a head whose rows are stored with rotary pairs side by side `(0, 1), (2, 3), …`; they are read back as
     /// `(0, half), (1, half + 1), …`, which is Hugging Face's order.
     pub interleaved_head: Option<usize>,
@@ -88,12 +49,12 @@ impl StoredTensor {
         }
     }
 
-    /// Rows and columns. A vector is one row, or one column where its elements have to be put in order.
+    /// Rows and columns; dimensions after the second belong to rows. A vector is one row, or one column where its elements have to be put in order.
     fn matrix(&self) -> (usize, usize) {
         match (self.shape.as_slice(), self.interleaved_head) {
             ([n], Some(_)) => (*n, 1),
             ([n], None) => (1, *n),
-            (shape, _) => (shape.first().copied().unwrap_or(0), shape.get(1).copied().unwrap_or(0)),
+            (shape, _) => (shape.first().copied().unwrap_or(0), shape.iter().skip(1).product()),
         }
     }
 }
@@ -133,6 +94,18 @@ impl StoreFile {
     }
 }
 
+/// Where a matrix lies that a file holds packed, as one with others.
+pub(crate) struct PackedSlice {
+    /// The weight that holds it.
+    pub whole: String,
+    /// Its first row there.
+    pub first: usize,
+    /// Its rows.
+    pub rows: usize,
+    /// All rows there.
+    pub of: usize,
+}
+
 /// All tensors of a model.
 pub(crate) struct Store {
     /// The folder or file the model was opened from.
@@ -142,7 +115,11 @@ pub(crate) struct Store {
     /// By Hugging Face's name.
     pub tensors: BTreeMap<String, StoredTensor>,
     /// How packed weights are stored, if some are.
-    pub packed: Option<Scheme>,
+    pub packed: Option<Packing>,
+    /// Weights that are rows of packed ones, by their names.
+    pub slices: BTreeMap<String, PackedSlice>,
+    /// Matrices and biases of experts that lie in arrays of a whole layer's, by their names.
+    pub stacked: BTreeMap<String, StackedSlice>,
 }
 
 /// Numbers converted by one task: enough to hide its cost, few enough to share a layer among cores.
@@ -150,12 +127,14 @@ const CHUNK: usize = 1 << 16;
 
 impl Store {
     /// Without files yet.
-    pub fn empty(path: &Path, packed: Option<Scheme>) -> Self {
+    pub fn empty(path: &Path, packed: Option<Packing>) -> Self {
         Self {
             path: path.to_path_buf(),
             files: Vec::new(),
             tensors: BTreeMap::new(),
             packed,
+            slices: BTreeMap::new(),
+            stacked: BTreeMap::new(),
         }
     }
 
@@ -182,8 +161,14 @@ impl Store {
     /// # Errors
     /// `MissingTensor`, `Shape`, `Unsupported` or `Damaged`, all of which name the tensor.
     pub fn check(&self, name: &str, expected: &[usize]) -> Result<(), CheckpointError> {
-        if let (Some((stem, scheme)), [rows, columns]) = (self.packed_module(name), expected) {
-            return self.packed_weight(stem, &scheme, *rows, *columns, None).map(|_| ());
+        if let Some(slice) = self.stacked.get(name) {
+            return self.check_stacked(slice);
+        }
+        if let (Some(slice), [_, columns]) = (self.slices.get(name), expected) {
+            return self.check(&slice.whole, &[slice.of, *columns]);
+        }
+        if let (Some(module), [rows, columns]) = (self.packed_module(name), expected) {
+            return self.packed_rows(&module, *rows, *columns).map(drop);
         }
         let Some(tensor) = self.tensors.get(name) else {
             return Err(CheckpointError::MissingTensor {
@@ -219,7 +204,7 @@ impl Store {
         match row {
             Some(row) if row.checked_mul(rows) == Some(tensor.length) && self.bytes(tensor).is_some() => Ok(row),
             _ => {
-                let format = if matches!(tensor.element, ElementType::Block(_)) { "GGUF" } else { "weights" };
+                let format = if matches!(tensor.element, DType::Block(_)) { "GGUF" } else { "weights" };
                 let reason = format!(
                     "tensor {name} of shape {:?} and type {} does not fill its {} bytes",
                     tensor.shape,
@@ -310,25 +295,25 @@ enum Fault {
 }
 
 /// Whether no exponent is all ones.
-fn all_finite(values: &[f32]) -> bool {
+pub(crate) fn all_finite(values: &[f32]) -> bool {
     const EXPONENT: u32 = 0x7f80_0000;
     values.iter().fold(0u32, |bad, value| bad | u32::from(value.to_bits() & EXPONENT == EXPONENT)) == 0
 }
 
 /// Turns one row's bytes into float32. `stored` holds exactly `out.len()` elements.
-fn decode(element: &ElementType, stored: &[u8], scale: f32, out: &mut [f32]) -> Result<(), String> {
+pub(crate) fn decode(element: &DType, stored: &[u8], scale: f32, out: &mut [f32]) -> Result<(), String> {
     match element {
-        ElementType::Float32 => {
+        DType::Float32 => {
             for (value, bytes) in out.iter_mut().zip(stored.as_chunks::<4>().0) {
                 *value = f32::from_le_bytes(*bytes);
             }
         }
-        ElementType::BrainFloat16 => {
+        DType::BrainFloat16 => {
             for (value, bytes) in out.iter_mut().zip(stored.as_chunks::<2>().0) {
                 *value = f32::from_bits(u32::from(u16::from_le_bytes(*bytes)) << 16);
             }
         }
-        ElementType::Float16 => {
+        DType::Float16 => {
             let mut halves = [f16::ZERO; 256];
             for (values, bytes) in out.chunks_mut(halves.len()).zip(stored.chunks(2 * halves.len())) {
                 let halves = &mut halves[..values.len()];
@@ -338,7 +323,7 @@ fn decode(element: &ElementType, stored: &[u8], scale: f32, out: &mut [f32]) -> 
                 halves.convert_to_f32_slice(values);
             }
         }
-        ElementType::Block(kind) => {
+        DType::Block(kind) => {
             let mut rest = &mut *out;
             let count = rest.len();
             anamnesis::dequantize_gguf_blocks::<F32Out, _>(stored, *kind, count, |block| {
@@ -351,8 +336,7 @@ fn decode(element: &ElementType, stored: &[u8], scale: f32, out: &mut [f32]) -> 
             })
             .map_err(|error| error.to_string())?;
         }
-        ElementType::Integer32 => return Err("type I32 is not read".to_string()),
-        ElementType::Other(name) => return Err(format!("type {name} is not read")),
+        other => return Err(format!("type {} is not read", other.name())),
     }
     if scale != 1.0 {
         out.iter_mut().for_each(|value| *value *= scale);
@@ -362,6 +346,8 @@ fn decode(element: &ElementType, stored: &[u8], scale: f32, out: &mut [f32]) -> 
 
 #[cfg(test)]
 mod tests {
+    use anamnesis::GgufType;
+
     use super::*;
 
     #[test]
@@ -371,7 +357,7 @@ mod tests {
             offset: 0,
             length: 0,
             shape: vec![8, 1],
-            element: ElementType::Float32,
+            element: DType::Float32,
             interleaved_head: Some(4),
             scale: 1.0,
         };
@@ -391,11 +377,11 @@ mod tests {
     fn halves_of_every_bit_pattern() {
         let stored: Vec<u8> = (0..=u16::MAX).flat_map(u16::to_le_bytes).collect();
         let mut out = vec![0f32; 1 << 16];
-        decode(&ElementType::Float16, &stored, 1.0, &mut out).unwrap();
+        decode(&DType::Float16, &stored, 1.0, &mut out).unwrap();
         for (bits, value) in (0..=u16::MAX).zip(&out) {
             assert!(value.to_bits() == f16::from_bits(bits).to_f32().to_bits() || value.is_nan(), "{bits:04x}");
         }
-        decode(&ElementType::BrainFloat16, &stored, 1.0, &mut out).unwrap();
+        decode(&DType::BrainFloat16, &stored, 1.0, &mut out).unwrap();
         for (bits, value) in (0..=u16::MAX).zip(&out) {
             assert!(
                 value.to_bits() == half::bf16::from_bits(bits).to_f32().to_bits() || value.is_nan(),
@@ -439,7 +425,7 @@ mod tests {
             let bytes = stored.tensor(&format!("{kind}.bytes")).unwrap();
             let expected = stored.tensor(&format!("{kind}.values")).unwrap();
             let mut out = vec![0f32; 512];
-            decode(&ElementType::Block(kind), bytes.data(), 1.0, &mut out).unwrap();
+            decode(&DType::Block(kind), bytes.data(), 1.0, &mut out).unwrap();
             let expected: Vec<f32> = expected.data().as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
             assert_eq!(out, expected, "{kind}");
         }
@@ -466,7 +452,7 @@ mod tests {
                 let stored = safetensors::SafeTensors::deserialize(&stored).unwrap();
                 let (bytes, expected) = (stored.tensor("bytes").unwrap(), stored.tensor("deq").unwrap());
                 let mut out = vec![0f32; expected.data().len() / 4];
-                decode(&ElementType::Block(kind), bytes.data(), 1.0, &mut out).unwrap();
+                decode(&DType::Block(kind), bytes.data(), 1.0, &mut out).unwrap();
                 for (place, (value, expected)) in out.iter().zip(expected.data().as_chunks::<4>().0).enumerate() {
                     let expected = f32::from_le_bytes(*expected);
                     // Minus zero and zero are one value; all else is compared bit by bit.

@@ -61,7 +61,15 @@ impl TraceTokenizer {
             file: file.to_path_buf(),
             reason: error.to_string(),
         };
-        let mut inner = Tokenizer::from_bytes(json).map_err(fault)?;
+        let broken = |reason: String| CheckpointError::Tokenizer {
+            file: file.to_path_buf(),
+            reason,
+        };
+        // The library panics on some broken files, such as one with half of a surrogate pair in its decoder.
+        serde_json::from_slice::<Value>(json).map_err(|error| broken(format!("it is no JSON: {error}")))?;
+        let mut inner = std::panic::catch_unwind(|| Tokenizer::from_bytes(json))
+            .unwrap_or_else(|_| Err("a part of it is of no kind that is known".into()))
+            .map_err(fault)?;
         // A trace is never cut or padded, whatever the file was saved with.
         inner.with_truncation(None).map_err(fault)?;
         inner.with_padding(None);

@@ -4,26 +4,31 @@
 //! end, after it was opened and compared with its source: a reader never sees half a model. Beside each finished layer stands a note
 //! with the digest of its file; a run that was stopped finds the layers that are done and keeps them.
 
+mod arrays_file;
 mod configuration;
+mod experts;
 mod partial;
 mod stored;
 mod verify;
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use safetensors::tensor::{SafeTensors, TensorView};
+use safetensors::tensor::SafeTensors;
 use serde_json::{Value, json};
 
+use self::experts::join_experts;
 use self::partial::Partial;
 use self::stored::{Array, Arrays, Losses, packed_arrays};
 pub use self::stored::{StoredAs, TRACE};
 use crate::checkpoint::layer_of;
-use crate::config::{ATTENTION_NORM, EMBEDDING, FEED_FORWARD_NORM, FINAL_NORM, HEAD, KEY_NORM, QUERY_NORM, layer_tensor};
-use crate::packed::{PackedWeight, Scheme};
+use crate::config::{
+    DELTA_CONVOLUTION, DELTA_DECAY, DELTA_NORM, DELTA_SHIFT, EMBEDDING, FINAL_NORM, FINAL_NORM_BIAS, HEAD, KEY_VALUE_LATENT_NORM, QUERY_LATENT_NORM, SINKS,
+    layer_tensor, vector_shape,
+};
+use crate::packed::{PackedWeight, Packing};
 use crate::rope::RopeScaling;
 use crate::store::{Store, StoreFile};
-use crate::{Checkpoint, CheckpointError, LayerWeights, PROJECTIONS, folder};
+use crate::{Checkpoint, CheckpointError, LayerWeights, ModuleRole, PROJECTIONS, folder, fused, stacked};
 
 /// Rows of the embedding that are converted at a time.
 const ROWS: usize = 8192;
@@ -34,19 +39,22 @@ pub struct FolderWriter<'a> {
     target: PathBuf,
     partial: Partial,
     stored_as: StoredAs,
-    packed: Option<Scheme>,
+    quantization: Option<Value>,
+    packed: Option<Packing>,
 }
 
 /// A layer's packed weights, in the place of its projections' own.
-pub type PackedLayer = [Option<PackedWeight>; 7];
+pub type PackedLayer = Vec<Option<PackedWeight>>;
 
 impl<'a> FolderWriter<'a> {
-    /// Begins, or goes on with, a copy of `source` at `target`, which must not exist yet. Some of its weights may be packed. `key` names
-    /// everything that what is written hangs on: what a run with another key left unfinished is removed.
+    /// Begins, or goes on with, a copy of `source` at `target`, which must not exist yet. Some of its weights may be packed, as
+    /// `quantization` says, which the configuration will hold. `key` names everything that what is written hangs on: what a run with
+    /// another key left unfinished is removed.
     ///
     /// # Errors
-    /// When the target exists, another run writes it, what stands outside the layers cannot be stored so, or the disk refuses.
-    pub fn begin(source: &'a Checkpoint, target: &Path, stored_as: StoredAs, packed: Option<Scheme>, key: &str) -> Result<Self, CheckpointError> {
+    /// When the target exists, another run writes it, what stands outside the layers cannot be stored so, what is said of packed weights
+    /// could not be read back, or the disk refuses.
+    pub fn begin(source: &'a Checkpoint, target: &Path, stored_as: StoredAs, quantization: Option<Value>, key: &str) -> Result<Self, CheckpointError> {
         if target.exists() {
             return Err(CheckpointError::Occupied { path: target.to_owned() });
         }
@@ -60,12 +68,21 @@ impl<'a> FolderWriter<'a> {
                 });
             }
             configuration::check_biases(source.path(), source.config())?;
+        } else if let Err(error @ CheckpointError::Tokenizer { .. }) = source.tokenizer() {
+            // Numbers do not need it, but whatever is made of the model carries it on.
+            return Err(error);
         }
+        let packed = quantization.as_ref().map(Packing::parse).transpose();
+        let packed = packed.map_err(|reason| CheckpointError::Configuration {
+            file: target.join("config.json"),
+            reason,
+        })?;
         let writer = Self {
             source,
             target: target.to_owned(),
             partial: Partial::take(target, key)?,
             stored_as,
+            quantization,
             packed,
         };
         if stored_as == StoredAs::Float16 {
@@ -100,8 +117,10 @@ impl<'a> FolderWriter<'a> {
     /// # Errors
     /// When the file cannot be read.
     pub fn finished_layer(&self, layer: usize) -> Result<LayerWeights, CheckpointError> {
-        let mut store = Store::empty(self.partial.folder(), self.packed);
+        let mut store = Store::empty(self.partial.folder(), self.packed.clone());
         folder::add_file(&mut store, &self.partial.folder().join(layer_file(layer)))?;
+        fused::split(self.source.config(), &mut store)?;
+        stacked::place(self.source.config(), &mut store);
         layer_of(&store, self.source.config(), layer)
     }
 
@@ -118,11 +137,11 @@ impl<'a> FolderWriter<'a> {
     }
 
     /// Writes what stands outside the layers, the configuration, the tokenizer and `extra` files, opens the whole, compares it with its
-    /// source, and makes the folder the target. `quantization` is what the configuration says of packed weights.
+    /// source, and makes the folder the target.
     ///
     /// # Errors
     /// When a layer is missing, a tensor does not survive being stored, what was written does not read back, or the disk refuses.
-    pub fn finish(self, extra: &[(&str, Vec<u8>)], quantization: Option<&Value>) -> Result<(), CheckpointError> {
+    pub fn finish(self, extra: &[(&str, Vec<u8>)]) -> Result<(), CheckpointError> {
         let config = self.source.config();
         // One file each: what stands outside the layers is many times larger than a layer of a small model.
         let mut files: Vec<String> = (0..config.layers).map(layer_file).collect();
@@ -132,11 +151,17 @@ impl<'a> FolderWriter<'a> {
             self.write_arrays(HEAD_FILE, &Arrays::from([(HEAD.to_owned(), head)]))?;
             files.push(HEAD_FILE.to_owned());
         }
-        self.write_arrays(NORM_FILE, &Arrays::from([(FINAL_NORM.to_owned(), self.final_norm()?)]))?;
+        let mut norm = Arrays::from([(FINAL_NORM.to_owned(), self.final_norm()?)]);
+        if let Some(bias) = self.source.final_norm_bias()? {
+            norm.insert(FINAL_NORM_BIAS.to_owned(), self.array(FINAL_NORM_BIAS, vec![bias.len()], &bias)?);
+        }
+        self.write_arrays(NORM_FILE, &norm)?;
         files.push(NORM_FILE.to_owned());
         self.partial.write(INDEX_FILE, self.index(&files)?.to_string().as_bytes())?;
-        self.partial
-            .write("config.json", &configuration::configuration(self.source, self.stored_as, quantization)?)?;
+        self.partial.write(
+            "config.json",
+            &configuration::configuration(self.source, self.stored_as, self.quantization.as_ref())?,
+        )?;
         for (name, bytes) in configuration::tokenizer_files(self.source)? {
             self.partial.write(name, &bytes)?;
         }
@@ -216,60 +241,93 @@ impl<'a> FolderWriter<'a> {
             arrays.insert(name, array);
             Ok(())
         };
+        let config = self.source.config();
+        let names = &config.block.norms;
+        let [query_norm, key_norm] = config.query_key_norms().map_or([None; 2], |names| names.map(Some));
         let norms = [
-            (ATTENTION_NORM, Some(&weights.attention_norm)),
-            (FEED_FORWARD_NORM, Some(&weights.feed_forward_norm)),
-            (QUERY_NORM, weights.query_norm.as_ref()),
-            (KEY_NORM, weights.key_norm.as_ref()),
+            (names.before_attention, Some(&weights.attention_norm)),
+            (names.before_feed_forward, Some(&weights.feed_forward_norm)),
+            (names.after_attention, weights.after_attention_norm.as_ref()),
+            (names.after_feed_forward, weights.after_feed_forward_norm.as_ref()),
+            (query_norm, weights.query_norm.as_ref()),
+            (key_norm, weights.key_norm.as_ref()),
         ];
         for (name, values) in norms {
-            if let Some(values) = values {
+            if let (Some(name), Some(values)) = (name, values) {
                 add(layer_tensor(layer, name), vec![values.len()], values)?;
             }
         }
-        for (index, (name, projection)) in PROJECTIONS.iter().zip(&weights.projections).enumerate() {
+        let [attention_bias, feed_forward_bias] = config.norm_biases();
+        let vectors = [
+            (Some(attention_bias), weights.norm_biases.as_ref().map(|biases| &biases[0])),
+            (Some(feed_forward_bias), weights.norm_biases.as_ref().map(|biases| &biases[1])),
+            (Some(QUERY_LATENT_NORM), weights.query_latent_norm.as_ref()),
+            (Some(KEY_VALUE_LATENT_NORM), weights.key_value_latent_norm.as_ref()),
+            (config.block.sinks.then_some(SINKS), weights.sinks.as_ref()),
+            (config.experts(layer).and_then(|experts| experts.choice_bias), weights.choice_bias.as_ref()),
+        ];
+        if let (Some(rule), Some(delta)) = (config.delta(layer), &weights.delta) {
+            let shape = vec![rule.channels(), 1, rule.kernel];
+            add(layer_tensor(layer, DELTA_CONVOLUTION), shape, &delta.convolution)?;
+            for (name, values) in [(DELTA_SHIFT, &delta.shift), (DELTA_DECAY, &delta.decay), (DELTA_NORM, &delta.norm)] {
+                add(layer_tensor(layer, name), vec![values.len()], values)?;
+            }
+        }
+        for (name, values) in vectors {
+            if let (Some(name), Some(values)) = (name, values) {
+                add(layer_tensor(layer, name), vector_shape(name, values.len()), values)?;
+            }
+        }
+        let modules = config.modules(layer);
+        for (index, (module, projection)) in modules.iter().zip(&weights.projections).enumerate() {
+            let name = layer_tensor(layer, &module.name);
             let bias = match &projection.bias {
-                None if configuration::has_bias(self.source.config(), index) => Some(vec![0.0; projection.weight.rows]),
+                None if matches!(module.role, ModuleRole::Attention(_)) && configuration::has_bias(config, index) => Some(vec![0.0; projection.weight.rows]),
                 bias => bias.clone(),
             };
             if let Some(bias) = bias {
-                add(layer_tensor(layer, &format!("{name}.bias")), vec![bias.len()], &bias)?;
+                add(format!("{name}.bias"), vec![bias.len()], &bias)?;
             }
-            if packed[index].is_none() {
+            if packed.get(index).is_none_or(Option::is_none) && projection.weight.rows > 0 {
                 let shape = vec![projection.weight.rows, projection.weight.columns];
-                add(layer_tensor(layer, &format!("{name}.weight")), shape, &projection.weight.values)?;
+                add(format!("{name}.weight"), shape, &projection.weight.values)?;
             }
         }
-        for (name, packed) in PROJECTIONS.iter().zip(packed) {
+        for fused in fused::matrices(config) {
+            if let Some(whole) = fused_whole(&mut arrays, layer, fused.parts) {
+                arrays.insert(layer_tensor(layer, fused.name), whole);
+            }
+        }
+        join_experts(config, layer, &mut arrays);
+        for (module, packed) in modules.iter().zip(packed) {
             if let Some(packed) = packed {
-                arrays.extend(packed_arrays(&layer_tensor(layer, name), packed));
+                arrays.extend(packed_arrays(&layer_tensor(layer, &module.name), packed));
             }
         }
         Ok(arrays)
     }
 
     fn write_arrays(&self, file: &str, arrays: &Arrays) -> Result<(), CheckpointError> {
-        let refused = |error: safetensors::SafeTensorError| CheckpointError::Damaged {
-            file: self.partial.folder().join(file),
-            format: "safetensors",
-            reason: error.to_string(),
-        };
-        let views: Vec<(&String, TensorView<'_>)> = arrays
-            .iter()
-            .map(|(name, array)| {
-                let view = TensorView::new(array.dtype, array.shape.clone(), &array.bytes);
-                Ok((name, view.map_err(refused)?))
-            })
-            .collect::<Result<_, CheckpointError>>()?;
-        // One entry only: a map of several would be written in any order.
-        let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-        // Straight into the file: a layer of a large model is held in memory once, not twice.
-        self.partial
-            .write_with(file, |path| match safetensors::serialize_to_file(views, Some(metadata), path) {
-                Err(safetensors::SafeTensorError::IoError(source)) => Err(source),
-                other => other.map_err(std::io::Error::other),
-            })
+        self.partial.write_with(file, |path| arrays_file::write(path, arrays))
     }
+}
+
+/// Takes the weights of some projections out of a layer's arrays, and gives them one below the other; nothing where one is not there.
+fn fused_whole(arrays: &mut Arrays, layer: usize, parts: &[usize]) -> Option<Array> {
+    let names: Vec<String> = parts
+        .iter()
+        .map(|part| layer_tensor(layer, &format!("{}.weight", PROJECTIONS[*part])))
+        .collect();
+    if !names.iter().all(|name| arrays.contains_key(name)) {
+        return None;
+    }
+    let mut parts = names.iter().filter_map(|name| arrays.remove(name));
+    let mut whole = parts.next()?;
+    for part in parts {
+        whole.shape[0] += part.shape[0];
+        whole.bytes.extend(part.bytes);
+    }
+    Some(whole)
 }
 
 const EMBEDDING_FILE: &str = "model-embedding.safetensors";

@@ -54,10 +54,10 @@ fn one_file_of_a_folder() {
 #[test]
 fn unknown_architecture() {
     let mut config = config();
-    config["model_type"] = json!("gemma3");
+    config["model_type"] = json!("mamba2");
     let error = refusal(folder(&config, &tensors(), Dtype::F32).path());
     assert!(matches!(error, CheckpointError::UnknownArchitecture { .. }), "{error}");
-    assert!(error.to_string().contains("gemma3") && error.to_string().contains("qwen3"));
+    assert!(error.to_string().contains("mamba2") && error.to_string().contains("qwen3"));
 }
 
 #[test]
@@ -208,6 +208,30 @@ fn missing_and_oversized_tokenizer() {
         matches!(error, CheckpointError::TokenizerBeyondModel { token: 12, vocabulary: 12, .. }),
         "{error}"
     );
+}
+
+/// The library that reads them panics on some of these.
+#[test]
+fn broken_tokenizers() {
+    let folder = folder(&config(), &tensors(), Dtype::F32);
+    let checkpoint = Checkpoint::open(folder.path()).unwrap();
+    let whole = json!({"version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null, "pre_tokenizer": null,
+        "post_processor": null, "decoder": null, "model": {"type": "WordLevel", "vocab": {"w0": 0}, "unk_token": "w0"}})
+    .to_string();
+    let with = |part: &str, value: &str| whole.replace(&format!("\"{part}\":null"), &format!("\"{part}\":{value}"));
+    for broken in [
+        with("decoder", r#"{"type":"Replace","pattern":{"String":"\ud800"},"content":" "}"#),
+        with("decoder", "\"fast\""),
+        with("decoder", r#"{"type":"Unheard"}"#),
+        with("normalizer", r#"{"type":"Precompiled","precompiled_charsmap":"AAAA"}"#),
+        with("pre_tokenizer", "[1]"),
+        whole[..whole.len() - 1].to_owned(),
+    ] {
+        assert_ne!(broken, whole);
+        std::fs::write(folder.path().join("tokenizer.json"), &broken).unwrap();
+        let error = checkpoint.tokenizer().err().unwrap();
+        assert!(matches!(error, CheckpointError::Tokenizer { .. }) && error.is_user_error(), "{broken}: {error}");
+    }
 }
 
 #[test]

@@ -65,7 +65,7 @@ fn weights_of_the_real_model() {
     let config = checkpoint.config();
     assert_eq!(
         (config.architecture, config.layers, config.hidden, config.intermediate),
-        (Architecture::Llama, 30, 576, 1536)
+        (Architecture::LLAMA, 30, 576, 1536)
     );
     assert_eq!((config.heads, config.key_value_heads, config.head_dim, config.vocabulary), (9, 3, 64, 49152));
     assert_eq!(

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests
 
-use cruxscope_checkpoint::packed::{Codes, Layout, ZeroFormat};
+use cruxscope_checkpoint::packed::{Codes, Layout, ScaleType, ZeroFormat};
 use proptest::prelude::*;
 
 /// Groups as wide as the row.
@@ -54,6 +54,24 @@ proptest! {
             original.zeros.iter_mut().for_each(|zero| *zero = (*zero).max(1));
         }
         prop_assert_eq!(original.pack(Layout::Gptq(format)).unwrap().unpack().unwrap(), original);
+    }
+}
+
+proptest! {
+    #[test]
+    fn compressed_tensors_and_back(rows in 1usize..70, groups in 1usize..5, group in 1usize..40, bits in 2u8..=8, kind in 0usize..3, seed in 0u64..1000) {
+        let kind = [ScaleType::Float32, ScaleType::Float16, ScaleType::BFloat16][kind];
+        let mut original = quantized(rows, groups * group, bits, group, seed);
+        let packed = original.pack(Layout::CompressedTensors(kind)).unwrap();
+        prop_assert_eq!(packed.unpack().unwrap(), original.clone());
+        let middle = 1 << (bits - 1);
+        if original.zeros.iter().any(|zero| *zero != middle) {
+            prop_assert!(original.pack_symmetric(kind).is_err());
+        }
+        original.zeros.fill(middle);
+        let packed = original.pack_symmetric(kind).unwrap();
+        prop_assert!(packed.qzeros.is_empty());
+        prop_assert_eq!(packed.unpack().unwrap(), original);
     }
 }
 

@@ -14,7 +14,7 @@ use cruxscope_checkpoint::{Checkpoint, CheckpointError};
 use safetensors::Dtype;
 use serde_json::{Value, json};
 
-const PLAIN: PackedLayer = [const { None }; 7];
+const PLAIN: PackedLayer = Vec::new();
 
 fn begin<'a>(source: &'a Checkpoint, out: &Path, key: &str) -> Result<FolderWriter<'a>, CheckpointError> {
     FolderWriter::begin(source, out, StoredAs::Float32, None, key)
@@ -25,7 +25,7 @@ fn write_all(source: &Checkpoint, out: &Path, stored_as: StoredAs) -> Result<(),
     for layer in 0..LAYERS {
         writer.write_layer(layer, &source.layer(layer)?, &PLAIN, b"note")?;
     }
-    writer.finish(&[], None)
+    writer.finish(&[])
 }
 
 fn names(folder: &Path) -> BTreeSet<String> {
@@ -74,6 +74,8 @@ fn layers_of_another_run_are_removed_and_those_of_the_same_are_kept() {
     let other = begin(&source, &out, "b").unwrap();
     assert!(other.layer_note(0).is_none());
     assert_eq!(names(&partial), BTreeSet::from([".lock".to_string(), "run.note".to_string()]));
+    drop(other);
+    assert_eq!(names(&partial), BTreeSet::from(["run.note".to_string()]), "a lock goes with its holder");
 }
 
 #[test]
@@ -170,4 +172,21 @@ fn a_gguf_file_keeps_its_special_tokens_template_and_biases() {
         [0.0; HIDDEN],
         "Hugging Face's Llama has all four or none"
     );
+}
+
+#[cfg(unix)]
+#[test]
+fn every_file_has_the_permissions_of_any_new_file() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let source = folder(&config(), &tensors(), Dtype::F32);
+    let source = Checkpoint::open(source.path()).unwrap();
+    let scratch = tempfile::tempdir().unwrap();
+    let (out, any) = (scratch.path().join("small"), scratch.path().join("any"));
+    write_all(&source, &out, StoredAs::Float32).unwrap();
+    std::fs::write(&any, b"").unwrap();
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode();
+    for entry in std::fs::read_dir(&out).unwrap() {
+        let path = entry.unwrap().path();
+        assert_eq!(mode(&path), mode(&any), "{}", path.display());
+    }
 }

@@ -64,6 +64,31 @@ impl Recipe {
         }
         Ok(plan)
     }
+
+    /// The method of every linear map of a model with `layers` layers, given by its component and, where that is made of several, its
+    /// name among them.
+    ///
+    /// # Errors
+    /// As [`Self::plan`], and when a selection names a part that the model does not have.
+    pub fn plan_parts<'a>(&self, layers: usize, maps: &[(Component, Option<&'a str>)]) -> Result<Vec<Option<&MethodConfig>>, String> {
+        let mut rules = Vec::new();
+        for rule in &self.rules {
+            let selection = Selection::read(&rule.components, layers)?;
+            if let Some(item) = selection.unmatched(maps.iter().copied()) {
+                return Err(format!("\"{item}\" is no part of this model's components"));
+            }
+            rules.push((selection, rule));
+        }
+        let of = |(component, part): &(Component, Option<&'a str>)| {
+            let decides = rules.iter().rev().find(|(selection, _)| selection.contains_part(*component, *part));
+            decides.and_then(|(_, rule)| rule.treatment.as_ref())
+        };
+        let plan: Vec<_> = maps.iter().map(of).collect();
+        if plan.iter().all(Option::is_none) {
+            return Err("this recipe leaves every component as it is".into());
+        }
+        Ok(plan)
+    }
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use cruxscope_checkpoint::{LayerWeights, Matrix, Projection, Rope, RopeScaling};
+use cruxscope_checkpoint::{BlockDescription, LayerKind, LayerWeights, Matrix, Projection, Rope, RopeScaling};
 use cruxscope_compress::awq::{
     AwqLayer, AwqSettings, BlockShape, Dialect, InputCalibration, InputGram, LayerCalibration, LayerScales, Scale, clip, clip_weight, compress_layer, fold,
     run_layer, search_clip, search_clips, search_scale,
@@ -273,12 +273,23 @@ fn layer_of(tensors: &Tensors) -> LayerWeights {
     LayerWeights {
         attention_norm: tensors["input_layernorm.weight"].values.clone(),
         feed_forward_norm: tensors["post_attention_layernorm.weight"].values.clone(),
+        after_attention_norm: None,
+        after_feed_forward_norm: None,
         query_norm: None,
         key_norm: None,
-        projections: PROJECTIONS.map(|name| Projection {
-            weight: tensors[&format!("{name}.weight")].clone(),
-            bias: tensors.get(&format!("{name}.bias")).map(|bias| bias.values.clone()),
-        }),
+        kind: LayerKind::default(),
+        norm_biases: None,
+        delta: None,
+        query_latent_norm: None,
+        key_value_latent_norm: None,
+        sinks: None,
+        choice_bias: None,
+        projections: PROJECTIONS
+            .map(|name| Projection {
+                weight: tensors[&format!("{name}.weight")].clone(),
+                bias: tensors.get(&format!("{name}.bias")).map(|bias| bias.values.clone()),
+            })
+            .to_vec(),
     }
 }
 
@@ -403,6 +414,8 @@ fn layer_fixture(folder: &Path, case: &str) -> (BlockShape, LayerWeights, Matrix
             theta: facts["rope_theta"].as_f64().unwrap(),
             scaling: RopeScaling::Default,
         },
+        local_rope: None,
+        block: BlockDescription::plain(number("head_dim")),
     };
     let layer = layer_of(&tensors(&folder.join(format!("{case}.safetensors"))));
     let hidden = tensors(&folder.join(format!("{case}_hidden.safetensors"))).remove("hidden").unwrap();

@@ -6,16 +6,16 @@ use cruxscope_miniature::{Corpus, embedded};
 use cruxscope_model::device;
 use cruxscope_run::machine::format_duration;
 use cruxscope_run::{Event, Observer, RunError};
-use cruxscope_study::Validation;
+use cruxscope_study::{OutputLock, Sensitivity, Study, Trial, Validation};
 
 use crate::examination::questions;
-use crate::jobs::{ASKING, COMPRESSING, INTERPRETING, Jobs, Order, VALIDATING};
-use crate::settings::Demonstration;
+use crate::jobs::{ASKING, COMPRESSING, INTERPRETING, Jobs, Order, SKETCHING, TRYING, VALIDATING};
+use crate::settings::{Demonstration, SUMMARY_FILE};
 use crate::side_by_side::{Desk, Message, side_by_side};
-use crate::tables::{ALONE, Asked, COMPRESSED, PROTECTED, Summary};
+use crate::tables::{ALONE, Asked, COMPRESSED, FEW, PROTECTED, RECIPES, Summary};
 use crate::variants::impossible;
 use crate::variants::{ROUNDED, Variant, main_variants};
-use crate::{files, material, selection, tables};
+use crate::{files, material, recipes, selection, tables};
 
 impl Demonstration {
     /// Runs everything, or what is missing.
@@ -24,7 +24,9 @@ impl Demonstration {
     /// When the device is missing, a step fails, the observer says stop, or the disk refuses. What is finished stays.
     pub fn run(&self, observer: &mut dyn Observer) -> Result<Summary, RunError> {
         let device = device::find(&self.device)?;
+        let _lock = OutputLock::take_in(&self.out, Duration::ZERO)?;
         self.claim()?;
+        let earlier = std::fs::read(self.out.join(SUMMARY_FILE)).ok();
         for corpus in [Corpus::Base, Corpus::Distilled] {
             let folder = self.model(corpus.name());
             files::create(&folder)?;
@@ -35,6 +37,8 @@ impl Demonstration {
         let questions = questions(self.seed, self.puzzles);
         let variants = main_variants().map_err(impossible)?;
         let selected = 2 * (2 + self.controls);
+        // Two groups of recipes: this program's, each rule's, a uniform one, random ones.
+        let tried = 2 * (2 + recipes::RULES.len() + self.controls);
         let mut course = Course {
             jobs: Jobs {
                 demonstration: self,
@@ -47,11 +51,19 @@ impl Demonstration {
             done: 0.0,
             all: 2.0 * (ASKING + INTERPRETING)
                 + variants.len() as f64 * (COMPRESSING + ASKING + INTERPRETING)
-                + selected as f64 * (COMPRESSING + ASKING)
-                + VALIDATING,
+                + (selected + tried) as f64 * (COMPRESSING + ASKING)
+                + VALIDATING
+                + SKETCHING
+                + TRYING,
             words: String::new(),
         };
-        course.run(&variants, observer)
+        let summary = course.run(&variants, observer)?;
+        if earlier.is_some() && std::fs::read(self.out.join(SUMMARY_FILE)).ok() == earlier {
+            observer.event(Event::Note {
+                text: "an earlier run finished this demonstration; nothing has changed".into(),
+            });
+        }
+        Ok(summary)
     }
 }
 
@@ -67,8 +79,10 @@ struct Course<'a> {
 
 /// What the last jobs give.
 enum Made {
-    Model(Asked),
+    Model(Box<Asked>, Option<Box<Study>>),
+    Sketch(Box<Sensitivity>),
     Validation(Validation),
+    Trial(Trial),
 }
 
 impl Course<'_> {
@@ -105,14 +119,30 @@ impl Course<'_> {
                 experiment: COMPRESSED,
             })
             .collect();
-        let made = self.each(orders.len(), observer, |jobs, job, desk| jobs.fill(&orders[job], &material, desk))?;
-        let mut rounded = None;
-        for (variant, (one, study)) in variants.iter().zip(made) {
-            asked.push(one);
-            if variant.name == ROUNDED {
-                rounded = study;
+        // The longest job first, so that nobody waits for it alone in the end.
+        let made = self.each(orders.len() + 1, observer, |jobs, job, desk| match job.checked_sub(1) {
+            None => Ok(Made::Sketch(Box::new(jobs.sketch(&material, desk)?))),
+            Some(order) => {
+                let (asked, study) = jobs.fill(&orders[order], &material, desk)?;
+                Ok(Made::Model(Box::new(asked), study.map(Box::new)))
+            }
+        })?;
+        let (mut rounded, mut sketch) = (None, None);
+        for made in made {
+            match made {
+                Made::Model(one, study) => {
+                    if one.name == ROUNDED {
+                        rounded = study;
+                    }
+                    asked.push(*one);
+                }
+                Made::Sketch(found) => sketch = Some(*found),
+                Made::Validation(_) | Made::Trial(_) => {}
             }
         }
+        let sketch = sketch.ok_or_else(|| RunError::Recipe {
+            why: "no sketch of the distilled model was made".into(),
+        })?;
         let rounded = rounded.ok_or_else(|| RunError::Recipe {
             why: "no model was rounded as the selective experiments need it".into(),
         })?;
@@ -120,20 +150,31 @@ impl Course<'_> {
         let (seed, controls) = (demonstration.seed, demonstration.controls);
         let alone = selection::alone(distilled, seed, controls).map_err(impossible)?;
         let protected = selection::protected(distilled, &rounded, seed, controls)?;
-        let sets = [(ALONE, &alone), (PROTECTED, &protected)];
+        let entries = recipes::entries(&sketch, distilled, controls, seed)?;
+        let (mut of_size, mut few) = (Vec::new(), Vec::new());
+        for entry in &entries {
+            let group = if entry.group == FEW { &mut few } else { &mut of_size };
+            group.extend(recipes::variant(&sketch, entry)?);
+        }
+        let sets = [(ALONE, &alone), (PROTECTED, &protected), (RECIPES, &of_size), (FEW, &few)];
         let orders: Vec<Order> = (sets.iter())
             .flat_map(|(experiment, set)| set.iter().map(|variant| Order { variant, experiment }))
             .collect();
-        // The longest job first, so that nobody waits for it alone in the end.
-        let made = self.each(orders.len() + 1, observer, |jobs, job, desk| match job.checked_sub(1) {
-            None => Ok(Made::Validation(jobs.validate(&material, desk)?)),
-            Some(order) => Ok(Made::Model(jobs.fill(&orders[order], &material, desk)?.0)),
+        let made = self.each(orders.len() + 2, observer, |jobs, job, desk| match job {
+            0 => Ok(Made::Validation(jobs.validate(&material, desk)?)),
+            1 => Ok(Made::Trial(jobs.measure(&entries, &material, desk)?)),
+            order => Ok(Made::Model(Box::new(jobs.fill(&orders[order - 2], &material, desk)?.0), None)),
         })?;
-        let mut correlation = None;
+        let (mut correlation, mut agreement, mut recipes) = (None, None, Vec::new());
         for made in made {
             match made {
-                Made::Model(one) => asked.push(one),
-                Made::Validation(validation) => correlation = validation.correlation(&distilled.importance, None),
+                Made::Model(one, _) => asked.push(*one),
+                Made::Validation(validation) => {
+                    correlation = validation.correlation(&distilled.importance, None);
+                    agreement = recipes::against_measured(&sketch, &validation);
+                }
+                Made::Trial(trial) => recipes = tables::recipe_rows(&trial),
+                Made::Sketch(_) => {}
             }
         }
         let summary = Summary {
@@ -141,6 +182,8 @@ impl Course<'_> {
             seed,
             rows: tables::rows(self.jobs.questions, &asked),
             importance_against_damage: correlation,
+            predicted_against_measured: agreement,
+            recipes,
             annotator: material.agreement,
             instances: distilled.manifest.instances.len(),
         };

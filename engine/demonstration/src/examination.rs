@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use cruxscope_checkpoint::Checkpoint;
-use cruxscope_miniature::Corpus;
-use cruxscope_miniature::puzzles::{CLOSE, Kind, Puzzle, World};
+use cruxscope_miniature::puzzles::{CLOSE, Kind, Puzzle};
+use cruxscope_miniature::{Corpus, world};
 use cruxscope_model::device::ChosenDevice;
 use cruxscope_model::generation::Sampling;
 use cruxscope_model::with_kernels;
@@ -34,7 +34,7 @@ pub struct Question {
 
 /// So many held-out puzzles of each kind.
 pub fn questions(seed: u64, each: usize) -> Vec<Question> {
-    let world = World::new(0);
+    let world = world();
     let of = |kind: Kind| {
         let puzzles = kind.held_out(&world, seed, each).into_iter().enumerate();
         puzzles.map(move |(place, puzzle)| Question {
@@ -80,24 +80,26 @@ pub struct Examination {
     pub answers: Vec<Answer>,
 }
 
-/// Asks a model all questions, most probable token by most probable token; an answer file that belongs to the same model and
-/// the same questions is taken instead.
+impl Examination {
+    /// Reads a file of answers, if it is there and has this key.
+    pub fn read(file: &Path, key: &str) -> Option<Self> {
+        let found: Self = serde_json::from_slice(&std::fs::read(file).ok()?).ok()?;
+        (found.key == key).then_some(found)
+    }
+}
+
+/// Asks a model all questions, most probable token by most probable token; the answers carry the key.
 ///
 /// # Errors
-/// When the model cannot be run, the disk refuses, or `go_on` gives false.
+/// When the model cannot be run, or `go_on` gives false.
 pub fn examine(
     (model, corpus): (&Path, Corpus),
+    key: String,
     device: &ChosenDevice,
     questions: &[Question],
-    file: &Path,
     go_on: &mut dyn FnMut() -> bool,
 ) -> Result<Examination, RunError> {
     let checkpoint = Arc::new(Checkpoint::open(model)?);
-    let key = key_of(&checkpoint, corpus, questions)?;
-    let kept = std::fs::read(file).ok().and_then(|bytes| serde_json::from_slice::<Examination>(&bytes).ok());
-    if let Some(kept) = kept.filter(|kept| kept.key == key) {
-        return Ok(kept);
-    }
     let settings = GenerateSettings {
         prompts: questions.iter().map(|question| question.puzzle.question.clone() + corpus.opening()).collect(),
         samples: 1,
@@ -131,21 +133,28 @@ pub fn examine(
             answer,
         }
     });
-    let examination = Examination {
+    Ok(Examination {
         key,
         answers: answers.collect(),
-    };
-    files::write_json(file, &examination)?;
-    Ok(examination)
+    })
 }
 
-/// Covers the model's files, the questions and how they are asked.
-fn key_of(checkpoint: &Checkpoint, corpus: Corpus, questions: &[Question]) -> Result<String, RunError> {
-    let mut key = DigestBuilder::default();
-    key.update(format!("{} {} {MOST_TOKENS}", env!("CARGO_PKG_VERSION"), corpus.name()).as_bytes());
-    for path in checkpoint.files() {
-        key.update(folder::digest_of_file(&path)?.sha256.0.as_bytes());
+/// Which model it is, by the digests of its files.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn identity(model: &Path) -> Result<String, RunError> {
+    let mut identity = DigestBuilder::default();
+    for path in Checkpoint::open(model)?.files() {
+        identity.update(folder::digest_of_file(&path)?.sha256.0.as_bytes());
     }
+    Ok(identity.finish().0)
+}
+
+/// Covers which model it is, the questions and how they are asked.
+pub fn examination_key(identity: &str, corpus: Corpus, questions: &[Question]) -> String {
+    let mut key = DigestBuilder::default();
+    key.update(format!("{} {} {MOST_TOKENS} {identity}", env!("CARGO_PKG_VERSION"), corpus.name()).as_bytes());
     for question in questions {
         key.update(
             Digest::of(format!("{}\n{}\n{}", question.id, question.puzzle.question, question.puzzle.answer).as_bytes())
@@ -153,7 +162,7 @@ fn key_of(checkpoint: &Checkpoint, corpus: Corpus, questions: &[Question]) -> Re
                 .as_bytes(),
         );
     }
-    Ok(key.finish().0)
+    key.finish().0
 }
 
 /// Hears nothing but the wish to stop.

@@ -16,6 +16,17 @@ pub fn create(path: &Path) -> Result<(), RunError> {
     })
 }
 
+/// The names in a folder.
+pub fn names(folder: &Path) -> Result<Vec<String>, RunError> {
+    let io = |source| RunError::Io {
+        attempt: "list",
+        path: folder.to_owned(),
+        source,
+    };
+    let entries = std::fs::read_dir(folder).map_err(io)?;
+    entries.map(|entry| Ok(entry.map_err(io)?.file_name().to_string_lossy().into_owned())).collect()
+}
+
 /// Writes a file atomically; one that holds these bytes already is left alone.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
     if std::fs::read(path).is_ok_and(|found| found == bytes) {

@@ -4,22 +4,24 @@ use cruxscope_checkpoint::writer::StoredAs;
 use cruxscope_miniature::Corpus;
 use cruxscope_model::decoder::Residence;
 use cruxscope_model::device::ChosenDevice;
-use cruxscope_run::compress::{Basis, CompressSettings, Compression, report_of};
+use cruxscope_run::compress::{Basis, CompressSettings, Compression};
 use cruxscope_run::instances::TraceSettings;
 use cruxscope_run::interpret::{InterpretSettings, PlannedRun};
 use cruxscope_run::placement::WeightsChoice;
+use cruxscope_run::sensitivity::{PlannedSensitivity, SensitivitySettings, SketchText};
+use cruxscope_run::trial::{Entry, OpenTrial, TrialSettings};
 use cruxscope_run::validate::{ValidateSettings, validate};
 use cruxscope_run::windows::{Calibration, WindowSource};
 use cruxscope_run::{Event, Observer, RunError};
-use cruxscope_study::{COLLECTION_FILE, Definition, RESULTS_FILE, Study, Validation};
+use cruxscope_study::{COLLECTION_FILE, Definition, RESULTS_FILE, Sensitivity, Study, Trial, Validation};
 
-use crate::examination::{Examination, Question, examine};
+use crate::examination::{Examination, Question, examination_key, examine, identity};
 use crate::material::Material;
 use crate::settings::{Demonstration, SUMMARY_FILE};
 use crate::side_by_side::Desk;
 use crate::tables::{Asked, COMPRESSED, Summary};
 use crate::variants::{Variant, impossible, rounding};
-use crate::{files, selection, tables, tour};
+use crate::{files, recipes, selection, tables, tour};
 
 /// Tokens of a window of calibration, about two puzzles.
 const WINDOW: usize = 192;
@@ -32,6 +34,12 @@ pub const INTERPRETING: f64 = 1.5;
 pub const COMPRESSING: f64 = 0.7;
 /// Likewise rounding every matrix alone.
 pub const VALIDATING: f64 = 3.0;
+/// Likewise sketching what every matrix costs in every format.
+pub const SKETCHING: f64 = 4.0;
+/// Likewise measuring the divergence of every recipe.
+pub const TRYING: f64 = 1.0;
+/// Draws of labels for each trace of the sketch.
+const DRAWS: usize = 4;
 
 /// What every job works on.
 pub struct Jobs<'a> {
@@ -53,28 +61,50 @@ pub struct Order<'a> {
     pub experiment: &'static str,
 }
 
+impl Order<'_> {
+    /// Whether the model is kept, since it is interpreted and looked at.
+    fn stays(&self) -> bool {
+        self.experiment == COMPRESSED
+    }
+}
+
 impl Jobs<'_> {
     /// Makes a compressed model, asks it, and interprets it where it is one of the main ones; others are taken away again.
     pub fn fill(&self, order: &Order<'_>, material: &Material, desk: &Desk<'_>) -> Result<(Asked, Option<Study>), RunError> {
         let variant = order.variant;
-        let asked = self.compressed(variant, order.experiment, material, desk)?;
-        if order.experiment == COMPRESSED {
+        let asked = self.compressed(order, material, desk)?;
+        if order.stays() {
             let study = self.interpret(&variant.name, &format!("Distilled, {}", variant.compression), material, desk)?;
             return Ok((asked, Some(study)));
         }
         // It was made to be asked; its answers stay.
-        std::fs::remove_dir_all(self.demonstration.model(&variant.name)).ok();
+        self.demonstration.remove_model(&variant.name)?;
         Ok((asked, None))
     }
 
     /// Asks a model every puzzle.
     pub fn ask(&self, name: &str, words: &str, corpus: Corpus, desk: &Desk<'_>) -> Result<Examination, RunError> {
         desk.begin(&format!("asking {words}"))?;
-        let (model, answers) = (self.demonstration.model(name), self.demonstration.out.join("answers"));
-        files::create(&answers)?;
-        let file = answers.join(format!("{name}.json"));
-        let examination = examine((&model, corpus), &self.device, self.questions, &file, &mut || !desk.stopped())?;
+        let key = examination_key(&identity(&self.demonstration.model(name))?, corpus, self.questions);
+        let examination = match self.answered(name, &key) {
+            Some(kept) => kept,
+            None => self.examine(name, corpus, key, desk)?,
+        };
         desk.done(ASKING);
+        Ok(examination)
+    }
+
+    /// What a model answered in an earlier run, if it is the same model and the same questions.
+    fn answered(&self, name: &str, key: &str) -> Option<Examination> {
+        Examination::read(&self.demonstration.answers(name), key)
+    }
+
+    fn examine(&self, name: &str, corpus: Corpus, key: String, desk: &Desk<'_>) -> Result<Examination, RunError> {
+        let file = self.demonstration.answers(name);
+        file.parent().map_or(Ok(()), files::create)?;
+        let model = self.demonstration.model(name);
+        let examination = examine((&model, corpus), key, &self.device, self.questions, &mut || !desk.stopped())?;
+        files::write_json(&file, &examination)?;
         Ok(examination)
     }
 
@@ -84,16 +114,7 @@ impl Jobs<'_> {
         let is_whole = name == "distilled";
         let settings = InterpretSettings {
             model: self.demonstration.model(name),
-            traces: TraceSettings {
-                traces: material.traces.clone(),
-                annotations: material.annotations.clone(),
-                definition: Definition::Paper,
-                reading: None,
-                alignment: None,
-                only: Vec::new(),
-                first: None,
-                max_tokens: None,
-            },
+            traces: traces_of(material),
             out: self.demonstration.study(name),
             device: self.demonstration.device.clone(),
             weights: WeightsChoice::Resident,
@@ -108,7 +129,8 @@ impl Jobs<'_> {
         Ok(study)
     }
 
-    fn compressed(&self, variant: &Variant, experiment: &'static str, material: &Material, desk: &Desk<'_>) -> Result<Asked, RunError> {
+    fn compressed(&self, order: &Order<'_>, material: &Material, desk: &Desk<'_>) -> Result<Asked, RunError> {
+        let variant = order.variant;
         let words = &variant.compression;
         desk.begin(&format!("compressing by {words}"))?;
         let settings = CompressSettings {
@@ -120,18 +142,27 @@ impl Jobs<'_> {
             packed: None,
             basis: Basis::Original,
         };
-        // The report is written last, so that a folder with one is whole; and the folder of the demonstration is nobody else's.
-        if report_of(&settings.out).is_none() {
-            Compression::prepare(&settings)?.run(&mut Quiet(desk))?;
+        let compression = Compression::prepare(&settings)?;
+        // Of a compressed model the key of its making says which it is, also when the model itself is gone.
+        let key = examination_key(&compression.key()?, Corpus::Distilled, self.questions);
+        let kept = self.answered(&variant.name, &key);
+        if order.stays() || kept.is_none() {
+            compression.run(&mut Quiet(desk))?;
         }
         desk.done(COMPRESSING);
+        desk.begin(&format!("asking {words}"))?;
+        let examination = match kept {
+            Some(kept) => kept,
+            None => self.examine(&variant.name, Corpus::Distilled, key, desk)?,
+        };
+        desk.done(ASKING);
         Ok(Asked {
-            experiment,
+            experiment: order.experiment,
             name: variant.name.clone(),
             model: "Distilled",
             compression: variant.compression.clone(),
             setting: variant.setting.clone(),
-            examination: self.ask(&variant.name, words, Corpus::Distilled, desk)?,
+            examination,
         })
     }
 
@@ -142,13 +173,57 @@ impl Jobs<'_> {
             study: self.demonstration.study("distilled"),
             model: self.demonstration.model("distilled"),
             treatment: rounding(selection::ALONE_BITS).map_err(impossible)?,
-            text: calibration(material),
+            text: whole_puzzles(material),
             residence: Residence::Resident,
             device: "cpu".into(),
         };
         let validation = validate(&settings, &mut Quiet(desk))?;
         desk.done(VALIDATING);
         Ok(validation)
+    }
+
+    /// Sketches what every matrix of the distilled model costs in every format, on its own annotated reasoning.
+    pub fn sketch(&self, material: &Material, desk: &Desk<'_>) -> Result<Sensitivity, RunError> {
+        desk.begin("predicting what every matrix costs")?;
+        let settings = SensitivitySettings {
+            model: self.demonstration.model("distilled"),
+            text: SketchText::Traces(traces_of(material)),
+            calibration: None,
+            menu: recipes::menu()?,
+            candidates: Vec::new(),
+            out: self.demonstration.study("distilled"),
+            draws: DRAWS,
+            seed: self.demonstration.seed,
+            device: self.demonstration.device.clone(),
+            weights: WeightsChoice::Resident,
+            device_memory: None,
+            measure: false,
+            gradient_score: false,
+            changes: None,
+        };
+        let mut quiet = Quiet(desk);
+        let sensitivity = PlannedSensitivity::new(settings, &mut quiet)?.run(&mut quiet)?.sensitivity;
+        desk.done(SKETCHING);
+        Ok(sensitivity)
+    }
+
+    /// Measures the divergence of recipes, on puzzles that chose none of them.
+    pub fn measure(&self, entries: &[Entry], material: &Material, desk: &Desk<'_>) -> Result<Trial, RunError> {
+        desk.begin("measuring recipes")?;
+        let settings = TrialSettings {
+            model: self.demonstration.model("distilled"),
+            study: self.demonstration.study("distilled"),
+            held_out: whole_puzzles(material),
+            calibration: None,
+            candidates: Vec::new(),
+            results: None,
+            changes: None,
+            device: self.demonstration.device.clone(),
+        };
+        let mut quiet = Quiet(desk);
+        let trial = OpenTrial::open(settings, &mut quiet)?.run(entries, &mut quiet)?;
+        desk.done(TRYING);
+        Ok(trial)
     }
 
     /// Writes what is opened: results, collection, summary.
@@ -164,6 +239,30 @@ impl Jobs<'_> {
         files::write_json(&out.join(SUMMARY_FILE), summary)?;
         let collection = tour::collection(&tour::Found { summary, studies, variants });
         files::write(&out.join(COLLECTION_FILE), &collection.to_json()?)
+    }
+}
+
+fn traces_of(material: &Material) -> TraceSettings {
+    TraceSettings {
+        traces: material.traces.clone(),
+        annotations: material.annotations.clone(),
+        definition: Definition::Paper,
+        reading: None,
+        alignment: None,
+        only: Vec::new(),
+        first: None,
+        max_tokens: None,
+    }
+}
+
+/// Puzzles with their reasoning, one a window: what is measured on. The methods whose recipes are measured do not calibrate.
+fn whole_puzzles(material: &Material) -> Calibration {
+    Calibration {
+        source: WindowSource::EachTrace {
+            path: material.calibration.clone(),
+        },
+        windows: None,
+        seed: None,
     }
 }
 

@@ -17,6 +17,7 @@ mod examination;
 mod files;
 mod jobs;
 mod material;
+mod recipes;
 mod selection;
 mod settings;
 mod side_by_side;
@@ -26,6 +27,6 @@ mod variants;
 
 pub use material::Agreement;
 pub use settings::{Demonstration, SUMMARY_FILE};
-pub use tables::{ALONE, COMPRESSED, LOST, Lost, PROTECTED, Row, Share, Summary, title};
+pub use tables::{ALONE, COMPRESSED, FEW, LOST, Lost, PROTECTED, RECIPES, RecipeRow, Row, Share, Summary, title};
 
 pub use cruxscope_miniature::puzzles::Kind;

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use cruxscope_miniature::Corpus;
-use cruxscope_miniature::puzzles::{Kind, World, label_trace};
+use cruxscope_miniature::puzzles::{Kind, label_trace};
+use cruxscope_miniature::{Corpus, world};
 use cruxscope_run::RunError;
 use cruxscope_statistics::SplitMix;
 use cruxscope_study::Label;
@@ -95,7 +95,7 @@ fn annotated(sections: &[(Label, &str)]) -> String {
 }
 
 fn calibration(file: &Path) -> Result<(), RunError> {
-    let world = World::new(0);
+    let world = world();
     let mut generator = SplitMix::new(CALIBRATION_SEED);
     let mut lines = Vec::new();
     for place in 0..CALIBRATION {

@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
+use cruxscope_model::device;
 use cruxscope_run::RunError;
+use cruxscope_study::OutputLock;
+use cruxscope_study::files::is_temporary;
 
 use crate::{files, tour};
 
@@ -10,6 +13,10 @@ use crate::{files, tour};
 pub const SUMMARY_FILE: &str = "summary.json";
 /// The file of what was asked for.
 const SETTINGS_FILE: &str = "demonstration.json";
+/// The folder of models.
+const MODELS: &str = "models";
+/// How the names of models begin that are being taken away.
+const REMOVED: &str = ".removed-";
 
 /// What is to be demonstrated.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,26 +49,62 @@ impl Default for Demonstration {
 }
 
 impl Demonstration {
-    /// Notes in the folder what is demonstrated there, so that another demonstration does not get mixed with it.
+    /// Notes in the folder what is demonstrated there, so that another demonstration does not get mixed with it, and collects what a
+    /// killed run left. Whoever calls this has the folder's lock.
     pub(crate) fn claim(&self) -> Result<(), RunError> {
-        files::create(&self.out)?;
         let settings = serde_json::json!({
             "seed": self.seed, "puzzles": self.puzzles, "instances": self.instances, "controls": self.controls,
-            "version": env!("CARGO_PKG_VERSION")
+            "version": env!("CARGO_PKG_VERSION"), "arithmetic": device::arithmetic(&self.device)
         });
         let path = self.out.join(SETTINGS_FILE);
+        let occupied = |why: String| RunError::Occupied { path: self.out.clone(), why };
         match std::fs::read(&path).ok().map(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes).ok()) {
-            Some(Some(found)) if found == settings => Ok(()),
-            Some(found) => Err(RunError::Occupied {
-                path: self.out.clone(),
-                why: format!("a demonstration with {}", found.unwrap_or_default()),
-            }),
-            None => files::write_json(&path, &settings),
+            Some(Some(found)) if found == settings => self.collect_removed(),
+            Some(found) => Err(occupied(format!("a demonstration with {}", found.unwrap_or_default()))),
+            None => match files::names(&self.out)?
+                .iter()
+                .find(|name| !is_temporary(name) && !OutputLock::is_of_folder(name))
+            {
+                Some(name) => Err(occupied(format!("{name}, which no demonstration put there"))),
+                None => files::write_json(&path, &settings),
+            },
         }
     }
 
+    /// Takes a model away in one step, so that a run that is killed meanwhile leaves no half of it under its name.
+    pub(crate) fn remove_model(&self, name: &str) -> Result<(), RunError> {
+        let (model, aside) = (self.model(name), self.model(&format!("{REMOVED}{name}")));
+        if !model.exists() {
+            return Ok(());
+        }
+        std::fs::rename(&model, &aside).map_err(|source| RunError::Io {
+            attempt: "remove",
+            path: model,
+            source,
+        })?;
+        // What is left over is collected by the next run.
+        std::fs::remove_dir_all(&aside).ok();
+        Ok(())
+    }
+
+    /// Takes away what a run was taking away when it was killed.
+    fn collect_removed(&self) -> Result<(), RunError> {
+        let models = self.out.join(MODELS);
+        if models.is_dir() {
+            for name in files::names(&models)?.iter().filter(|name| name.starts_with(REMOVED)) {
+                std::fs::remove_dir_all(models.join(name)).ok();
+            }
+        }
+        Ok(())
+    }
+
+    /// The file of what a model answered.
+    pub(crate) fn answers(&self, name: &str) -> PathBuf {
+        self.out.join("answers").join(format!("{name}.json"))
+    }
+
     pub(crate) fn model(&self, name: &str) -> PathBuf {
-        self.out.join("models").join(name)
+        self.out.join(MODELS).join(name)
     }
 
     pub(crate) fn study(&self, name: &str) -> PathBuf {

@@ -1,8 +1,9 @@
 //! What came out, as scores with intervals and as the few sentences that can be said of them.
 
-use cruxscope_miniature::puzzles::Kind;
+use cruxscope_miniature::LEVEL;
+use cruxscope_miniature::puzzles::{Kind, Level};
 use cruxscope_statistics::{Bootstrap, RankCorrelation, wilson};
-use cruxscope_study::{RESULTS_SCHEMA, Results, Score, ScoredOutput};
+use cruxscope_study::{RESULTS_SCHEMA, Results, Score, ScoredOutput, Trial, TrialRow};
 use serde::Serialize;
 
 use crate::examination::{Examination, Question};
@@ -14,6 +15,10 @@ pub const COMPRESSED: &str = "The pair, and the distilled model compressed";
 pub const ALONE: &str = "A few components rounded alone (as Table 3)";
 /// All but a few components.
 pub const PROTECTED: &str = "All but a few components rounded (as Table 4)";
+/// Recipes over a whole menu of bits.
+pub const RECIPES: &str = "Recipes of the size of 3 bits, by rule";
+/// Few matrices at the largest format, the rest at the smallest.
+pub const FEW: &str = "10 % of the weights at 8 bits, the rest at 2, by rule";
 /// What went: facts, or reasoning.
 pub const LOST: &str = "Knowledge and reasoning lost (as Finding 1)";
 /// Everything together.
@@ -84,6 +89,50 @@ pub struct Lost {
     pub interval: [f64; 2],
 }
 
+/// What a sketch foretold of matrices rounded alone.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Foretold {
+    /// Predicted against measured divergence, by rank.
+    pub rank: RankCorrelation,
+    /// Sum of the predicted divergences, in nats.
+    pub predicted: f64,
+    /// Sum of the measured ones, in nats.
+    pub measured: f64,
+}
+
+/// A recipe's divergence, predicted and measured.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RecipeRow {
+    /// The experiment.
+    pub experiment: String,
+    /// The rule that chose it, or which random one it is.
+    pub rule: String,
+    /// Stored bits of a weight, scales included.
+    pub bits_per_weight: f64,
+    /// Predicted divergence, in nats.
+    pub predicted: Option<f64>,
+    /// Measured divergence, in nats, on puzzles that chose nothing.
+    pub measured: Option<f64>,
+    /// Its interval at 95 %, over windows.
+    pub interval: Option<(f64, f64)>,
+}
+
+/// The rows of a trial.
+pub fn recipe_rows(trial: &Trial) -> Vec<RecipeRow> {
+    let row = |row: &TrialRow| {
+        let kl = row.kl();
+        RecipeRow {
+            experiment: row.group.clone(),
+            rule: row.name.clone(),
+            bits_per_weight: row.bits_per_weight,
+            predicted: row.predicted_kl,
+            measured: kl.map(|kl| kl.value),
+            interval: kl.and_then(|kl| kl.interval),
+        }
+    };
+    trial.rows.iter().map(row).collect()
+}
+
 /// What a demonstration found.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Summary {
@@ -95,6 +144,10 @@ pub struct Summary {
     pub rows: Vec<Row>,
     /// Importance against the damage of rounding one component, by rank, over all behaviours.
     pub importance_against_damage: Option<RankCorrelation>,
+    /// The sketch's prediction for rounding one component, against what it cost.
+    pub predicted_against_measured: Option<Foretold>,
+    /// Recipes of one size, predicted and measured.
+    pub recipes: Vec<RecipeRow>,
     /// The annotator against the generator.
     pub annotator: Agreement,
     /// Instances that were interpreted.
@@ -177,7 +230,10 @@ fn chance(kind: Kind) -> Option<f64> {
     match kind {
         Kind::Arithmetic => Some(100.0 / 15.0),
         Kind::Deduction => Some(100.0 / 3.0),
-        Kind::Schedule => Some(25.0),
+        Kind::Schedule => Some(match LEVEL {
+            Level::Standard => 25.0,
+            Level::Hard => 20.0,
+        }),
         Kind::Facts => None,
     }
 }

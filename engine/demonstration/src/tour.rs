@@ -2,8 +2,9 @@
 
 use cruxscope_study::{Behaviour, COLLECTION_SCHEMA, Collection, Comparison, Component, RESULTS_FILE, Ranks, ShiftView, Study, TourStop};
 
+use crate::recipes::{OWN, model_of};
 use crate::selection::{ALONE_BITS, REST_BITS, SIZE};
-use crate::tables::{ALONE, COMPRESSED, LOST, PROTECTED, Row, Summary, TOGETHER};
+use crate::tables::{ALONE, COMPRESSED, FEW, LOST, PROTECTED, RECIPES, RecipeRow, Row, Summary, TOGETHER};
 use crate::variants::{ROUNDED, Variant};
 
 /// What the words are made of.
@@ -40,6 +41,7 @@ fn stop(title: &str, caption: String, seen: &[(&str, &str)]) -> TourStop {
         title: title.into(),
         caption,
         seen: seen.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+        ..TourStop::default()
     }
 }
 
@@ -172,6 +174,23 @@ fn stops(found: &Found<'_>) -> Vec<TourStop> {
         ],
     ));
     stops.push(stop(
+        "What each matrix would cost, foretold",
+        foretold(summary),
+        &[("view", "budget"), ("study", &distilled_place)],
+    ));
+    for (group, title) in [(RECIPES, "Bits where they count"), (FEW, "What ten per cent win back")] {
+        stops.push(stop(
+            title,
+            recipe_against_rules(summary, group),
+            &[
+                ("view", "benchmarks"),
+                ("results", RESULTS_FILE),
+                ("experiment", group),
+                ("benchmark", TOGETHER),
+            ],
+        ));
+    }
+    stops.push(stop(
         "Knowledge and reasoning",
         knowledge(summary),
         &[
@@ -215,6 +234,54 @@ fn against_controls(summary: &Summary, prefix: &str, chosen: &[(&str, &str)], wh
     };
     format!(
         "{what}: {}{controls}. The whole model has {}.",
+        said.join(", "),
+        percent(summary.row("distilled"))
+    )
+}
+
+fn foretold(summary: &Summary) -> String {
+    let Some(found) = &summary.predicted_against_measured else {
+        return "No sketch could be held against what was measured.".into();
+    };
+    let importance = summary.importance_against_damage.map_or_else(String::new, |importance| {
+        format!(" (relative importance: {:.2} [{:.2}, {:.2}])", importance.rho, importance.low, importance.high)
+    });
+    let rank = &found.rank;
+    format!(
+        "One pass over {} traces foretells the divergence from rounding each matrix alone to {ALONE_BITS} bits, and from any recipe over five \
+         widths. Against what rounding each really cost: ρ = {:.2} [{:.2}, {:.2}] over {} matrices{importance}; the sum is {:.4} nats foretold, \
+         {:.4} measured on other puzzles.",
+        summary.instances, rank.rho, rank.low, rank.high, rank.n, found.predicted, found.measured
+    )
+}
+
+/// This program's recipe beside those of other rules and the spread of random ones: accuracy, and divergence foretold and measured.
+fn recipe_against_rules(summary: &Summary, group: &str) -> String {
+    let rows: Vec<&RecipeRow> = summary.recipes.iter().filter(|row| row.experiment == group).collect();
+    let random = |row: &&&RecipeRow| row.rule.starts_with("random");
+    let accuracy = |row: &RecipeRow| percent(summary.row(&model_of(group, &row.rule)));
+    let nats = |value: Option<f64>| value.map_or_else(|| "unknown".into(), |value| format!("{value:.4}"));
+    let said: Vec<String> = (rows.iter().filter(|row| !random(row)))
+        .map(|row| format!("{} {} at {} nats", row.rule, accuracy(row), nats(row.measured)))
+        .collect();
+    let own = rows.iter().find(|row| row.rule == OWN);
+    let foretold = own.map_or_else(String::new, |own| {
+        format!(
+            " {:.2} bits a weight; foretold for allocate's: {} nats.",
+            own.bits_per_weight,
+            nats(own.predicted)
+        )
+    });
+    let percents: Vec<f64> = (rows.iter().filter(random))
+        .filter_map(|row| Some(summary.row(&model_of(group, &row.rule))?.together.percent))
+        .collect();
+    let (low, high) = (percents.iter()).fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(*value), high.max(*value)));
+    let controls = match percents.len() {
+        0 => String::new(),
+        count => format!("; {count} random permutations of it {low:.0} to {high:.0} %"),
+    };
+    format!(
+        "{}{controls}.{foretold} The whole model has {}.",
         said.join(", "),
         percent(summary.row("distilled"))
     )

@@ -17,7 +17,7 @@ pub fn impossible(error: CompressError) -> RunError {
 /// The rounded model whose shift says what is to be protected.
 pub const ROUNDED: &str = "rtn-2";
 /// Columns that share a scale: the largest number that divides every width of the miniature.
-const GROUP: i64 = 32;
+pub const GROUP: i64 = 32;
 
 /// A compressed model: its folder, its words, and how it comes about.
 #[derive(Clone, Debug, PartialEq)]

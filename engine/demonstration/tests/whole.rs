@@ -63,9 +63,17 @@ fn check(out: &Path, summary: &Summary) {
     }
     assert!(collection.tour.len() >= 8);
     let results = Results::from_json(&std::fs::read(out.join(RESULTS_FILE)).unwrap()).unwrap();
-    // Five scores of each of the 24 models, and three of what each of the 16 compressions took.
-    assert_eq!(summary.rows.len(), 2 + 16 + 3 + 3);
-    assert_eq!(results.scores.len(), 24 * 5 + 16 * 3);
+    // Two groups of recipes: this program's, others' (rules that choose the same one are left out), a uniform and a random one.
+    let recipes = summary.recipes.len();
+    assert!((8..=14).contains(&recipes), "{recipes}");
+    // Five scores of each model, and three of what each of the 16 compressions took.
+    assert_eq!(summary.rows.len(), 2 + 16 + 3 + 3 + recipes);
+    assert_eq!(results.scores.len(), summary.rows.len() * 5 + 16 * 3);
+    let foretold = summary.predicted_against_measured.unwrap();
+    assert!(foretold.rank.n == 42 && foretold.rank.rho > 0.5, "{foretold:?}");
+    for file in ["sensitivity.safetensors", "trial.json"] {
+        assert!(out.join("studies/distilled").join(file).is_file(), "{file}");
+    }
     assert!(out.join("studies/distilled/validation.json").is_file());
     assert!(out.join(SUMMARY_FILE).is_file());
     let [base, distilled] = ["base", "distilled"].map(|name| summary.row(name).unwrap());

@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use cruxscope_checkpoint::Checkpoint;
 use cruxscope_interpret::Layout;
-use cruxscope_interpret::attribution::{Steering, contribution};
+use cruxscope_interpret::attribution::{Steering, components, contribution};
 use cruxscope_interpret::pass::{Instance, interpret};
 use cruxscope_interpret::segment::Segment;
 use cruxscope_model::decoder::{Decoder, Residence};
 use cruxscope_model::kernels::cpu::CpuKernels;
-use cruxscope_study::{Behaviour, Contributions, Definition, Ranks};
+use cruxscope_study::{Behaviour, Definition, Ranks};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/tiny/model");
@@ -27,8 +27,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut steering = Steering::new(layout.clone(), definition);
     parts.iter().try_for_each(|part| steering.add(part))?;
     let steering = steering.finish();
-    let instances = parts.iter().map(|part| contribution(part, &steering, &layout, definition)).collect();
-    let importance = Contributions { instances }.importance(layout.layers())?;
+    let units = parts.iter().map(|part| contribution(part, &steering, &layout, definition)).collect();
+    let importance = components(units, &layout).0.importance(layout.layers())?;
     let relative = importance.relative_of(Behaviour::Backtracking);
     for component in Ranks::of(&relative).order().iter().take(3) {
         println!("{component}: {:.1} %", 100.0 * relative[component.index()]);

@@ -24,7 +24,7 @@ pub enum ActivationStorage {
 }
 
 /// A stack of matrices: the last that was pushed is the first popped.
-pub(crate) struct ActivationCache<K: Kernels> {
+pub struct ActivationCache<K: Kernels> {
     location: CacheLocation,
     stack: Vec<CachedMatrix<K>>,
 }

@@ -7,45 +7,18 @@
 
 use cruxscope_model::ModelError;
 use cruxscope_model::block::{self, KeysValues};
-use cruxscope_model::decoder::{Decoder, Layer, Rotation};
-use cruxscope_model::kernels::{Kernels, RopeDirection, SequenceSpan};
-use cruxscope_model::module::projection_index;
-use cruxscope_study::{Component, Module};
+use cruxscope_model::decoder::{Decoder, Layer};
+use cruxscope_model::kernels::Kernels;
+use cruxscope_model::module::TokenRows;
+use cruxscope_model::rotation::Rotation;
 
-use crate::Layout;
+use crate::layer_activations::LayerActivations;
+use crate::layout::Unit;
+use crate::packed::Packed;
 use crate::segment::Span;
 
 /// Rows whose logits exist at the same time.
 const HEAD_ROWS: usize = 256;
-
-/// The packed rows of an instance's segments.
-pub struct Packed {
-    /// Position in the sequence of each packed row.
-    pub positions: Vec<usize>,
-    /// One run a segment.
-    pub runs: Vec<SequenceSpan>,
-}
-
-impl Packed {
-    /// Packs the live rows of some spans.
-    pub fn new(spans: &[Span]) -> Self {
-        let runs: Vec<SequenceSpan> = spans
-            .iter()
-            .map(|span| span.live_rows())
-            .map(|rows| SequenceSpan {
-                position: rows.start,
-                rows: rows.len(),
-            })
-            .collect();
-        let positions = runs.iter().flat_map(|run| run.position..run.position + run.rows).collect();
-        Self { positions, runs }
-    }
-
-    /// The last position that any run reaches, plus one.
-    pub fn end(&self) -> usize {
-        self.runs.iter().map(|run| run.position + run.rows).max().unwrap_or(0)
-    }
-}
 
 /// The mean cross-entropy of every span, and the gradient of their sum at the packed final hidden rows.
 ///
@@ -55,7 +28,7 @@ impl Packed {
 /// # Errors
 /// When the head cannot be read or the device failed.
 pub fn head<K: Kernels>(decoder: &Decoder<K>, hidden: &K::Matrix, ids: &[u32], spans: &[Span], packed: &Packed) -> Result<(Vec<f64>, K::Matrix), ModelError> {
-    let (kernels, config) = (decoder.kernels(), decoder.config());
+    let kernels = decoder.kernels();
     let mut losses = vec![0.0; spans.len()];
 
     // Every packed row, with what it predicts and how much that counts; weight zero where it predicts no target of its span.
@@ -81,7 +54,7 @@ pub fn head<K: Kernels>(decoder: &Decoder<K>, hidden: &K::Matrix, ids: &[u32], s
         }
         // A head has at least one part, since a vocabulary has at least one token.
         if let Some(at_norm) = at_norm {
-            parts.push(kernels.norm_backward(&x, decoder.final_norm(), config.hidden, config.norm_epsilon, &at_norm));
+            parts.push(block::head_input_backward(decoder, &x, &at_norm));
         }
     }
 
@@ -116,11 +89,24 @@ struct HeadRow {
     weight: f32,
 }
 
-/// Adds the losses of some rows, and gives the gradient at their logits, the vocabulary in the head's parts.
+/// Adds the losses of some rows, and gives the gradient at what the head gave for them, the vocabulary in the head's parts.
 fn head_tile<K: Kernels>(decoder: &Decoder<K>, x: &K::Matrix, rows: &[HeadRow], losses: &mut [f64]) -> Result<Vec<K::Matrix>, ModelError> {
     let targets: Vec<u32> = rows.iter().map(|row| row.target).collect();
     let weights: Vec<f32> = rows.iter().map(|row| row.weight).collect();
-    let (found, gradients) = decoder.kernels().cross_entropy(block::logits(decoder, x)?, &targets, &weights)?;
+    let kernels = decoder.kernels();
+    let outputs = block::head_outputs(decoder, x)?;
+    let (found, gradients) = match decoder.config().ends.logit_cap {
+        None => kernels.cross_entropy(outputs, &targets, &weights)?,
+        Some(cap) => {
+            let logits = outputs.iter().map(|part| kernels.capped(part.clone(), cap)).collect();
+            let (found, gradients) = kernels.cross_entropy(logits, &targets, &weights)?;
+            let through = gradients.into_iter().zip(&outputs);
+            (
+                found,
+                through.map(|(gradient, output)| kernels.capped_backward(output, cap, gradient)).collect(),
+            )
+        }
+    };
     for (row, loss) in rows.iter().zip(found) {
         losses[row.segment] += loss;
     }
@@ -129,7 +115,8 @@ fn head_tile<K: Kernels>(decoder: &Decoder<K>, x: &K::Matrix, rows: &[HeadRow], 
 
 /// Takes the gradient at a layer's output back to its input, over the packed rows.
 ///
-/// `observe` is given the gradient at each module's output, `[packed rows, out]`.
+/// `observe` is given the gradient at the output of each linear map, by its position among the layer's, `[rows, out]`; `chosen` are the
+/// experts that the rows were routed to in the forward pass.
 ///
 /// # Shapes
 /// `input` (the layer's input at the packed rows) and `gradient` are `[packed rows, hidden]`, as is the result.
@@ -143,84 +130,46 @@ pub fn layer<K: Kernels>(
     cache: &KeysValues<K>,
     rotation: &Rotation<K>,
     packed: &Packed,
+    chosen: Option<&[usize]>,
     gradient: K::Matrix,
-    mut observe: impl FnMut(Module, &K::Matrix) -> Result<(), ModelError>,
+    observe: impl FnMut(usize, TokenRows<'_>, &K::Matrix) -> Result<(), ModelError>,
 ) -> Result<K::Matrix, ModelError> {
-    let (kernels, config, heads) = (decoder.kernels(), decoder.config(), decoder.heads());
-    let (epsilon, width) = (config.norm_epsilon, heads.width);
-    let back = |weight: usize, gradient: &K::Matrix, onto: Option<K::Matrix>| kernels.linear_backward(gradient, &layer.weights[weight], onto);
-    let turned = |x: K::Matrix, turn: RopeDirection| kernels.rotate(x, width, &rotation.cosine, &rotation.sine, turn);
-
-    // The layer again, at the packed rows.
-    let normed = kernels.norm(input, &layer.attention_norm, config.hidden, epsilon);
-    let raw_queries = block::linear(kernels, layer, projection_index::QUERY, &normed, None);
-    let queries = match &layer.query_norm {
-        Some(weight) => kernels.norm(&raw_queries, weight, width, epsilon),
-        None => raw_queries.clone(),
-    };
-    let queries = turned(queries, RopeDirection::Forward);
-    let attended = kernels.attention(heads, &queries, &cache.keys, &cache.values, &packed.runs);
-    let middle = block::linear(kernels, layer, projection_index::OUTPUT, &attended, Some(input.clone()));
-    let middle_normed = kernels.norm(&middle, &layer.feed_forward_norm, config.hidden, epsilon);
-    let gate = block::linear(kernels, layer, projection_index::GATE, &middle_normed, None);
-    let up = block::linear(kernels, layer, projection_index::UP, &middle_normed, None);
-
-    // The feed-forward block backwards.
-    observe(Module::Down, &gradient)?;
-    let (gate_gradient, up_gradient) = kernels.gated_backward(&gate, &up, &back(projection_index::DOWN, &gradient, None));
-    observe(Module::Up, &up_gradient)?;
-    observe(Module::Gate, &gate_gradient)?;
-    let at_norm = back(projection_index::UP, &up_gradient, Some(back(projection_index::GATE, &gate_gradient, None)));
-    let at_middle = kernels.add(
-        kernels.norm_backward(&middle, &layer.feed_forward_norm, config.hidden, epsilon, &at_norm),
-        &gradient,
-    );
-
-    // Attention backwards.
-    observe(Module::Output, &at_middle)?;
-    let at_attended = back(projection_index::OUTPUT, &at_middle, None);
-    let (mut dq, mut dk, dv) = kernels.attention_backward(heads, &queries, &cache.keys, &cache.values, &packed.runs, &attended, &at_attended);
-    dq = turned(dq, RopeDirection::Inverse);
-    dk = turned(dk, RopeDirection::Inverse);
-    if let Some(weight) = &layer.query_norm {
-        dq = kernels.norm_backward(&raw_queries, weight, width, epsilon, &dq);
-    }
-    if let Some(weight) = &layer.key_norm {
-        let raw_keys = block::linear(kernels, layer, projection_index::KEY, &normed, None);
-        dk = kernels.norm_backward(&raw_keys, weight, width, epsilon, &dk);
-    }
-    observe(Module::Query, &dq)?;
-    observe(Module::Key, &dk)?;
-    observe(Module::Value, &dv)?;
-    let at_norm = back(
-        projection_index::VALUE,
-        &dv,
-        Some(back(projection_index::KEY, &dk, Some(back(projection_index::QUERY, &dq, None)))),
-    );
-    Ok(kernels.add(
-        kernels.norm_backward(input, &layer.attention_norm, config.hidden, epsilon, &at_norm),
-        &at_middle,
-    ))
+    let activations = LayerActivations::of(decoder, layer, input.clone(), cache, rotation, packed, chosen)?;
+    activations.backward(decoder, layer, cache, rotation, packed, gradient, observe)
 }
 
-/// Adds the weighted sums of a gradient's packed rows to `gradients` `[set]`, each in the model's layout.
+/// Writes the weighted sums of a gradient's packed rows into `gradients` `[set]`, each in the model's layout. Of an expert they are
+/// divided by the weight of the tokens that were routed to it, `shares` `[set][expert]`: a mean over those.
 ///
 /// # Errors
 /// When the device failed.
 pub fn record<K: Kernels>(
     kernels: &K,
-    layout: &Layout,
-    component: Component,
+    unit: &Unit,
+    rows: TokenRows<'_>,
     gradient: &K::Matrix,
     weights: &[&[f32]],
+    shares: &[Vec<f32>],
     gradients: &mut [Vec<f32>],
 ) -> Result<(), ModelError> {
-    let range = layout.range(component);
-    let mut sums = vec![vec![0.0; range.len()]; weights.len()];
-    kernels.row_sums(gradient, weights, &mut sums)?;
-    for (gradients, sums) in gradients.iter_mut().zip(sums) {
-        for (place, sum) in gradients[range.clone()].iter_mut().zip(sums) {
-            *place = sum as f32;
+    let mut sums = vec![vec![0.0; unit.range.len()]; weights.len()];
+    match rows {
+        TokenRows::From(_) => kernels.row_sums(gradient, weights, &mut sums)?,
+        TokenRows::At(rows) => {
+            let own: Vec<Vec<f32>> = weights.iter().map(|weights| rows.iter().map(|row| weights[*row]).collect()).collect();
+            kernels.row_sums(gradient, &own.iter().map(Vec::as_slice).collect::<Vec<_>>(), &mut sums)?;
+        }
+    }
+    for (set, (gradients, sums)) in gradients.iter_mut().zip(sums).enumerate() {
+        let share = unit.expert.map_or(1.0, |expert| f64::from(shares[set][expert]));
+        for (place, sum) in gradients[unit.range.clone()].iter_mut().zip(sums) {
+            *place = if share == 1.0 {
+                sum as f32
+            } else if share > 0.0 {
+                (sum / share) as f32
+            } else {
+                0.0
+            };
         }
     }
     Ok(())

@@ -1,47 +1,89 @@
-//! Means of every module's output, taken at its input.
+//! Means of every linear map's output, taken at its input, and which experts tokens were routed to.
 //!
 //! A module is linear, so the mean of its output over some tokens is the module applied to the mean of its input:
-//! mean(W x + b) = W mean(x) + b. Four inputs a layer serve seven modules, and no output has to be summed.
+//! mean(W x + b) = W mean(x) + b. Four inputs a layer serve seven modules, and no output has to be summed. The activation of an expert
+//! exists where tokens were routed to it, and its mean runs over those: sum(w x) / sum(w), with w the tokens' weights.
 
+use cruxscope_checkpoint::ModuleRole;
 use cruxscope_model::ModelError;
 use cruxscope_model::decoder::{Decoder, Layer};
 use cruxscope_model::kernels::Kernels;
-use cruxscope_model::module::ModuleInput;
-use cruxscope_study::{Component, Module};
+use cruxscope_model::module::{ModuleInput, TokenRows};
 
 use crate::Layout;
 
 /// Weighted sums of a layer's module inputs over the tokens of one instance.
 pub struct Capture {
+    /// `[set][token]`, each set adding up to one: those of means, then those of gradients.
     weights: Vec<Vec<f32>>,
-    sums: [Vec<Vec<f64>>; 4],
+    /// How many sets are those of means.
+    means: usize,
+    /// By [`ModuleInput::index`]; empty where nothing came by.
+    sums: Vec<Vec<Vec<f64>>>,
+    /// By place of a mixture, the weight of the tokens that passed, `[set]`.
+    masses: Vec<Vec<f64>>,
+    /// For each token, the experts that it was routed to in this layer.
+    chosen: Vec<Vec<usize>>,
 }
 
 impl Capture {
-    /// A capture for sets of token weights `[set][token]`, each adding up to one.
-    pub fn new(weights: Vec<Vec<f32>>) -> Self {
+    /// A capture for sets of token weights `[set][token]`, each adding up to one: of `means`, and of gradients, of which only the share
+    /// that is routed to each expert is wanted.
+    pub fn new(means: Vec<Vec<f32>>, gradients: Vec<Vec<f32>>) -> Self {
         Self {
-            weights,
-            sums: std::array::from_fn(|_| Vec::new()),
+            means: means.len(),
+            weights: means.into_iter().chain(gradients).collect(),
+            sums: Vec::new(),
+            masses: Vec::new(),
+            chosen: Vec::new(),
         }
     }
 
-    /// Takes in a tile of inputs whose first token stands at `first`.
+    /// Takes in the rows of an input.
     ///
     /// # Errors
     /// When the device failed.
-    pub fn observe<K: Kernels>(&mut self, kernels: &K, input: ModuleInput, first: usize, columns: usize, x: &K::Matrix) -> Result<(), ModelError> {
-        let count = kernels.rows(x);
-        let sums = &mut self.sums[input as usize];
-        if sums.is_empty() {
-            *sums = vec![vec![0.0; columns]; self.weights.len()];
+    pub fn observe<K: Kernels>(&mut self, kernels: &K, input: ModuleInput, rows: TokenRows<'_>, columns: usize, x: &K::Matrix) -> Result<(), ModelError> {
+        let place = input.index();
+        if self.sums.len() <= place {
+            self.sums.resize(place + 1, Vec::new());
         }
-        let weights: Vec<&[f32]> = self.weights.iter().map(|weights| &weights[first..first + count]).collect();
-        kernels.row_sums(x, &weights, sums)
+        if self.sums[place].is_empty() {
+            self.sums[place] = vec![vec![0.0; columns]; self.means];
+        }
+        let (count, sums) = (kernels.rows(x), &mut self.sums[place]);
+        match rows {
+            TokenRows::From(first) => {
+                let weights: Vec<&[f32]> = self.weights[..self.means].iter().map(|weights| &weights[first..first + count]).collect();
+                kernels.row_sums(x, &weights, sums)
+            }
+            TokenRows::At(tokens) => {
+                let of_tokens = |weights: &Vec<f32>| tokens.iter().map(|token| weights[*token]).collect::<Vec<f32>>();
+                let weights: Vec<Vec<f32>> = self.weights.iter().map(of_tokens).collect();
+                if let ModuleInput::Place(expert) = input {
+                    if self.masses.len() <= expert {
+                        self.masses.resize(expert + 1, Vec::new());
+                    }
+                    self.masses[expert].resize(self.weights.len(), 0.0);
+                    for (mass, weights) in self.masses[expert].iter_mut().zip(&weights) {
+                        *mass += weights.iter().map(|weight| f64::from(*weight)).sum::<f64>();
+                    }
+                    self.chosen.resize(self.weights.first().map_or(0, Vec::len), Vec::new());
+                    tokens.iter().for_each(|token| self.chosen[*token].push(expert));
+                }
+                let weights: Vec<&[f32]> = weights[..self.means].iter().map(Vec::as_slice).collect();
+                kernels.row_sums(x, &weights, sums)
+            }
+        }
     }
 
-    /// Maps the gathered means through the layer's modules, writes them into `means` `[set]`, each in the model's layout, and
-    /// starts afresh for the next layer.
+    /// The experts that tokens at `positions` were routed to, one after the other; nothing where the layer has none.
+    pub fn chosen_at(&self, positions: &[usize]) -> Option<Vec<usize>> {
+        (!self.chosen.is_empty()).then(|| positions.iter().flat_map(|position| self.chosen[*position].clone()).collect())
+    }
+
+    /// Maps the gathered means through the layer's linear maps, writes them into `means` `[set]`, each in the model's layout, and into
+    /// `shares` `[set]` the weight of the tokens that were routed to each expert of the model; and starts afresh for the next layer.
     ///
     /// # Errors
     /// When the device failed.
@@ -52,23 +94,38 @@ impl Capture {
         index: usize,
         layout: &Layout,
         means: &mut [Vec<f32>],
+        shares: &mut [Vec<f32>],
     ) -> Result<(), ModelError> {
         let kernels = decoder.kernels();
-        for module in Module::ALL {
-            let weight = module.index();
-            let outputs = kernels.linear_vectors(
-                &self.sums[ModuleInput::of(weight) as usize],
-                &layer.weights[weight],
-                layer.biases[weight].as_ref(),
-            )?;
-            let range = layout.range(Component::new(index, module));
-            for (mean, outputs) in means.iter_mut().zip(outputs) {
-                for (mean, output) in mean[range.clone()].iter_mut().zip(outputs) {
-                    *mean = output as f32;
+        let mixture = layer.kind.experts;
+        let roles: Vec<ModuleRole> = decoder.config().modules(index).into_iter().map(|module| module.role).collect();
+        for unit in layout.of_layer(index).iter().filter(|unit| !unit.range.is_empty()) {
+            let input = ModuleInput::of_role(roles[unit.module], mixture).index();
+            let mut inputs = match self.sums.get(input) {
+                Some(sums) if !sums.is_empty() => sums.clone(),
+                // No token of the instance came by.
+                _ => continue,
+            };
+            if let (Some(expert), ModuleRole::FeedForward { place, .. }) = (unit.expert, roles[unit.module]) {
+                let masses = self.masses.get(place).cloned().unwrap_or_default();
+                for (shares, mass) in shares.iter_mut().zip(&masses) {
+                    shares[expert] = *mass as f32;
+                }
+                for (sums, mass) in inputs.iter_mut().zip(&masses) {
+                    sums.iter_mut().for_each(|sum| *sum = if *mass > 0.0 { *sum / mass } else { 0.0 });
+                }
+            }
+            let outputs = kernels.linear_vectors(&inputs, &layer.weights[unit.module], layer.biases[unit.module].as_ref())?;
+            for (set, (mean, outputs)) in means.iter_mut().zip(outputs).enumerate() {
+                let is_there = unit.expert.is_none_or(|expert| shares[set][expert] > 0.0);
+                for (mean, output) in mean[unit.range.clone()].iter_mut().zip(outputs) {
+                    *mean = if is_there { output as f32 } else { 0.0 };
                 }
             }
         }
-        self.sums = std::array::from_fn(|_| Vec::new());
+        self.sums.clear();
+        self.masses.clear();
+        self.chosen.clear();
         Ok(())
     }
 }

@@ -12,6 +12,7 @@
 //! * [`segment`] — from annotated token ranges to gradient rows and loss targets, under both definitions.
 //! * [`pass`] — forward and backward over a batch of instances, layer by layer.
 //! * [`activations`] — where an instance's block inputs, keys and values wait between the two directions.
+//! * [`layer_activations`] — what a layer computes at packed rows, and a gradient's way back through it.
 //! * [`part`] — what one instance gives, on disk; the grain at which work resumes and is merged.
 //! * [`attribution`] — parts into steering vectors, importance and contributions, in a fixed order.
 //!
@@ -34,10 +35,13 @@ pub mod attribution;
 pub mod backward;
 pub mod capture;
 mod error;
+pub mod layer_activations;
 mod layout;
+pub mod packed;
 pub mod part;
+pub mod part_file;
 pub mod pass;
 pub mod segment;
 
 pub use error::InterpretError;
-pub use layout::Layout;
+pub use layout::{Layout, Unit};

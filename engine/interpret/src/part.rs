@@ -1,17 +1,18 @@
 //! What one instance gives, in memory and on disk; the grain at which work resumes and is merged.
 //!
 //! A part is a safetensors file: `all` (mean of every module's output over all tokens), `plus/<behaviour>` (over the tokens
-//! of a behaviour), `gradient/<k>` (mean gradient of a behaviour under `paper`, of a segment under `released`), each a vector
+//! of a behaviour), `shares/<k>` (of experts), `gradient/<k>` (mean gradient of a behaviour under `paper`, of a segment under `released`), each a vector
 //! over all channels of the model; the small facts stand as JSON in the file's metadata.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use cruxscope_study::{Behaviour, folder};
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::tensor::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
 use crate::InterpretError;
+use crate::part_file::{self, Array};
 
 /// The mean gradient over the rows of some segments of one behaviour.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,6 +44,9 @@ pub struct InstancePart {
     pub plus: Vec<(Behaviour, Vec<f32>)>,
     /// Gradients: one a behaviour under `paper`, one a segment under `released`.
     pub gradients: Vec<GradientPart>,
+    /// Of a model with experts, what share of the tokens was routed to each expert of the model: over all tokens, and then over those
+    /// of each behaviour in the order of [`Self::plus`]. Empty otherwise.
+    pub shares: Vec<Vec<f32>>,
     /// The device's backend and precision, once the part has been saved.
     pub backend: String,
 }
@@ -59,8 +63,6 @@ struct Facts {
     gradients: Vec<(Behaviour, usize)>,
     backend: String,
 }
-
-const FACTS: &str = "cruxscope";
 
 impl InstancePart {
     /// Mean loss over all targets of all segments; `None` when there is none.
@@ -86,26 +88,19 @@ impl InstancePart {
             gradients: self.gradients.iter().map(|group| (group.behaviour, group.segments)).collect(),
             backend: backend.into(),
         };
-        let facts = serde_json::to_string(&facts).map_err(|error| damaged(error.to_string()))?;
-        let mut arrays: BTreeMap<String, Vec<u8>> = BTreeMap::new();
-        let bytes = |values: &[f32]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
-        arrays.insert("all".into(), bytes(&self.all));
+        let mut arrays: BTreeMap<String, Array> = BTreeMap::new();
+        let array = |values: &[f32]| (Dtype::F32, vec![values.len()], values.iter().flat_map(|value| value.to_le_bytes()).collect());
+        arrays.insert("all".into(), array(&self.all));
         for (behaviour, values) in &self.plus {
-            arrays.insert(format!("plus/{behaviour}"), bytes(values));
+            arrays.insert(format!("plus/{behaviour}"), array(values));
+        }
+        for (index, shares) in self.shares.iter().enumerate().filter(|(_, shares)| !shares.is_empty()) {
+            arrays.insert(format!("shares/{index}"), array(shares));
         }
         for (index, group) in self.gradients.iter().enumerate() {
-            arrays.insert(format!("gradient/{index}"), bytes(&group.values));
+            arrays.insert(format!("gradient/{index}"), array(&group.values));
         }
-        let views = arrays
-            .iter()
-            .map(|(name, bytes)| {
-                Ok((
-                    name.clone(),
-                    TensorView::new(Dtype::F32, vec![bytes.len() / 4], bytes).map_err(|error| damaged(error.to_string()))?,
-                ))
-            })
-            .collect::<Result<Vec<_>, InterpretError>>()?;
-        let file = safetensors::serialize(views, Some(HashMap::from([(FACTS.to_owned(), facts)]))).map_err(|error| damaged(error.to_string()))?;
+        let file = part_file::write(&facts, &arrays).map_err(damaged)?;
         Ok(folder::write_atomically(path, &file)?)
     }
 
@@ -115,28 +110,17 @@ impl InstancePart {
     /// When the file is there but damaged, or cannot be read.
     pub fn load(path: &Path, key: &str) -> Result<Option<Self>, InterpretError> {
         let damaged = |why: String| InterpretError::Part { path: path.to_owned(), why };
-        let file = match std::fs::read(path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(damaged(error.to_string())),
+        let Some(file) = part_file::bytes(path).map_err(damaged)? else {
+            return Ok(None);
         };
-        let (_, metadata) = SafeTensors::read_metadata(&file).map_err(|error| damaged(error.to_string()))?;
-        let facts = metadata
-            .metadata()
-            .as_ref()
-            .and_then(|metadata| metadata.get(FACTS))
-            .ok_or_else(|| damaged("it has no facts".into()))?;
-        let facts: Facts = serde_json::from_str(facts).map_err(|error| damaged(error.to_string()))?;
+        let facts: Facts = part_file::facts(&file).map_err(damaged)?;
         if facts.key != key {
             return Ok(None);
         }
         let arrays = SafeTensors::deserialize(&file).map_err(|error| damaged(error.to_string()))?;
         let array = |name: &str| -> Result<Vec<f32>, InterpretError> {
-            let view = arrays.tensor(name).map_err(|error| damaged(error.to_string()))?;
-            if view.dtype() != Dtype::F32 {
-                return Err(damaged(format!("{name} is not float32")));
-            }
-            Ok(view.data().as_chunks::<4>().0.iter().map(|chunk| f32::from_le_bytes(*chunk)).collect())
+            let bytes = part_file::array(&arrays, name, Dtype::F32).map_err(damaged)?;
+            Ok(bytes.as_chunks::<4>().0.iter().map(|chunk| f32::from_le_bytes(*chunk)).collect())
         };
         let mut plus = Vec::new();
         for behaviour in Behaviour::ALL {
@@ -157,6 +141,10 @@ impl InstancePart {
                 })
             })
             .collect::<Result<_, InterpretError>>()?;
+        let shares = (0..=plus.len())
+            .map(|index| format!("shares/{index}"))
+            .filter(|name| arrays.tensor(name).is_ok());
+        let shares = shares.map(|name| array(&name)).collect::<Result<_, _>>()?;
         Ok(Some(Self {
             id: facts.id,
             tokens: facts.tokens,
@@ -166,6 +154,7 @@ impl InstancePart {
             all: array("all")?,
             plus,
             gradients,
+            shares,
             backend: facts.backend,
         }))
     }

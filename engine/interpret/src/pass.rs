@@ -6,13 +6,15 @@
 use std::path::Path;
 
 use cruxscope_model::block::{self, KeysValues};
-use cruxscope_model::decoder::{Decoder, Rotation};
+use cruxscope_model::decoder::Decoder;
 use cruxscope_model::kernels::Kernels;
-use cruxscope_study::{Behaviour, Component, Definition};
+use cruxscope_model::rotation::Rotation;
+use cruxscope_study::{Behaviour, Definition};
 
 use crate::activations::{ActivationCache, ActivationStorage};
-use crate::backward::{self, Packed};
+use crate::backward;
 use crate::capture::Capture;
+use crate::packed::Packed;
 use crate::part::{GradientPart, InstancePart};
 use crate::segment::{Segment, Span, activation_weights};
 use crate::{InterpretError, Layout};
@@ -39,17 +41,8 @@ impl Instance {
     }
 }
 
-/// How far a batch is; `false` stops it.
-pub trait StepObserver {
-    /// One layer of one instance is done in one direction; `tokens` is what it counts.
-    fn step(&mut self, tokens: usize) -> bool;
-}
-
-impl<F: FnMut(usize) -> bool> StepObserver for F {
-    fn step(&mut self, tokens: usize) -> bool {
-        self(tokens)
-    }
-}
+/// Takes what every step counts, one layer of one instance in one direction, in tokens; `false` stops the work.
+pub type OnStep<'a> = dyn FnMut(usize) -> bool + 'a;
 
 struct Carried<'a, K: Kernels> {
     instance: &'a Instance,
@@ -60,21 +53,77 @@ struct Carried<'a, K: Kernels> {
     activations: ActivationCache<K>,
     capture: Capture,
     means: Vec<Vec<f32>>,
+    /// Weight of the tokens that were routed to each expert: `[set][expert]`, sets of means and then of gradients.
+    shares: Vec<Vec<f32>>,
+    /// Experts that the packed rows were routed to, for each layer so far.
+    chosen: Vec<Option<Vec<usize>>>,
     held: Vec<Behaviour>,
+    groups: Vec<Group>,
+}
+
+/// Segments whose gradients are one mean: under `paper` all of a behaviour (the sum of all its segments' rows over the sum of their
+/// row counts), under `released` each alone (the mean over its rows).
+struct Group {
+    behaviour: Behaviour,
+    /// Positions among the instance's segments.
+    members: Vec<usize>,
+    /// One over the rows of all members.
+    per_row: f32,
+}
+
+impl Group {
+    fn of(instance: &Instance, spans: &[Span], definition: Definition) -> Vec<Self> {
+        let mut groups: Vec<(Behaviour, Vec<usize>)> = Vec::new();
+        for (index, segment) in instance.segments.iter().enumerate() {
+            match groups
+                .iter_mut()
+                .find(|(behaviour, _)| definition == Definition::Paper && *behaviour == segment.behaviour)
+            {
+                Some((_, members)) => members.push(index),
+                None => groups.push((segment.behaviour, vec![index])),
+            }
+        }
+        (groups.into_iter())
+            .map(|(behaviour, members)| {
+                let rows: usize = members.iter().map(|index| spans[*index].rows.len()).sum();
+                Self {
+                    behaviour,
+                    members,
+                    per_row: 1.0 / rows as f32,
+                }
+            })
+            .collect()
+    }
+
+    /// What each token counts in it: every row of every member, those that can have no gradient included.
+    fn token_weights(&self, spans: &[Span], tokens: usize) -> Vec<f32> {
+        let mut weights = vec![0.0; tokens];
+        for member in &self.members {
+            weights[spans[*member].rows.clone()].iter_mut().for_each(|weight| *weight += self.per_row);
+        }
+        weights
+    }
+
+    /// What each packed row counts in it.
+    fn row_weights(&self, packed: &Packed) -> Vec<f32> {
+        (packed.runs.iter().enumerate())
+            .flat_map(|(index, run)| vec![if self.members.contains(&index) { self.per_row } else { 0.0 }; run.rows])
+            .collect()
+    }
 }
 
 /// Interprets a batch of instances: means of every module's output, and gradients of every segment's loss. What they keep between
 /// the two directions stays on the device.
 ///
 /// # Errors
-/// When the model cannot be run, the observer stops it, or a result is not finite.
+/// When the model cannot be run, `on_step` stops it, or a result is not finite.
 pub fn interpret<K: Kernels>(
     decoder: &Decoder<K>,
     batch: &[Instance],
     definition: Definition,
-    observer: &mut dyn StepObserver,
+    on_step: &mut OnStep<'_>,
 ) -> Result<Vec<InstancePart>, InterpretError> {
-    interpret_keeping(decoder, batch, definition, ActivationStorage::Device, Path::new(""), observer)
+    interpret_keeping(decoder, batch, definition, ActivationStorage::Device, Path::new(""), on_step)
 }
 
 /// As [`interpret`], with what instances keep put elsewhere, on the disk in `folder`. The numbers are the same.
@@ -87,7 +136,7 @@ pub fn interpret_keeping<K: Kernels>(
     definition: Definition,
     storage: ActivationStorage,
     folder: &Path,
-    observer: &mut dyn StepObserver,
+    on_step: &mut OnStep<'_>,
 ) -> Result<Vec<InstancePart>, InterpretError> {
     let layout = Layout::of(decoder.config());
     let layers = decoder.config().layers;
@@ -104,17 +153,18 @@ pub fn interpret_keeping<K: Kernels>(
             if !state.packed.positions.is_empty() {
                 state.activations.push(kernels, kernels.gather(hidden, &state.packed.positions))?;
             }
-            let (next, KeysValues { keys, values }) = block::forward(decoder.kernels(), &decoder.shape(), &layer, hidden, rotation, |input, first, x| {
-                capture.observe(kernels, input, first, decoder.width(input), x)
+            let (next, KeysValues { keys, values }) = block::forward(decoder.kernels(), &decoder.shape(), &layer, hidden, rotation, |input, rows, x| {
+                capture.observe(kernels, input, rows, decoder.width(input), x)
             })?;
             *hidden = next;
-            capture.finish_layer(decoder, &*layer, index, &layout, &mut state.means)?;
+            state.chosen.push(capture.chosen_at(&state.packed.positions));
+            capture.finish_layer(decoder, &*layer, index, &layout, &mut state.means, &mut state.shares)?;
             let end = state.packed.end();
             for matrix in [keys, values].into_iter().filter(|_| end > 0) {
                 let whole = end == state.instance.ids.len();
                 state.activations.push(kernels, if whole { matrix } else { kernels.slice(&matrix, 0, end) })?;
             }
-            if !observer.step(state.instance.ids.len()) {
+            if !on_step(state.instance.ids.len()) {
                 return Err(InterpretError::Cancelled);
             }
         }
@@ -128,7 +178,7 @@ pub fn interpret_keeping<K: Kernels>(
         .transpose()?;
     let mut attributed = carried
         .into_iter()
-        .map(|state| turn_back(decoder, state, definition, &layout))
+        .map(|state| turn_back(decoder, state, &layout))
         .collect::<Result<Vec<_>, _>>()?;
     drop(head);
 
@@ -148,7 +198,7 @@ pub fn interpret_keeping<K: Kernels>(
             };
             let cache = KeysValues { keys, values };
             let weights: Vec<&[f32]> = state.weights.iter().map(Vec::as_slice).collect();
-            let gradients = &mut state.gradients;
+            let (gradients, shares) = (&mut state.gradients, &state.shares);
             let below = backward::layer(
                 decoder,
                 &*layer,
@@ -156,11 +206,15 @@ pub fn interpret_keeping<K: Kernels>(
                 &cache,
                 &state.rotation,
                 &state.packed,
+                state.chosen[index].as_deref(),
                 gradient,
-                |module, gradient| backward::record(kernels, &layout, Component::new(index, module), gradient, &weights, gradients),
+                |module, rows, gradient| match layout.unit(index, module) {
+                    Some(unit) => backward::record(kernels, unit, rows, gradient, &weights, shares, gradients),
+                    None => Ok(()),
+                },
             )?;
             state.gradient = Some(below);
-            if !observer.step(state.packed.positions.len()) {
+            if !on_step(state.packed.positions.len()) {
                 return Err(InterpretError::Cancelled);
             }
         }
@@ -189,6 +243,9 @@ fn begin<'a, K: Kernels>(
         }
     }
     let means = vec![vec![0.0; layout.length()]; weights.len()];
+    let groups = Group::of(instance, &spans, definition);
+    let of_gradients: Vec<Vec<f32>> = groups.iter().map(|group| group.token_weights(&spans, tokens)).collect();
+    let shares = vec![vec![0.0; layout.experts()]; weights.len() + of_gradients.len()];
     Ok(Carried {
         instance,
         spans,
@@ -196,9 +253,12 @@ fn begin<'a, K: Kernels>(
         rotation: decoder.rotation(&(0..tokens).collect::<Vec<_>>()),
         hidden: decoder.embed(&instance.ids)?,
         activations: ActivationCache::new(storage, folder)?,
-        capture: Capture::new(weights),
+        capture: Capture::new(weights, of_gradients),
         means,
+        shares,
+        chosen: Vec::new(),
         held,
+        groups,
     })
 }
 
@@ -210,10 +270,13 @@ struct Attributed<K: Kernels> {
     gradient: Option<K::Matrix>,
     weights: Vec<Vec<f32>>,
     gradients: Vec<Vec<f32>>,
+    /// Of gradients, `[set][expert]`.
+    shares: Vec<Vec<f32>>,
+    chosen: Vec<Option<Vec<usize>>>,
 }
 
 /// From the end of the forward pass to the beginning of the backward one.
-fn turn_back<K: Kernels>(decoder: &Decoder<K>, carried: Carried<'_, K>, definition: Definition, layout: &Layout) -> Result<Attributed<K>, InterpretError> {
+fn turn_back<K: Kernels>(decoder: &Decoder<K>, carried: Carried<'_, K>, layout: &Layout) -> Result<Attributed<K>, InterpretError> {
     let Carried {
         instance,
         spans,
@@ -221,7 +284,10 @@ fn turn_back<K: Kernels>(decoder: &Decoder<K>, carried: Carried<'_, K>, definiti
         hidden,
         activations,
         mut means,
+        mut shares,
+        chosen,
         held,
+        groups,
         ..
     } = carried;
     let (losses, gradient) = if packed.positions.is_empty() {
@@ -231,40 +297,21 @@ fn turn_back<K: Kernels>(decoder: &Decoder<K>, carried: Carried<'_, K>, definiti
         (losses, Some(gradient))
     };
 
-    // Sets of row weights by which gradients are summed: under `paper` one a behaviour (sum of all its segments' rows over
-    // the sum of their row counts), under `released` one a segment (mean over its rows).
-    let mut groups: Vec<(Behaviour, Vec<usize>)> = Vec::new();
-    for (index, segment) in instance.segments.iter().enumerate() {
-        match groups
-            .iter_mut()
-            .find(|(behaviour, _)| definition == Definition::Paper && *behaviour == segment.behaviour)
-        {
-            Some((_, members)) => members.push(index),
-            None => groups.push((segment.behaviour, vec![index])),
-        }
-    }
-    let mut weights = Vec::new();
-    let mut of_groups = Vec::new();
-    for (behaviour, members) in &groups {
-        let rows: usize = members.iter().map(|index| spans[*index].rows.len()).sum();
-        let per_row = 1.0 / rows as f32;
-        let row_weights = packed
-            .runs
-            .iter()
-            .enumerate()
-            .flat_map(|(index, run)| vec![if members.contains(&index) { per_row } else { 0.0 }; run.rows]);
-        weights.push(row_weights.collect());
-        of_groups.push(GradientPart {
-            behaviour: *behaviour,
-            segments: members.len(),
+    let weights = groups.iter().map(|group| group.row_weights(&packed)).collect();
+    let of_groups: Vec<GradientPart> = (groups.iter())
+        .map(|group| GradientPart {
+            behaviour: group.behaviour,
+            segments: group.members.len(),
             values: Vec::new(),
-        });
-    }
-    let rotation = decoder.rotation(&packed.positions);
+        })
+        .collect();
+    // Of the whole instance's length, as in the forward pass: some frequencies hang on it.
+    let rotation = decoder.rotation_within(packed.positions.iter().map(|position| (*position, instance.ids.len())));
     let mut segments = [0; 4];
     for segment in &instance.segments {
         segments[segment.behaviour.index()] += 1;
     }
+    let of_gradients = shares.split_off(means.len());
     let all = means.remove(0);
     let part = InstancePart {
         id: instance.id.clone(),
@@ -275,6 +322,7 @@ fn turn_back<K: Kernels>(decoder: &Decoder<K>, carried: Carried<'_, K>, definiti
         all,
         plus: held.into_iter().zip(means).collect(),
         gradients: of_groups,
+        shares: if layout.experts() > 0 { shares } else { Vec::new() },
         backend: decoder.kernels().describe(),
     };
     let gradients = vec![vec![0.0; layout.length()]; groups.len()];
@@ -286,6 +334,8 @@ fn turn_back<K: Kernels>(decoder: &Decoder<K>, carried: Carried<'_, K>, definiti
         gradient,
         weights,
         gradients,
+        shares: of_gradients,
+        chosen,
     })
 }
 

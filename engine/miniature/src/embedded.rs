@@ -1,6 +1,15 @@
 //! The two trained models that the program carries.
 
 use crate::Corpus;
+use crate::puzzles::{Level, World};
+
+/// How hard the puzzles are that these models learnt.
+pub const LEVEL: Level = Level::Hard;
+
+/// The people and towns that these models know.
+pub fn world() -> World {
+    World::of(0, LEVEL)
+}
 
 /// A file of a model: its name and its bytes.
 pub type ModelFile = (&'static str, &'static [u8]);

@@ -16,7 +16,7 @@ mod training;
 pub use alphabet::Alphabet;
 pub use checkpoint::{export, restore, store};
 pub use decode::{EXAMINATION, accuracy, continue_all};
-pub use embedded::embedded;
+pub use embedded::{LEVEL, embedded, world};
 pub use layout::Shape;
 pub use network::Workspace;
 pub use optimiser::{Optimiser, Schedule};

@@ -6,11 +6,9 @@ use rayon::prelude::*;
 use crate::{
     Alphabet, Optimiser, Schedule, Workspace,
     layout::Shape,
-    puzzles::{Kind, Puzzle, World},
+    puzzles::{Kind, LENGTH, Puzzle, World},
 };
 
-/// Tokens of one sequence.
-pub const LENGTH: usize = 192;
 /// Parts of a batch, each the work of one thread at a time; a fixed number, so that sums do not depend on threads.
 const LANES: usize = 4;
 /// Rounds of a part.

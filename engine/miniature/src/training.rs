@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::{
     Alphabet, Corpus, MiniatureError, Progress, Trainer, accuracy, export,
     layout::Shape,
-    puzzles::{Kind, World},
+    puzzles::{Kind, Level, World},
     restore, store,
 };
 
@@ -29,6 +29,8 @@ const STRIDE: usize = 250;
 pub struct Training {
     /// What is learned from.
     pub corpus: Corpus,
+    /// How hard the puzzles are.
+    pub level: Level,
     /// Steps in all.
     pub steps: usize,
     /// The seed of the texts, and of the first weights.
@@ -58,7 +60,7 @@ impl Training {
     ///
     /// When a file cannot be read or written, or a state is of another shape.
     pub fn run(&self, mut tell: impl FnMut(Report) -> bool) -> Result<bool, MiniatureError> {
-        let (alphabet, world) = (Alphabet::default(), World::new(0));
+        let (alphabet, world) = (Alphabet::default(), World::of(0, self.level));
         let shape = Shape::miniature(alphabet.size());
         fs::create_dir_all(&self.out)?;
         let state = self.out.join(STATE_FILE);
@@ -125,6 +127,7 @@ impl Training {
     fn settings(&self, shape: &Shape) -> Value {
         json!({
             "corpus": self.corpus,
+            "level": self.level,
             "steps": self.steps,
             "seed": self.seed,
             "tokens_per_step": Trainer::TOKENS,

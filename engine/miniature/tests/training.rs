@@ -4,12 +4,14 @@
 
 use std::path::Path;
 
+use cruxscope_miniature::puzzles::Level;
 use cruxscope_miniature::{Corpus, LOG_FILE, Report, STATE_FILE, Training};
 use serde_json::Value;
 
 fn training(out: &Path, steps: usize) -> Training {
     Training {
         corpus: Corpus::Base,
+        level: Level::Hard,
         steps,
         seed: 11,
         out: out.to_owned(),

@@ -1,17 +1,23 @@
-//! One decoder layer, forwards, over all tokens of a sequence.
+//! One decoder layer, forwards, over all tokens of a sequence, and the pieces of it that a backward pass and others go through again.
 //!
 //! Queries and the feed-forward block go in tiles of tokens, so the wide activations are never held for a whole sequence;
 //! keys and values are, since every later token needs them.
 
+use cruxscope_checkpoint::{Activation, QueryKeyNorm};
+
 use crate::ModelError;
-use crate::decoder::{Decoder, Layer, LayerShape, Rotation};
-use crate::kernels::{Kernels, RopeDirection, SequenceSpan};
-use crate::module::{ModuleInput, projection_index};
+use crate::decoder::{Decoder, Layer, LayerShape};
+use crate::delta::{self, DeltaState};
+use crate::experts::Mixture;
+use crate::kernels::{ColumnRun, Heads, Kernels, RopeDirection, SequenceSpan};
+use crate::latent::LatentAttention;
+use crate::module::{ModuleInput, TokenRows, place_modules, projection_index};
+use crate::rotation::{Rotation, Tables};
 
 /// Tokens of a tile.
 const TILE: usize = 1024;
 
-/// Keys (after rotation) and values of all tokens of a layer, `[tokens, key heads * head_dim]` each.
+/// Keys (after norm and rotation) and values of all tokens of a layer, `[tokens, key heads * head_dim]` each.
 #[derive(Clone)]
 pub struct KeysValues<K: Kernels> {
     /// Keys.
@@ -20,24 +26,248 @@ pub struct KeysValues<K: Kernels> {
     pub values: K::Matrix,
 }
 
+impl<K: Kernels> Layer<K> {
+    /// Its heads, with its own window.
+    pub fn heads(&self, shape: &LayerShape) -> Heads {
+        Heads {
+            window: self.kind.window,
+            ..shape.heads
+        }
+    }
+
+    /// Its mixture of experts, if it has one.
+    pub fn mixture<'a>(&'a self, kernels: &'a K, shape: &'a LayerShape) -> Option<Mixture<'a, K>> {
+        let experts = shape.block.experts.as_ref().filter(|_| self.kind.experts)?;
+        Some(Mixture {
+            kernels,
+            shape,
+            experts,
+            choice_bias: self.beside.choice_bias.as_deref(),
+            first: shape.block.attention_maps(self.kind),
+        })
+    }
+
+    /// Its latent attention, if it has one.
+    pub fn latent<'a>(&'a self, kernels: &'a K, shape: &'a LayerShape) -> Option<LatentAttention<'a, K>> {
+        Some(LatentAttention {
+            kernels,
+            shape,
+            latent: shape.block.latent?,
+            norms: &self.norms,
+        })
+    }
+
+    /// Its linear maps, to be applied to one matrix.
+    pub fn maps<'a>(&'a self, kernels: &'a K) -> impl Fn(&[usize], &K::Matrix) -> Vec<K::Matrix> + 'a {
+        |places, x| places.iter().map(|place| linear(kernels, self, *place, x, None)).collect()
+    }
+}
+
 /// A weight's output for an input, bias included, added to `onto` where that is given.
 pub fn linear<K: Kernels>(kernels: &K, layer: &Layer<K>, weight: usize, x: &K::Matrix, onto: Option<K::Matrix>) -> K::Matrix {
     kernels.linear(x, &layer.weights[weight], layer.biases[weight].as_ref(), onto)
 }
 
-/// Queries or keys of every head after their norm, where the architecture has one, and their rotary embedding.
+/// Rows of the stream after a norm; as they are where there is none.
 ///
 /// # Shapes
-/// `x` and the result `[n, k * head_dim]`, `cosine` and `sine` `[n, head_dim / 2]`.
-pub fn rotated<K: Kernels>(kernels: &K, shape: &LayerShape, mut x: K::Matrix, norm: Option<&K::Matrix>, cosine: &K::Matrix, sine: &K::Matrix) -> K::Matrix {
-    if let Some(weight) = norm {
-        x = kernels.norm(&x, weight, shape.heads.width, shape.norm_epsilon);
+/// `x` and the result `[n, hidden]`.
+pub fn normed<K: Kernels>(kernels: &K, shape: &LayerShape, x: &K::Matrix, weight: Option<&K::Matrix>) -> K::Matrix {
+    match weight {
+        Some(weight) => kernels.norm_of(shape.block.norms.kind, x, weight, shape.hidden, shape.norm_epsilon),
+        None => x.clone(),
     }
-    kernels.rotate(x, shape.heads.width, cosine, sine, RopeDirection::Forward)
+}
+
+/// Gradient of [`normed`] at its input `x`.
+pub fn normed_backward<K: Kernels>(kernels: &K, shape: &LayerShape, x: &K::Matrix, weight: Option<&K::Matrix>, gradient: &K::Matrix) -> K::Matrix {
+    match weight {
+        Some(weight) => kernels.norm_of_backward(shape.block.norms.kind, x, weight, shape.hidden, shape.norm_epsilon, gradient),
+        None => gradient.clone(),
+    }
+}
+
+/// Columns that the norm of queries or keys takes together.
+fn norm_width(shape: &LayerShape, heads: usize) -> usize {
+    match shape.block.query_key_norm {
+        QueryKeyNorm::Rows => heads * shape.heads.width,
+        _ => shape.heads.width,
+    }
+}
+
+fn turned<K: Kernels>(kernels: &K, shape: &LayerShape, x: K::Matrix, tables: Option<&Tables<K>>, direction: RopeDirection) -> K::Matrix {
+    match tables {
+        Some(Tables { cosine, sine }) => kernels.rotate(x, shape.heads.width, shape.block.rope_pairs, cosine, sine, direction),
+        None => x,
+    }
+}
+
+/// Queries or keys after their norm, where there is one, and their rotary embedding, in the order of the model; `heads` is how many.
+///
+/// # Shapes
+/// `x` and the result `[n, heads * head_dim]`, `tables` of as many positions.
+pub fn placed<K: Kernels>(kernels: &K, shape: &LayerShape, x: K::Matrix, heads: usize, norm: Option<&K::Matrix>, tables: Option<&Tables<K>>) -> K::Matrix {
+    let after = shape.block.query_key_norm == QueryKeyNorm::HeadsAfterRotation;
+    let normed = |x: K::Matrix| match norm {
+        Some(weight) => kernels.norm(&x, weight, norm_width(shape, heads), shape.norm_epsilon),
+        None => x,
+    };
+    if after {
+        return normed(turned(kernels, shape, x, tables, RopeDirection::Forward));
+    }
+    turned(kernels, shape, normed(x), tables, RopeDirection::Forward)
+}
+
+/// Gradient of [`placed`] at its input; `raw` gives that input, and is asked only where there is a norm.
+pub fn placed_backward<K: Kernels>(
+    kernels: &K,
+    shape: &LayerShape,
+    raw: impl FnOnce() -> K::Matrix,
+    heads: usize,
+    norm: Option<&K::Matrix>,
+    tables: Option<&Tables<K>>,
+    mut gradient: K::Matrix,
+) -> K::Matrix {
+    let (width, epsilon) = (norm_width(shape, heads), shape.norm_epsilon);
+    let back = |gradient: K::Matrix| turned(kernels, shape, gradient, tables, RopeDirection::Inverse);
+    if let (Some(weight), QueryKeyNorm::HeadsAfterRotation) = (norm, shape.block.query_key_norm) {
+        let input = turned(kernels, shape, raw(), tables, RopeDirection::Forward);
+        return back(kernels.norm_backward(&input, weight, width, epsilon, &gradient));
+    }
+    gradient = back(gradient);
+    match norm {
+        Some(weight) => kernels.norm_backward(&raw(), weight, width, epsilon, &gradient),
+        None => gradient,
+    }
+}
+
+/// Queries, and the gate of what attention gives, out of one map that gives both head by head; nothing where it gives queries alone.
+///
+/// # Shapes
+/// `x [n, 2 * heads * head_dim]`; out: `[n, heads * head_dim]` each.
+pub fn output_gate<K: Kernels>(kernels: &K, shape: &LayerShape, x: &K::Matrix) -> Option<(K::Matrix, K::Matrix)> {
+    let width = shape.heads.width;
+    let half = |which: usize| -> Vec<ColumnRun> {
+        (0..shape.heads.queries)
+            .map(|head| ColumnRun {
+                part: Some(0),
+                first: (2 * head + which) * width,
+                count: width,
+            })
+            .collect()
+    };
+    shape
+        .block
+        .output_gate
+        .then(|| (kernels.arrange(&[x], &half(0)), kernels.arrange(&[x], &half(1))))
+}
+
+/// What a block gives to the stream: the output of its last module, after its norm and factor, added to `stream`.
+///
+/// # Shapes
+/// `x [n, in]`, `stream` and the result `[n, hidden]`.
+pub fn joined<K: Kernels>(
+    kernels: &K,
+    shape: &LayerShape,
+    layer: &Layer<K>,
+    module: usize,
+    x: &K::Matrix,
+    norm: Option<&K::Matrix>,
+    stream: K::Matrix,
+) -> K::Matrix {
+    let factor = shape.block.residual_factor;
+    if norm.is_none() && factor == 1.0 {
+        return linear(kernels, layer, module, x, Some(stream));
+    }
+    let given = linear(kernels, layer, module, x, None);
+    kernels.add(given_to_stream(kernels, shape, given, norm), &stream)
+}
+
+/// The output of a block's last module after its norm and factor.
+///
+/// # Shapes
+/// `given` and the result `[n, hidden]`.
+pub fn given_to_stream<K: Kernels>(kernels: &K, shape: &LayerShape, given: K::Matrix, norm: Option<&K::Matrix>) -> K::Matrix {
+    let given = match norm {
+        Some(_) => normed(kernels, shape, &given, norm),
+        None => given,
+    };
+    match shape.block.residual_factor {
+        1.0 => given,
+        factor => kernels.scaled(given, factor),
+    }
+}
+
+/// Gradient at the output of a block's last module, given that at the stream; see [`joined`]. Nothing where they are one.
+///
+/// # Shapes
+/// `gradient` and the result `[n, hidden]`, `x [n, in]`.
+pub fn joined_backward<K: Kernels>(
+    kernels: &K,
+    shape: &LayerShape,
+    layer: &Layer<K>,
+    module: usize,
+    x: impl FnOnce() -> K::Matrix,
+    norm: Option<&K::Matrix>,
+    gradient: &K::Matrix,
+) -> Option<K::Matrix> {
+    let factor = shape.block.residual_factor;
+    if norm.is_none() && factor == 1.0 {
+        return None;
+    }
+    let scaled = kernels.scaled(gradient.clone(), factor);
+    Some(match norm {
+        Some(_) => normed_backward(kernels, shape, &linear(kernels, layer, module, &x(), None), norm, &scaled),
+        None => scaled,
+    })
+}
+
+/// Gradient at what a block gives, given that at the stream; see [`given_to_stream`], which is asked of `given`. Nothing where they are
+/// one.
+///
+/// # Errors
+/// Whatever `given` returns.
+pub fn given_to_stream_backward<K: Kernels>(
+    kernels: &K,
+    shape: &LayerShape,
+    given: impl FnOnce() -> Result<K::Matrix, ModelError>,
+    norm: Option<&K::Matrix>,
+    gradient: &K::Matrix,
+) -> Result<Option<K::Matrix>, ModelError> {
+    let factor = shape.block.residual_factor;
+    if norm.is_none() && factor == 1.0 {
+        return Ok(None);
+    }
+    let scaled = kernels.scaled(gradient.clone(), factor);
+    Ok(Some(match norm {
+        Some(_) => normed_backward(kernels, shape, &given()?, norm, &scaled),
+        None => scaled,
+    }))
+}
+
+/// What the gated activation of a dense block takes: the outputs of gate and up; where there is no gate, that of up in its place, and
+/// ones.
+///
+/// # Shapes
+/// `x [n, hidden]`; out: `[n, intermediate]` each.
+pub fn gate_and_up<K: Kernels>(kernels: &K, shape: &LayerShape, layer: &Layer<K>, x: &K::Matrix) -> (K::Matrix, K::Matrix) {
+    let [gate_map, up_map, _] = place_modules(shape.block.attention_maps(layer.kind), 0);
+    let up = linear(kernels, layer, up_map, x, None);
+    if shape.block.ungated {
+        let ones = ones_like(kernels, &up, shape.intermediate);
+        return (up, ones);
+    }
+    (linear(kernels, layer, gate_map, x, None), up)
+}
+
+/// Ones, as many rows as a matrix has.
+pub(crate) fn ones_like<K: Kernels>(kernels: &K, matrix: &K::Matrix, columns: usize) -> K::Matrix {
+    let rows = kernels.rows(matrix);
+    kernels.upload(rows, columns, vec![1.0; rows * columns])
 }
 
 /// Runs a layer over the tokens of one sequence from its beginning; `observe` is given every input of the linear modules, tile
-/// by tile, with the position of its first token.
+/// by tile, with the tokens that it is of.
 ///
 /// # Shapes
 /// `hidden` and the result are `[tokens, hidden]`; `rotation` holds as many positions.
@@ -50,7 +280,7 @@ pub fn forward<K: Kernels>(
     layer: &Layer<K>,
     hidden: &K::Matrix,
     rotation: &Rotation<K>,
-    mut observe: impl FnMut(ModuleInput, usize, &K::Matrix) -> Result<(), ModelError>,
+    mut observe: impl FnMut(ModuleInput, TokenRows<'_>, &K::Matrix) -> Result<(), ModelError>,
 ) -> Result<(K::Matrix, KeysValues<K>), ModelError> {
     let tokens = kernels.rows(hidden);
     let tiles = || (0..tokens).step_by(TILE).map(|first| (first, TILE.min(tokens - first)));
@@ -61,32 +291,143 @@ pub fn forward<K: Kernels>(
             kernels.slice(matrix, first, count)
         }
     };
-    let norm = |x: &K::Matrix, weight: &K::Matrix| kernels.norm(x, weight, shape.hidden, shape.norm_epsilon);
+    let (norms, heads) = (&layer.norms, layer.heads(shape));
 
-    let normed = norm(hidden, &layer.attention_norm);
-    let keys = linear(kernels, layer, projection_index::KEY, &normed, None);
-    let keys = rotated(kernels, shape, keys, layer.key_norm.as_ref(), &rotation.cosine, &rotation.sine);
-    let values = linear(kernels, layer, projection_index::VALUE, &normed, None);
+    let whole = normed(kernels, shape, hidden, norms.before_attention.as_ref());
+    let (latent, maps, first_map) = (layer.latent(kernels, shape), layer.maps(kernels), shape.block.attention_maps(layer.kind));
+    // A delta rule takes the place of attention, and keeps nothing for later tokens of what keys and values are elsewhere.
+    let recurrent = match (&shape.block.delta, &layer.beside.delta) {
+        (Some(rule), Some(weights)) => {
+            let mut state = DeltaState::new(rule);
+            Some(delta::forward(
+                kernels,
+                rule,
+                weights,
+                shape.norm_epsilon,
+                &whole,
+                &maps,
+                &[tokens],
+                &mut [&mut state],
+            )?)
+        }
+        _ => None,
+    };
+    let (keys, values) = match &latent {
+        _ if recurrent.is_some() => (kernels.upload(1, 1, vec![0.0]), kernels.upload(1, 1, vec![0.0])),
+        Some(latent) => latent.keys_values(&whole, rotation.keys(layer.kind.rotation), &maps, &mut |input, x| {
+            observe(input, TokenRows::From(0), x)
+        })?,
+        None => {
+            let keys = linear(kernels, layer, projection_index::KEY, &whole, None);
+            let keys = placed(kernels, shape, keys, heads.keys, norms.key.as_ref(), rotation.keys(layer.kind.rotation));
+            (keys, linear(kernels, layer, projection_index::VALUE, &whole, None))
+        }
+    };
 
     let mut parts = Vec::new();
     for (first, count) in tiles() {
-        let normed = take(&normed, first, count);
-        observe(ModuleInput::Attention, first, &normed)?;
-        let queries = linear(kernels, layer, projection_index::QUERY, &normed, None);
-        let (cosine, sine) = (take(&rotation.cosine, first, count), take(&rotation.sine, first, count));
-        let queries = rotated(kernels, shape, queries, layer.query_norm.as_ref(), &cosine, &sine);
-        let attended = kernels.attention(shape.heads, &queries, &keys, &values, &[SequenceSpan { position: first, rows: count }]);
-        observe(ModuleInput::Output, first, &attended)?;
-        let hidden = linear(kernels, layer, projection_index::OUTPUT, &attended, Some(take(hidden, first, count)));
-        let normed = norm(&hidden, &layer.feed_forward_norm);
-        observe(ModuleInput::FeedForward, first, &normed)?;
-        let gate = linear(kernels, layer, projection_index::GATE, &normed, None);
-        let up = linear(kernels, layer, projection_index::UP, &normed, None);
-        let gated = kernels.gated(&gate, &up);
-        observe(ModuleInput::Down, first, &gated)?;
-        parts.push(linear(kernels, layer, projection_index::DOWN, &gated, Some(hidden)));
+        let read = take(&whole, first, count);
+        let rows = TokenRows::From(first);
+        observe(ModuleInput::Attention, rows, &read)?;
+        let tables = rotation.queries(layer.kind.rotation).map(|tables| {
+            if count == tokens {
+                tables.clone()
+            } else {
+                tables.slice(kernels, first, count)
+            }
+        });
+        let attended = match (&recurrent, &latent) {
+            (Some(recurrent), _) => take(recurrent, first, count),
+            (None, latent) => {
+                let mut gate = None;
+                let queries = match latent {
+                    Some(latent) => latent.queries(&read, tables.as_ref(), &maps, &mut |input, x| observe(input, rows, x))?.queries,
+                    None => {
+                        let queries = linear(kernels, layer, projection_index::QUERY, &read, None);
+                        let queries = match output_gate(kernels, shape, &queries) {
+                            Some((queries, of_output)) => {
+                                gate = Some(of_output);
+                                queries
+                            }
+                            None => queries,
+                        };
+                        placed(kernels, shape, queries, heads.queries, norms.query.as_ref(), tables.as_ref())
+                    }
+                };
+                let attended = kernels.attention(
+                    heads,
+                    &queries,
+                    &keys,
+                    &values,
+                    layer.beside.sinks.as_ref(),
+                    &[SequenceSpan { position: first, rows: count }],
+                );
+                match (latent, gate) {
+                    (Some(latent), _) => latent.output(&attended),
+                    (None, Some(gate)) => kernels.gated(Activation::Sigmoid, &gate, &attended),
+                    (None, None) => attended,
+                }
+            }
+        };
+        observe(ModuleInput::Output, rows, &attended)?;
+        let stream = take(hidden, first, count);
+        let hidden = joined(kernels, shape, layer, first_map - 1, &attended, norms.after_attention.as_ref(), stream);
+        let read = if shape.block.parallel {
+            read
+        } else {
+            normed(kernels, shape, &hidden, norms.before_feed_forward.as_ref())
+        };
+        observe(ModuleInput::FeedForward, rows, &read)?;
+        if let Some(mixture) = layer.mixture(kernels, shape) {
+            let routes = mixture.route(&read, None, &maps)?;
+            // Rows of a tile become tokens of the sequence.
+            let mut of_tile = |input: ModuleInput, rows: TokenRows<'_>, x: &K::Matrix| match rows {
+                TokenRows::From(_) => observe(input, TokenRows::From(first), x),
+                TokenRows::At(rows) if first == 0 => observe(input, TokenRows::At(rows), x),
+                TokenRows::At(rows) => observe(input, TokenRows::At(&rows.iter().map(|row| first + row).collect::<Vec<_>>()), x),
+            };
+            let given = mixture.forward(&read, &routes, &maps, &mut of_tile)?;
+            parts.push(kernels.add(given_to_stream(kernels, shape, given, norms.after_feed_forward.as_ref()), &hidden));
+            continue;
+        }
+        let [.., down_map] = place_modules(first_map, 0);
+        let (gate, up) = gate_and_up(kernels, shape, layer, &read);
+        let gated = kernels.gated(shape.block.activation, &gate, &up);
+        observe(ModuleInput::Down, rows, &gated)?;
+        let norm = norms.after_feed_forward.as_ref();
+        parts.push(joined(kernels, shape, layer, down_map, &gated, norm, hidden));
     }
     Ok((kernels.stack(parts), KeysValues { keys, values }))
+}
+
+/// What the head gives for some final hidden rows, factor included and before a cap, the vocabulary in parts side by side.
+///
+/// # Errors
+/// When the head cannot be read.
+pub fn head_outputs<K: Kernels>(decoder: &Decoder<K>, hidden: &K::Matrix) -> Result<Vec<K::Matrix>, ModelError> {
+    let read = head_input(decoder, hidden);
+    Ok(decoder.head()?.iter().map(|part| decoder.kernels().linear(&read, part, None, None)).collect())
+}
+
+/// What the head reads: final hidden rows after the last norm, times the logits' factor.
+///
+/// # Shapes
+/// `hidden` and the result `[n, hidden]`.
+pub fn head_input<K: Kernels>(decoder: &Decoder<K>, hidden: &K::Matrix) -> K::Matrix {
+    let read = normed(decoder.kernels(), &decoder.shape(), hidden, Some(decoder.final_norm()));
+    match decoder.config().ends.logit_factor {
+        1.0 => read,
+        factor => decoder.kernels().scaled(read, factor),
+    }
+}
+
+/// Gradient of [`head_input`] at the final hidden rows.
+pub fn head_input_backward<K: Kernels>(decoder: &Decoder<K>, hidden: &K::Matrix, gradient: &K::Matrix) -> K::Matrix {
+    let (kernels, shape, norm) = (decoder.kernels(), decoder.shape(), Some(decoder.final_norm()));
+    match decoder.config().ends.logit_factor {
+        1.0 => normed_backward(kernels, &shape, hidden, norm, gradient),
+        factor => normed_backward(kernels, &shape, hidden, norm, &kernels.scaled(gradient.clone(), factor)),
+    }
 }
 
 /// Logits of some final hidden rows, the vocabulary in parts side by side.
@@ -94,9 +435,11 @@ pub fn forward<K: Kernels>(
 /// # Errors
 /// When the head cannot be read.
 pub fn logits<K: Kernels>(decoder: &Decoder<K>, hidden: &K::Matrix) -> Result<Vec<K::Matrix>, ModelError> {
-    let (kernels, config) = (decoder.kernels(), decoder.config());
-    let normed = kernels.norm(hidden, decoder.final_norm(), config.hidden, config.norm_epsilon);
-    Ok(decoder.head()?.iter().map(|part| kernels.linear(&normed, part, None, None)).collect())
+    let outputs = head_outputs(decoder, hidden)?;
+    Ok(match decoder.config().ends.logit_cap {
+        None => outputs,
+        Some(cap) => outputs.into_iter().map(|part| decoder.kernels().capped(part, cap)).collect(),
+    })
 }
 
 /// Final hidden rows of a whole sequence, `[tokens, hidden]`, before the last norm.

@@ -3,11 +3,12 @@
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
 
-use cruxscope_checkpoint::{Checkpoint, CheckpointError, LayerWeights, Matrix, ModelConfig, Rope};
+use cruxscope_checkpoint::{BlockDescription, Checkpoint, CheckpointError, DeltaWeights, LayerKind, LayerWeights, Matrix, ModelConfig};
 
 use crate::ModelError;
 use crate::kernels::{Heads, Kernels};
 use crate::module::ModuleInput;
+use crate::rotation::{Ropes, Rotation};
 
 /// Rows of the vocabulary head that are brought to the device as one matrix, so that no single array grows past what
 /// devices allow (128,256 rows of 4,096 would be 2.1 GB).
@@ -29,64 +30,132 @@ pub struct LayerShape {
     pub heads: Heads,
     /// Width of the hidden states.
     pub hidden: usize,
-    /// ε of the RMS norms.
+    /// Width inside of a dense feed-forward block.
+    pub intermediate: usize,
+    /// ε of the norms.
     pub norm_epsilon: f64,
+    /// What is computed beside the linear maps.
+    pub block: BlockDescription,
 }
 
-/// The weights of one decoder layer on the device.
+/// The weights of one decoder layer on the device. Norms hold the factors themselves, however the file stores them.
 pub struct Layer<K: Kernels> {
-    /// Weight of the norm before attention, `[1, hidden]`.
-    pub attention_norm: K::Matrix,
-    /// Weight of the norm before the feed-forward block, `[1, hidden]`.
-    pub feed_forward_norm: K::Matrix,
-    /// Weight of the norm of each query head, `[1, head_dim]`, where the architecture has one.
-    pub query_norm: Option<K::Matrix>,
-    /// Likewise for key heads.
-    pub key_norm: Option<K::Matrix>,
-    /// q, k, v, o, gate, up, down; each `[out, in]`.
-    pub weights: [K::Matrix; 7],
+    /// Norms around the blocks, and of queries and keys.
+    pub norms: LayerNorms<K>,
+    /// What it has of its own beside weights.
+    pub kind: LayerKind,
+    /// What else belongs to no linear map.
+    pub beside: LayerVectors<K>,
+    /// Its linear maps, each `[out, in]`, in the order of [`ModelConfig::modules`]: q, k, v, o, gate, up, down where there are no experts.
+    pub weights: Vec<K::Matrix>,
     /// Their biases, `[1, out]`.
-    pub biases: [Option<K::Matrix>; 7],
+    pub biases: Vec<Option<K::Matrix>>,
 }
 
-impl<K: Kernels> Layer<K> {
-    /// Brings weights to the device.
-    pub fn new(kernels: &K, weights: LayerWeights) -> Self {
-        let row = |values: Vec<f32>| kernels.upload(1, values.len(), values);
-        let mut biases: [Option<K::Matrix>; 7] = [const { None }; 7];
-        let mut index = 0;
-        let weights_on_device = weights.projections.map(|projection| {
-            biases[index] = projection.bias.map(row);
-            index += 1;
-            let Matrix { rows, columns, values } = projection.weight;
-            kernels.keep(rows, columns, values)
-        });
+/// Vectors of a layer that are neither norms nor biases.
+pub struct LayerVectors<K: Kernels> {
+    /// Scores of heads that belong to no token, `[1, heads]`.
+    pub sinks: Option<K::Matrix>,
+    /// What is added to a router's scores before experts are chosen, `[experts]`; on the host.
+    pub choice_bias: Option<Vec<f32>>,
+    /// What a delta rule has beside its linear maps; on the host.
+    pub delta: Option<DeltaWeights>,
+}
+
+impl<K: Kernels> LayerVectors<K> {
+    /// Takes a layer's vectors to the device.
+    pub fn take(kernels: &K, weights: &mut LayerWeights) -> Self {
         Self {
-            attention_norm: row(weights.attention_norm),
-            feed_forward_norm: row(weights.feed_forward_norm),
-            query_norm: weights.query_norm.map(row),
-            key_norm: weights.key_norm.map(row),
-            weights: weights_on_device,
-            biases,
+            sinks: weights.sinks.take().map(|values| kernels.upload(1, values.len(), values)),
+            choice_bias: weights.choice_bias.take(),
+            delta: weights.delta.take(),
         }
     }
 }
 
-/// Rotary tables on the device, `[positions, head_dim / 2]` each.
-pub struct Rotation<K: Kernels> {
-    /// Cosines.
-    pub cosine: K::Matrix,
-    /// Sines.
-    pub sine: K::Matrix,
+/// Weights of the norms of one layer on the device, each where the model has one.
+pub struct LayerNorms<K: Kernels> {
+    /// Before attention, `[1, hidden]`.
+    pub before_attention: Option<K::Matrix>,
+    /// Of what attention gives.
+    pub after_attention: Option<K::Matrix>,
+    /// Before the feed-forward block.
+    pub before_feed_forward: Option<K::Matrix>,
+    /// Of what the feed-forward block gives.
+    pub after_feed_forward: Option<K::Matrix>,
+    /// Of queries: of each head, `[1, head_dim]`, or of all, `[1, heads * head_dim]`.
+    pub query: Option<K::Matrix>,
+    /// Likewise of keys.
+    pub key: Option<K::Matrix>,
+    /// Of the vector that queries come out of, `[1, rank]`, where attention is latent.
+    pub query_latent: Option<K::Matrix>,
+    /// Of that of keys and values.
+    pub key_value_latent: Option<K::Matrix>,
 }
 
-impl<K: Kernels> Rotation<K> {
-    /// The tables for some positions.
-    pub fn new(kernels: &K, rope: &Rope, head_dim: usize, positions: &[usize]) -> Self {
-        let tables = rope.tables(head_dim, positions.iter().copied());
+impl<K: Kernels> LayerNorms<K> {
+    /// Takes a layer's norms to the device.
+    pub fn take(kernels: &K, block: &BlockDescription, weights: &mut LayerWeights) -> Self {
+        let with_bias = |values: Option<Vec<f32>>, bias: Option<Vec<f32>>| {
+            let values = values.filter(|values| !values.is_empty());
+            values.map(|values| norm_weight(kernels, block, values, bias))
+        };
+        let row = |values: Option<Vec<f32>>| with_bias(values, None);
+        let [attention_bias, feed_forward_bias] = weights.norm_biases.take().map_or([None, None], |biases| biases.map(Some));
         Self {
-            cosine: kernels.upload(positions.len(), head_dim / 2, tables.cos),
-            sine: kernels.upload(positions.len(), head_dim / 2, tables.sin),
+            before_attention: with_bias(Some(std::mem::take(&mut weights.attention_norm)), attention_bias),
+            after_attention: row(weights.after_attention_norm.take()),
+            before_feed_forward: with_bias(Some(std::mem::take(&mut weights.feed_forward_norm)), feed_forward_bias),
+            after_feed_forward: row(weights.after_feed_forward_norm.take()),
+            query: row(weights.query_norm.take()),
+            key: row(weights.key_norm.take()),
+            query_latent: row(weights.query_latent_norm.take()),
+            key_value_latent: row(weights.key_value_latent_norm.take()),
+        }
+    }
+}
+
+/// A norm's factors on the device, `[1, n]`, and below them its bias where it has one; where factors are stored less one, the sum is
+/// taken in the device's own arithmetic.
+fn norm_weight<K: Kernels>(kernels: &K, block: &BlockDescription, values: Vec<f32>, bias: Option<Vec<f32>>) -> K::Matrix {
+    let count = values.len();
+    let weight = kernels.upload(1, count, values);
+    let weight = if block.norms.less_one {
+        kernels.add(weight, &kernels.upload(1, count, vec![1.0; count]))
+    } else {
+        weight
+    };
+    match bias {
+        Some(bias) => kernels.stack(vec![weight, kernels.upload(1, count, bias)]),
+        None => weight,
+    }
+}
+
+impl<K: Kernels> Layer<K> {
+    /// Brings weights to the device.
+    pub fn new(kernels: &K, block: &BlockDescription, mut weights: LayerWeights) -> Self {
+        let norms = LayerNorms::take(kernels, block, &mut weights);
+        let beside = LayerVectors::take(kernels, &mut weights);
+        let (mut matrices, mut biases) = (Vec::new(), Vec::new());
+        for projection in weights.projections {
+            biases.push(projection.bias.map(|values| kernels.upload(1, values.len(), values)));
+            // A map that is not there, such as the gate of a block without one, has its place all the same.
+            let Matrix { rows, columns, values } = match projection.weight.rows {
+                0 => Matrix {
+                    rows: 1,
+                    columns: 1,
+                    values: vec![0.0],
+                },
+                _ => projection.weight,
+            };
+            matrices.push(kernels.keep(rows, columns, values));
+        }
+        Self {
+            norms,
+            kind: weights.kind,
+            beside,
+            weights: matrices,
+            biases,
         }
     }
 }
@@ -127,7 +196,7 @@ impl<K: Kernels> Decoder<K> {
     /// When the final norm cannot be read.
     pub fn new(checkpoint: Arc<Checkpoint>, kernels: K, residence: Residence) -> Result<Self, ModelError> {
         let norm = checkpoint.final_norm()?;
-        let final_norm = kernels.upload(1, norm.len(), norm);
+        let final_norm = norm_weight(&kernels, &checkpoint.config().block, norm, checkpoint.final_norm_bias()?);
         let layers = Mutex::new((0..checkpoint.config().layers).map(|_| None).collect());
         Ok(Self {
             checkpoint,
@@ -154,13 +223,13 @@ impl<K: Kernels> Decoder<K> {
         &self.kernels
     }
 
-    /// The shape of its attention.
+    /// The shape of its attention, windows of single layers not counted.
     pub fn heads(&self) -> Heads {
         let config = self.config();
         Heads {
-            queries: config.heads,
-            keys: config.key_value_heads,
-            width: config.head_dim,
+            scale: config.block.attention_scale,
+            cap: config.block.attention_cap,
+            ..Heads::plain(config.heads, config.key_value_heads, config.head_dim)
         }
     }
 
@@ -170,13 +239,26 @@ impl<K: Kernels> Decoder<K> {
         LayerShape {
             heads: self.heads(),
             hidden: config.hidden,
+            intermediate: config.intermediate,
             norm_epsilon: config.norm_epsilon,
+            block: config.block,
         }
     }
 
     /// Features of an input of linear modules.
     pub fn width(&self, input: ModuleInput) -> usize {
-        self.config().dimensions(input.reader()).1
+        let (experts, latent) = (self.config().block.experts, self.config().block.latent);
+        match (input, experts) {
+            (ModuleInput::QueryLatent, _) => latent.and_then(|latent| latent.query_rank).unwrap_or(0),
+            (ModuleInput::KeyValueLatent, _) => latent.map_or(0, |latent| latent.key_value_rank),
+            (ModuleInput::Output, _) if latent.is_some() => latent.map_or(0, |latent| self.config().heads * latent.value),
+            (ModuleInput::Place(_), _) => self.config().hidden,
+            (ModuleInput::PlaceDown(place), Some(experts)) => match experts.shared {
+                Some(shared) if experts.shared_place() == Some(place) => shared.width,
+                _ => experts.width,
+            },
+            _ => self.config().dimensions(input.reader()).1,
+        }
     }
 
     /// The weight of the norm before the head, `[1, hidden]`.
@@ -282,13 +364,22 @@ impl<K: Kernels> Decoder<K> {
                 vocabulary,
             });
         }
-        Ok(self.upload(self.checkpoint.embedding_rows(ids)?))
+        let embedded = self.upload(self.checkpoint.embedding_rows(ids)?);
+        Ok(match self.config().ends.embedding_factor {
+            1.0 => embedded,
+            factor => self.kernels.scaled(embedded, factor),
+        })
     }
 
-    /// Rotary tables for some positions.
+    /// Rotary tables for some positions of a text that ends with the last of them.
     pub fn rotation(&self, positions: &[usize]) -> Rotation<K> {
-        let config = self.config();
-        Rotation::new(&self.kernels, &config.rope, config.head_dim, positions)
+        let tokens = positions.iter().max().map_or(0, |last| last + 1);
+        self.rotation_within(positions.iter().map(|position| (*position, tokens)))
+    }
+
+    /// Rotary tables for some places: positions, each with the number of tokens of its text.
+    pub fn rotation_within(&self, places: impl Iterator<Item = (usize, usize)> + Clone) -> Rotation<K> {
+        Rotation::new(&self.kernels, &Ropes::of(self.config()), places)
     }
 
     fn upload(&self, matrix: Matrix) -> K::Matrix {
@@ -301,7 +392,7 @@ impl<K: Kernels> Decoder<K> {
 
     /// Brings given weights to the device as a layer, in the place of the checkpoint's own.
     pub fn bring(&self, weights: LayerWeights) -> Layer<K> {
-        Layer::new(&self.kernels, weights)
+        Layer::new(&self.kernels, &self.config().block, weights)
     }
 }
 

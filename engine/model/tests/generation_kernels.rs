@@ -107,14 +107,20 @@ fn products_case() -> impl Strategy<Value = Products> {
 fn attention_case() -> impl Strategy<Value = (Heads, Vec<(usize, usize)>, u64)> {
     let heads = (1usize..3, 1usize..4, prop::sample::select(vec![4usize, 16, 20]));
     let lengths = prop::collection::vec((0usize..40, 1usize..6), 1..4);
-    (heads, lengths, any::<bool>(), any::<u64>()).prop_map(|((keys, group, width), mut lengths, step, seed)| {
+    let rules = (
+        prop::option::of(0.05f64..0.5),
+        prop::option::of(0.5f64..8.0),
+        prop::option::of(prop::sample::select(vec![1usize, 3, 16])),
+    );
+    (heads, lengths, any::<bool>(), any::<u64>(), rules).prop_map(|((keys, group, width), mut lengths, step, seed, (scale, cap, window))| {
         if step {
             lengths.iter_mut().for_each(|(_, rows)| *rows = 1);
         }
         let heads = Heads {
-            queries: keys * group,
-            keys,
-            width,
+            scale,
+            cap,
+            window,
+            ..Heads::plain(keys * group, keys, width)
         };
         (heads, lengths, seed)
     })
@@ -156,7 +162,7 @@ fn attended<K: GenerationKernels>(kernels: &K, heads: Heads, lengths: &[(usize, 
             )
         })
         .collect();
-    kernels.download(&kernels.attend(heads, &queries, &runs)).unwrap()
+    kernels.download(&kernels.attend(heads, &queries, None, &runs)).unwrap()
 }
 
 proptest! {

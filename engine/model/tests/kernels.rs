@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests, outside their functions
 
+use cruxscope_checkpoint::{Activation, RopePairs};
 use cruxscope_model::device::{self, ChosenDevice};
 use cruxscope_model::kernels::calibration::CalibrationKernels as _;
 use cruxscope_model::kernels::cpu::CpuKernels;
@@ -72,6 +73,13 @@ fn down<K: Kernels>(kernels: &K, matrices: &[&K::Matrix]) -> Vec<Vec<f32>> {
     matrices.iter().map(|matrix| kernels.download(matrix).unwrap()).collect()
 }
 
+/// How scores come about: scaled, capped and within a window, or not.
+fn rules() -> impl Strategy<Value = (Option<f64>, Option<f64>, Option<usize>)> {
+    // Not of one token: then all gradients of queries and keys are zero, and what is compared is rounding.
+    let window = prop::option::of(prop::sample::select(vec![3usize, 16, 64, 200]));
+    (prop::option::of(0.05f64..0.5), prop::option::of(0.5f64..8.0), window)
+}
+
 /// Heads, runs that may overlap, and the queries, keys, values and gradients that fit them.
 fn attention_case() -> impl Strategy<Value = (Heads, Vec<SequenceSpan>, [Host; 4])> {
     (
@@ -79,12 +87,14 @@ fn attention_case() -> impl Strategy<Value = (Heads, Vec<SequenceSpan>, [Host; 4
         1usize..4,
         prop::sample::select(vec![4usize, 8, 10]),
         prop::collection::vec((0usize..40, 1usize..90), 1..4),
+        rules(),
     )
-        .prop_flat_map(|(keys, group, width, runs)| {
+        .prop_flat_map(|(keys, group, width, runs, (scale, cap, window))| {
             let heads = Heads {
-                queries: keys * group,
-                keys,
-                width,
+                scale,
+                cap,
+                window,
+                ..Heads::plain(keys * group, keys, width)
             };
             let runs: Vec<SequenceSpan> = runs.into_iter().map(|(position, rows)| SequenceSpan { position, rows }).collect();
             let rows: usize = runs.iter().map(|run| run.rows).sum();
@@ -105,6 +115,15 @@ fn attention_case() -> impl Strategy<Value = (Heads, Vec<SequenceSpan>, [Host; 4
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, rng_seed: RngSeed::Fixed(1), ..ProptestConfig::default() })]
+
+    #[test]
+    fn products_of_rows_agree((x, y) in (1usize..40, 1usize..2100).prop_flat_map(|(n, d)| (host(n, d), host(n, d)))) {
+        agree!(2e-5, |k| {
+            let products = k.row_products(&bring(k, &x), &bring(k, &y)).unwrap();
+            let single = |values: Vec<f64>| values.into_iter().map(|value| value as f32).collect::<Vec<f32>>();
+            vec![single(products.sums), single(products.squares)]
+        });
+    }
 
     #[test]
     fn linear_maps_agree((x, weight, bias, onto) in (1usize..40, 1usize..70, 1usize..50).prop_flat_map(|(n, inputs, outputs)| (host(n, inputs), host(outputs, inputs), host(1, outputs), host(n, outputs)))) {
@@ -130,36 +149,73 @@ proptest! {
     }
 
     #[test]
-    fn rotations_agree_and_turn_back((x, angles) in (1usize..20, 1usize..4, 1usize..9).prop_flat_map(|(n, heads, half)| (host(n, heads * half * 2), host(n, half)))) {
-        let width = 2 * angles.1;
+    fn norms_about_the_mean_agree((x, weight, gradient) in (1usize..30, 2usize..60).prop_flat_map(|(n, width)| (host(n, width), host(1, width), host(n, width)))) {
+        // A mean that is large beside what varies.
+        let x = Host(x.0, x.1, x.2.iter().map(|value| value + 3.0).collect());
+        agree!(2e-5, |k| {
+            let (x, weight, gradient) = (bring(k, &x), bring(k, &weight), bring(k, &gradient));
+            let back = k.layer_norm_backward(&x, &weight, 1e-2, &gradient);
+            down(k, &[&k.layer_norm(&x, &weight, 1e-2), &k.add(back, &gradient)])
+        });
+    }
+
+    #[test]
+    fn caps_and_factors_agree((x, gradient, cap) in (1usize..20, 1usize..50, 0.5f64..40.0).prop_flat_map(|(n, width, cap)| (host(n, width), host(n, width), Just(cap)))) {
+        let x = Host(x.0, x.1, x.2.iter().map(|value| value * 30.0).collect());
+        agree!(1e-5, |k| {
+            let (x, gradient) = (bring(k, &x), bring(k, &gradient));
+            let back = k.capped_backward(&x, cap, gradient.clone());
+            down(k, &[&k.capped(x, cap), &k.scaled(gradient, 0.3), &back])
+        });
+    }
+
+    #[test]
+    fn rotations_agree_and_turn_back((x, angles, rest, pairs) in (1usize..20, 1usize..4, 1usize..9, 0usize..4, prop::sample::select(vec![RopePairs::Halves, RopePairs::Neighbours])).prop_flat_map(|(n, heads, half, rest, pairs)| (host(n, heads * (half * 2 + rest)), host(n, half), Just(rest), Just(pairs)))) {
+        let width = 2 * angles.1 + rest;
         let cosine = Host(angles.0, angles.1, angles.2.iter().map(|angle| angle.cos()).collect());
         let sine = Host(angles.0, angles.1, angles.2.iter().map(|angle| angle.sin()).collect());
         agree!(1e-5, |k| {
             let (cosine, sine) = (bring(k, &cosine), bring(k, &sine));
-            let turned = k.rotate(bring(k, &x), width, &cosine, &sine, RopeDirection::Forward);
-            let back = k.rotate(turned.clone(), width, &cosine, &sine, RopeDirection::Inverse);
+            let turned = k.rotate(bring(k, &x), width, pairs, &cosine, &sine, RopeDirection::Forward);
+            let back = k.rotate(turned.clone(), width, pairs, &cosine, &sine, RopeDirection::Inverse);
             down(k, &[&turned, &back])
         });
     }
 
     #[test]
-    fn gated_activations_agree((gate, up, gradient) in (1usize..20, 1usize..50).prop_flat_map(|(n, width)| (host(n, width), host(n, width), host(n, width)))) {
-        // Wide arguments too, where silu is flat.
+    fn gated_activations_agree((gate, up, gradient, activation) in (1usize..20, 1usize..50, prop::sample::select(vec![Activation::Silu, Activation::GeluTanh, Activation::ClampedSwish, Activation::Sigmoid, Activation::SquaredRelu])).prop_flat_map(|(n, width, activation)| (host(n, width), host(n, width), host(n, width), Just(activation)))) {
+        // Wide arguments too, where the functions are flat.
         let gate = Host(gate.0, gate.1, gate.2.iter().map(|value| value * 20.0).collect());
         agree!(2e-5, |k| {
             let (gate, up, gradient) = (bring(k, &gate), bring(k, &up), bring(k, &gradient));
-            let (at_gate, at_up) = k.gated_backward(&gate, &up, &gradient);
-            down(k, &[&k.gated(&gate, &up), &at_gate, &at_up])
+            let (at_gate, at_up) = k.gated_backward(activation, &gate, &up, &gradient);
+            down(k, &[&k.gated(activation, &gate, &up), &at_gate, &at_up])
         });
     }
 
     #[test]
-    fn attention_agrees((heads, runs, [queries, keys, values, gradient]) in attention_case()) {
+    fn attention_agrees((heads, runs, [queries, keys, values, gradient]) in attention_case(), sinks in prop::option::of(prop::collection::vec(-2f32..4.0, 16))) {
         agree!(5e-5, |k| {
+            let sinks = sinks.as_ref().map(|sinks| k.upload(1, heads.queries, sinks[..heads.queries].to_vec()));
             let (queries, keys, values, gradient) = (bring(k, &queries), bring(k, &keys), bring(k, &values), bring(k, &gradient));
-            let output = k.attention(heads, &queries, &keys, &values, &runs);
-            let (dq, dk, dv) = k.attention_backward(heads, &queries, &keys, &values, &runs, &output, &gradient);
+            let output = k.attention(heads, &queries, &keys, &values, sinks.as_ref(), &runs);
+            let (dq, dk, dv) = k.attention_backward(heads, &queries, &keys, &values, sinks.as_ref(), &runs, &output, &gradient);
             down(k, &[&output, &dq, &dk, &dv])
+        });
+    }
+
+    #[test]
+    fn rows_of_experts_agree((x, y, factors, onto) in (1usize..20, 1usize..40).prop_flat_map(|(n, d)| (host(n, d), host(n, d), host(n, 1), host(n + 3, d)))) {
+        let rows: Vec<usize> = (0..x.0).map(|row| (row * 7) % x.0 + 3 * usize::from(x.0 % 7 == 0)).collect();
+        let mut seen = rows.clone();
+        seen.sort_unstable();
+        seen.dedup();
+        // Every row once, as tokens reach an expert.
+        let rows = if seen.len() == rows.len() { rows } else { (0..x.0).collect() };
+        agree!(1e-5, |k| {
+            let (x, y, factors) = (bring(k, &x), bring(k, &y), bring(k, &factors));
+            let scaled = k.scaled_rows(x.clone(), &factors);
+            down(k, &[&k.add_rows(bring(k, &onto), &rows, &x), &scaled, &k.row_dots(&x, &y)])
         });
     }
 
@@ -212,9 +268,24 @@ proptest! {
 /// The gradients are those of the forward pass: central differences in float64, over a whole attention.
 #[test]
 fn attention_gradients_are_slopes() {
-    let heads = Heads { queries: 4, keys: 2, width: 4 };
+    slopes_of(Heads::plain(4, 2, 4), false);
+    slopes_of(Heads::plain(4, 2, 4), true);
+    slopes_of(
+        Heads {
+            scale: Some(0.7),
+            cap: Some(1.5),
+            window: Some(4),
+            ..Heads::plain(4, 2, 4)
+        },
+        true,
+    );
+}
+
+fn slopes_of(heads: Heads, with_sinks: bool) {
     let runs = [SequenceSpan { position: 3, rows: 5 }];
     let k = ReferenceKernels;
+    let sinks = k.upload(1, 4, vec![0.5, -1.0, 2.0, 0.0]);
+    let sinks = with_sinks.then_some(&sinks);
     let noise =
         |rows: usize, columns: usize, seed: usize| -> Vec<f32> { (0..rows * columns).map(|i| ((i * 37 + seed * 101) % 29) as f32 / 14.5 - 1.0).collect() };
     let (q, keys, values, g) = (noise(5, 16, 1), noise(8, 8, 2), noise(8, 8, 3), noise(5, 16, 4));
@@ -224,13 +295,14 @@ fn attention_gradients_are_slopes() {
             &k.upload(5, 16, q.to_vec()),
             &k.upload(8, 8, keys.to_vec()),
             &k.upload(8, 8, values.to_vec()),
+            sinks,
             &runs,
         );
         o.values().iter().zip(&g).map(|(o, g)| o * f64::from(*g)).sum()
     };
     let up = |v: &[f32], columns: usize| k.upload(v.len() / columns, columns, v.to_vec());
-    let o = k.attention(heads, &up(&q, 16), &up(&keys, 8), &up(&values, 8), &runs);
-    let (dq, dk, dv) = k.attention_backward(heads, &up(&q, 16), &up(&keys, 8), &up(&values, 8), &runs, &o, &up(&g, 16));
+    let o = k.attention(heads, &up(&q, 16), &up(&keys, 8), &up(&values, 8), sinks, &runs);
+    let (dq, dk, dv) = k.attention_backward(heads, &up(&q, 16), &up(&keys, 8), &up(&values, 8), sinks, &runs, &o, &up(&g, 16));
     let step = 1.0f32 / 64.0;
     let slope = |which: usize, at: usize| {
         let moved = |by: f32| {

@@ -15,7 +15,8 @@ use cruxscope_benchmark::samples::{Opened, Outputs, SampleLog};
 use cruxscope_benchmark::sampling::{SamplingPlan, SamplingReport};
 use cruxscope_study::folder::write_atomically;
 use cruxscope_trace::lines;
-use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::sampling::collect;
 use crate::{Observer, RunError};
@@ -78,8 +79,7 @@ pub fn subjects(outputs: &Outputs, datasets: &[Dataset], pass: u32) -> (Vec<Subj
     let raw: BTreeMap<&str, String> = questions.map(|question| (question.id.as_str(), question.raw_prompt())).collect();
     let (mut found, mut without, mut seen) = (Vec::new(), Vec::new(), BTreeSet::new());
     for output in outputs.outputs.iter().filter(|output| output.pass == pass) {
-        let prompt = output.prompt.as_ref().map(cruxscope_benchmark::prompts::Prompt::text);
-        match prompt.or_else(|| raw.get(output.id.as_str()).cloned()) {
+        match output.whole_prompt().or_else(|| raw.get(output.id.as_str()).cloned()) {
             Some(prompt) if seen.insert(output.id.clone()) => found.push(Subject {
                 id: output.id.clone(),
                 prompt,
@@ -113,7 +113,17 @@ impl PlannedAnnotation {
             }
             .into());
         }
-        let (log, opened) = SampleLog::open(&configuration.out.join(WINDOWS_FILE))?;
+        let files = [TRACES_FILE, ANNOTATIONS_FILE].map(|name| configuration.out.join(name));
+        let windows = configuration.out.join(WINDOWS_FILE);
+        if !windows.exists()
+            && let Some(path) = files.iter().find(|path| path.exists())
+        {
+            return Err(foreign(path, "no run of annotation has written into its folder"));
+        }
+        let (log, opened) = SampleLog::open(&windows)?;
+        let (known, _) = assemble(&plan, &configuration.subjects, log.samples()?);
+        is_own_traces(&files[0])?;
+        is_own_annotations(&files[1], &known)?;
         Ok(Self {
             plan,
             opened,
@@ -157,6 +167,54 @@ struct TraceLine<'a> {
     output: &'a str,
 }
 
+fn foreign(path: &Path, why: &'static str) -> RunError {
+    RunError::Foreign { path: path.to_owned(), why }
+}
+
+/// The lines of a file that an earlier run may have written; none where it is not there.
+fn lines_of<Record: DeserializeOwned>(path: &Path) -> Result<Vec<Record>, RunError> {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(vec![]),
+        Err(_) => return Err(foreign(path, "it cannot be read as text")),
+    };
+    let records: Result<Vec<Record>, _> = text.lines().map(serde_json::from_str).collect();
+    records.map_err(|_| foreign(path, "its lines are not those that a run of annotation writes"))
+}
+
+/// Refuses traces that no run of annotation has written.
+fn is_own_traces(path: &Path) -> Result<(), RunError> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "the fields are there to be required")]
+    struct Written {
+        id: String,
+        prompt: String,
+        output: String,
+    }
+    lines_of::<Written>(path).map(|_| ())
+}
+
+/// Refuses annotations that no run has written, or that somebody has corrected since: `known` is what the answers in the folder make.
+fn is_own_annotations(path: &Path, known: &[AnnotatedOutput]) -> Result<(), RunError> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Written {
+        id: String,
+        annotated: String,
+        #[serde(default)]
+        windows_cut: usize,
+    }
+    let known: BTreeMap<&str, &AnnotatedOutput> = known.iter().map(|annotation| (annotation.id.as_str(), annotation)).collect();
+    for written in lines_of::<Written>(path)? {
+        let is_other = |known: &&AnnotatedOutput| known.annotated != written.annotated || known.windows_cut != written.windows_cut;
+        if known.get(written.id.as_str()).is_some_and(is_other) {
+            return Err(foreign(path, "an annotation in it was changed after it was written"));
+        }
+    }
+    Ok(())
+}
+
 fn write_lines(path: &Path, records: impl Iterator<Item = impl Serialize>) -> Result<(), RunError> {
     let mut bytes = Vec::new();
     for record in records {
@@ -197,7 +255,7 @@ mod tests {
             r#"{"id": "temporal_sequences/0", "output": "a"}"#,
             r#"{"id": "temporal_sequences/0", "output": "second pass"}"#,
             r#"{"id": "temporal_sequences/1", "output": "b"}"#,
-            r#"{"id": "mine/7", "prompt": "Why?\n", "output": "c"}"#,
+            r#"{"id": "mine/7", "prompt": "Why?\n", "prompt_begin": "<s>", "output": "c"}"#,
         ];
         std::fs::write(&samples, lines.join("\n")).unwrap();
         let outputs = Outputs::read(&samples).unwrap();
@@ -209,13 +267,38 @@ mod tests {
             .collect();
         assert_eq!(without, ["temporal_sequences/1"]);
         assert_eq!(prompts.len(), 2);
-        assert!(prompts.contains(&("mine/7", "Why?\n", "c")));
+        assert!(prompts.contains(&("mine/7", "<s>Why?\n", "c")), "what began the prompt stands before it");
         assert!(
             found
                 .iter()
                 .any(|subject| subject.prompt.ends_with("When?\n<think>\n") && subject.output == "a")
         );
         assert_eq!(subjects(&outputs, &datasets, 2).0[0].output, "second pass");
+    }
+
+    #[test]
+    fn files_of_others_and_corrected_annotations_are_not_written_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let (traces, annotations) = (folder.path().join(TRACES_FILE), folder.path().join(ANNOTATIONS_FILE));
+        assert!(
+            is_own_traces(&traces).is_ok() && is_own_annotations(&annotations, &[]).is_ok(),
+            "nothing is there"
+        );
+        let annotated = |text: &str| AnnotatedOutput {
+            id: "FOLIO/1".into(),
+            annotated: text.into(),
+            windows_cut: 0,
+        };
+        write_lines(&annotations, std::iter::once(annotated("a"))).unwrap();
+        assert!(is_own_annotations(&annotations, &[annotated("a")]).is_ok() && is_own_annotations(&annotations, &[]).is_ok());
+        let refused = is_own_annotations(&annotations, &[annotated("b")]).unwrap_err().to_string();
+        assert!(refused.contains("was changed after it was written"), "{refused}");
+        for other in ["years of work\n", "{\"id\": \"1\", \"annotated\": \"a\", \"output\": \"a\", \"note\": 1}\n"] {
+            std::fs::write(&traces, other).unwrap();
+            std::fs::write(&annotations, other).unwrap();
+            assert!(matches!(is_own_traces(&traces), Err(RunError::Foreign { .. })));
+            assert!(matches!(is_own_annotations(&annotations, &[]), Err(RunError::Foreign { .. })));
+        }
     }
 
     #[test]

@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use cruxscope_benchmark::BenchmarkError;
-use cruxscope_checkpoint::CheckpointError;
+use cruxscope_checkpoint::{Checkpoint, CheckpointError};
 use cruxscope_compress::CompressError;
 use cruxscope_interpret::InterpretError;
 use cruxscope_model::ModelError;
+use cruxscope_sensitivity::SensitivityError;
 use cruxscope_study::StudyError;
 use cruxscope_trace::TraceError;
 
@@ -28,6 +29,9 @@ pub enum RunError {
     /// The interpretation failed.
     #[error(transparent)]
     Interpret(#[from] InterpretError),
+    /// A menu, a candidate or a budget cannot be used.
+    #[error(transparent)]
+    Sensitivity(SensitivityError),
     /// A study could not be read or written.
     #[error(transparent)]
     Study(#[from] StudyError),
@@ -72,6 +76,14 @@ pub enum RunError {
         path: PathBuf,
         /// How it differs.
         why: String,
+    },
+    /// A file that is not this program's stands where one would be written.
+    #[error("{path} is there, and {why}; it is not written over: move it away")]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// What it is not.
+        why: &'static str,
     },
     /// The plan does not fit the machine.
     #[error("this needs about {needed} of memory, and {available} are free: {hint}")]
@@ -139,6 +151,16 @@ pub enum RunError {
         /// Why.
         why: String,
     },
+    /// A model is made of more than the work knows.
+    #[error("{what} is not known for {architecture}: its layers hold {why}, and not the seven linear maps of a dense layer alone")]
+    Beyond {
+        /// The work.
+        what: &'static str,
+        /// The family.
+        architecture: &'static str,
+        /// What its layers hold.
+        why: &'static str,
+    },
     /// A setting makes no sense.
     #[error("{setting} is {value}, but {rule}")]
     Setting {
@@ -170,9 +192,52 @@ impl RunError {
             Self::Benchmark(error) => error.is_user_error(),
             Self::Model(error) => error.is_user_error(),
             Self::Interpret(error) => error.is_user_error(),
+            Self::Sensitivity(error) => error.is_user_error(),
             Self::Study(error) => !matches!(error, StudyError::Io { .. } | StudyError::Busy { .. }),
             Self::Io { .. } | Self::Unfinished { .. } => false,
             _ => true,
+        }
+    }
+}
+
+/// Refuses models whose layers are not made of the seven usual linear maps.
+///
+/// # Errors
+/// [`RunError::Beyond`].
+pub(crate) fn only_seven_modules(checkpoint: &Checkpoint, what: &'static str) -> Result<(), RunError> {
+    let config = checkpoint.config();
+    config.beyond_seven_modules().map_or(Ok(()), |why| {
+        Err(RunError::Beyond {
+            what,
+            architecture: config.architecture.name(),
+            why,
+        })
+    })
+}
+
+/// Refuses models through whose layers gradients do not go back.
+///
+/// # Errors
+/// [`RunError::Beyond`].
+pub(crate) fn only_with_gradients(checkpoint: &Checkpoint, what: &'static str) -> Result<(), RunError> {
+    let config = checkpoint.config();
+    config.without_gradients().map_or(Ok(()), |why| {
+        Err(RunError::Beyond {
+            what,
+            architecture: config.architecture.name(),
+            why,
+        })
+    })
+}
+
+impl From<SensitivityError> for RunError {
+    fn from(error: SensitivityError) -> Self {
+        // What the pass only hands on is told by its own kind, so that a stop is known as one.
+        match error {
+            SensitivityError::Model(error) => Self::Model(error),
+            SensitivityError::Interpret(error) => Self::Interpret(error),
+            SensitivityError::Study(error) => Self::Study(error),
+            other => Self::Sensitivity(other),
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The interpretation of a model: planned, resumable at the grain of an instance, and put together into a study.
 //!
-//! Every finished instance is a part in `OUT/.parts`, named by the digest of its id and carrying a key that covers the
-//! model's files, the tokens, the segments, the definition, and the kind of device and its precision. A run takes the parts that are there and computes the rest;
-//! the study is the same bytes however the work was split or interrupted.
+//! Every finished instance is a part in `OUT/.parts`, named by the digest of its id and carrying a key that covers the model's files,
+//! the tokens, the segments, the definition, and the kind of device and its precision. A run takes the parts that are there and computes
+//! the rest; the study is the same bytes however the work was split or interrupted. One run has the folder at a time, or several shards.
 
 mod together;
 
@@ -18,13 +18,13 @@ use cruxscope_model::decoder::Decoder;
 use cruxscope_model::device::{self, ChosenDevice};
 use cruxscope_model::kernels::Kernels;
 use cruxscope_model::with_kernels;
-use cruxscope_study::{DigestBuilder, FileDigest, Study, folder};
+use cruxscope_study::{DigestBuilder, FileDigest, OutputLock, Study, folder};
 use serde::{Deserialize, Serialize};
 
 use crate::guard::catch_panic;
 use crate::instances::{Instances, TraceSettings};
 use crate::machine::format_bytes;
-use crate::place::{Place, has_memory_of_its_own};
+use crate::place::{Place, found_or_planned};
 use crate::placement::WeightsChoice;
 use crate::plan::Plan;
 use crate::{Event, Observer, RunError};
@@ -125,12 +125,12 @@ impl PlannedRun {
     }
 
     fn open(settings: InterpretSettings, computes: bool, observer: &mut dyn Observer) -> Result<Self, RunError> {
-        let device = match device::find(&settings.device) {
-            Ok(device) => Some(device),
-            Err(_) if settings.device_memory.is_some() && has_memory_of_its_own(&settings.device) => None,
-            Err(missing) => return Err(missing.into()),
-        };
+        let device = found_or_planned(&settings.device, settings.device_memory)?;
         let checkpoint = Arc::new(Checkpoint::open(&settings.model)?);
+        crate::error::only_with_gradients(&checkpoint, "Interpretation")?;
+        if settings.channels {
+            crate::error::only_seven_modules(&checkpoint, "Importance by channel")?;
+        }
         let instances = Instances::read(&checkpoint, &settings.traces)?;
         let mut digest = |paths: Vec<PathBuf>| -> Result<Vec<FileDigest>, RunError> {
             paths
@@ -200,18 +200,41 @@ impl PlannedRun {
     /// # Errors
     /// When the model cannot be run, the observer says stop, or the disk refuses. Finished instances stay on disk.
     pub fn run(self, observer: &mut dyn Observer) -> Result<Outcome, RunError> {
-        if let Some(study) = self.finished(&self.run_key())? {
-            return Ok(Outcome { study, was_complete: true });
+        // A study that is finished may lie where nothing can be written, a lock neither.
+        if let Some(outcome) = self.complete()? {
+            return Ok(outcome);
         }
-        self.compute_parts(observer)?;
-        self.put_together(observer)
+        let lock = OutputLock::take_in(&self.settings.out, Duration::ZERO)?;
+        if let Err(error) = self.compute_missing(observer) {
+            drop(lock);
+            self.take_back();
+            return Err(error);
+        }
+        self.save(observer)
     }
 
-    /// Computes the parts that are missing, and leaves them in the folder: a share of a larger run.
+    /// Computes the parts that are missing, and leaves them in the folder: a share of a larger run, beside which others fill it too.
     ///
     /// # Errors
     /// As [`Self::run`].
     pub fn compute_parts(&self, observer: &mut dyn Observer) -> Result<(), RunError> {
+        let lock = OutputLock::take_share_in(&self.settings.out, Duration::ZERO)?;
+        let computed = self.compute_missing(observer);
+        drop(lock);
+        if computed.is_err() {
+            self.take_back();
+        }
+        computed
+    }
+
+    /// Folders in which nothing was finished are taken back; `remove_dir` refuses any that holds something.
+    fn take_back(&self) {
+        for folder in [&self.parts(), &self.settings.out] {
+            std::fs::remove_dir(folder).ok();
+        }
+    }
+
+    fn compute_missing(&self, observer: &mut dyn Observer) -> Result<(), RunError> {
         let device = match &self.device {
             Some(device) => device.clone(),
             None => device::find(&self.settings.device)?,
@@ -222,12 +245,7 @@ impl PlannedRun {
             path: parts.clone(),
             source,
         })?;
-        let computed = with_kernels!(device, |kernels| self.compute(kernels, observer));
-        if computed.is_err() {
-            // Folders in which nothing was finished are taken back; `remove_dir` refuses any that holds something.
-            std::fs::remove_dir(&parts).and_then(|()| std::fs::remove_dir(&self.settings.out)).ok();
-        }
-        computed
+        with_kernels!(device, |kernels| self.compute(kernels, observer))
     }
 
     /// The instances whose parts are not there, or are of another model or other text.
@@ -242,6 +260,14 @@ impl PlannedRun {
             }
         }
         Ok(missing)
+    }
+
+    /// Whether the study is in its folder already.
+    ///
+    /// # Errors
+    /// When the folder holds another study.
+    pub fn is_finished(&self) -> Result<bool, RunError> {
+        Ok(self.finished(&self.run_key())?.is_some())
     }
 
     /// Where an instance's part is kept in the folder of a study.
@@ -306,13 +332,7 @@ impl PlannedRun {
                 steps += 1;
                 spent += if steps <= forward_steps { size } else { 2 * size };
                 let share = (spent as f64 / whole.max(1) as f64).min(1.0);
-                let elapsed = began.elapsed().as_secs_f64();
-                let left = (share > 0.01).then(|| Duration::from_secs_f64(elapsed * (1.0 - share) / share));
-                observer.event(Event::Advanced {
-                    share,
-                    tokens_per_second: share * tokens as f64 / elapsed.max(1e-9),
-                    left,
-                });
+                observer.event(Event::advanced(share, tokens as f64, began));
                 !observer.stop()
             };
             let found = catch_panic("an instance", || {

@@ -10,6 +10,10 @@
 //! * [`shards`] — the same run in parts that many processes share.
 //! * [`compress`] — a checkpoint into a compressed one, layer by layer.
 //! * [`validate`] — one component at a time compressed, its degradation compared with its importance.
+//! * [`compare`] — where two models part, position by position, and which components cause it.
+//! * [`sensitivity`] — what compressing each matrix will cost, for every format of a menu at once.
+//! * [`evidence`] — studies and results with what stands beside them, for the paper's claims; [`reproduction`] — the paper's whole chain for
+//!   a pair of models.
 //! * [`perplexity`] — a quick proxy for compression loss, over [`windows`] of tokens.
 //! * [`generate`] — texts out of a model: prompts in words, samples by seed, text as it comes.
 //! * [`native`] — the program's own model as a generator of samples, beside endpoints.
@@ -20,24 +24,32 @@
 //! What it is not: it prints nothing and draws nothing.
 
 pub mod annotation;
+pub mod compare;
 pub mod compress;
+mod distribution;
 mod error;
+pub mod evidence;
 pub mod generate;
 mod guard;
 pub mod instances;
 pub mod interpret;
 pub mod machine;
 mod manifest;
+mod memory_limits;
 pub mod native;
 pub mod perplexity;
 pub mod place;
 pub mod placement;
 pub mod plan;
 mod progress;
+pub mod reproduction;
 pub mod sampling;
+pub mod sensitivity;
 pub mod shards;
 pub mod speed;
 pub mod synthetic;
+pub mod synthetic_study;
+pub mod trial;
 pub mod validate;
 pub mod windows;
 

@@ -2,9 +2,22 @@
 
 use std::time::Duration;
 
-/// Memory that can be used without pushing others out, in bytes; `None` where the system does not say.
+use crate::memory_limits::left_by_limits;
+
+/// Memory that can be used without pushing others out or going beyond a limit, in bytes; `None` where the system does not say.
 pub fn available_memory() -> Option<u64> {
-    field("/proc/meminfo", "MemAvailable:").map(|kilobytes| kilobytes * 1024)
+    let free = field("/proc/meminfo", "MemAvailable:").map(|kilobytes| kilobytes * 1024);
+    free.into_iter().chain(memory_left_by_limits()).min()
+}
+
+/// All memory of the machine, in bytes; `None` where the system does not say.
+pub fn total_memory() -> Option<u64> {
+    field("/proc/meminfo", "MemTotal:").map(|kilobytes| kilobytes * 1024)
+}
+
+/// What a control group or Slurm leaves to this process, in bytes; `None` where neither sets a limit.
+pub fn memory_left_by_limits() -> Option<u64> {
+    left_by_limits(field("/proc/self/status", "VmRSS:").map_or(0, |kilobytes| kilobytes * 1024))
 }
 
 /// The most memory that this process has held so far, in bytes; `None` where the system does not say.

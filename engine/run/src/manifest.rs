@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use cruxscope_checkpoint::Checkpoint;
-use cruxscope_study::{Behaviour, FileDigest, InstanceEntry, Manifest, ModelEntry, Module, ModuleDimensions, Program, SCHEMA_VERSION, SegmentCounts};
+use cruxscope_checkpoint::{Checkpoint, ModelConfig, ModuleRole, ModuleShape};
+use cruxscope_study::{Behaviour, FileDigest, InstanceEntry, Manifest, ModelEntry, Module, ModuleDimensions, PartEntry, PartLayout, Program, SegmentCounts};
 use serde_json::Value;
 
 use crate::compress::report_of;
@@ -36,13 +36,6 @@ impl ManifestSource<'_> {
             counts.instances = instances.iter().filter(|instance| instance.segments[behaviour.index()] > 0).count();
             counts.dropped = self.instances.dropped.iter().filter(|drop| drop.label == behaviour.name()).count();
         }
-        let mut tensor_types: BTreeMap<String, usize> = BTreeMap::new();
-        let stored = self.checkpoint.tensor_types();
-        for kind in stored.values() {
-            *tensor_types.entry(kind.clone()).or_default() += 1;
-        }
-        // Plain numbers throughout say nothing about single tensors.
-        let plain = tensor_types.keys().all(|kind| matches!(kind.as_str(), "F32" | "F16" | "BF16"));
         let mut settings: BTreeMap<String, Value> = BTreeMap::new();
         settings.insert("reading".into(), traces.reading().name().into());
         settings.insert("alignment".into(), traces.alignment().name().into());
@@ -53,34 +46,16 @@ impl ManifestSource<'_> {
             settings.insert(format!("sections_{name}"), (*count).into());
         }
         settings.insert("run".into(), run_key.into());
-        let (basis, compression) = match report_of(self.checkpoint.path()) {
-            Some(report) => (report.basis.name().into(), serde_json::to_value(report.without_components()).ok()),
-            None => ("original".into(), None),
-        };
+        let model = model_entry(self.checkpoint, self.model_files);
         Manifest {
-            schema: SCHEMA_VERSION,
+            schema: Manifest::schema_for(&model),
             title: self.settings.title.clone().unwrap_or_else(|| self.checkpoint.name()),
             program: Program {
                 name: "cruxscope".into(),
                 version: env!("CARGO_PKG_VERSION").into(),
             },
             definition: traces.definition,
-            model: ModelEntry {
-                name: self.checkpoint.name(),
-                architecture: config.architecture.name().into(),
-                layers: config.layers,
-                modules: Module::ALL
-                    .iter()
-                    .map(|module| config.dimensions(module.index()))
-                    .map(|(outputs, inputs)| ModuleDimensions { outputs, inputs })
-                    .collect(),
-                parameters: config.parameters() as u64,
-                tensor_types,
-                tensors: if plain { BTreeMap::new() } else { stored },
-                files: self.model_files.to_vec(),
-                basis,
-                compression,
-            },
+            model,
             data: self.data_files.to_vec(),
             instances,
             segments,
@@ -93,5 +68,68 @@ impl ManifestSource<'_> {
             traces: Vec::new(),
             extra: serde_json::Map::new(),
         }
+    }
+}
+
+/// Dimensions of the seven modules; of one that is several linear maps in some layers, those of a layer where it is one, or else of a
+/// part.
+fn modules_of(config: &ModelConfig) -> Vec<ModuleDimensions> {
+    let all: Vec<ModuleShape> = (0..config.layers).flat_map(|layer| config.modules(layer)).collect();
+    let of_slot = |slot: usize| {
+        let own = || all.iter().filter(move |module| module.slot == Some(slot));
+        own().find(|module| module.part.is_none()).or_else(|| own().next())
+    };
+    (Module::ALL.iter())
+        .map(|module| {
+            let (outputs, inputs) = of_slot(module.index()).map_or_else(|| config.dimensions(module.index()), |shape| (shape.rows, shape.columns));
+            ModuleDimensions { outputs, inputs }
+        })
+        .collect()
+}
+
+/// The parts of components that are several linear maps, if there are such.
+pub fn parts_of(config: &ModelConfig) -> Option<PartLayout> {
+    let layers = (0..config.layers).map(|layer| {
+        let routed = config.experts(layer).map_or(0, |experts| experts.router.experts);
+        let parts = config.modules(layer).into_iter().filter_map(|shape| {
+            Some(PartEntry {
+                module: *Module::ALL.get(shape.slot?)?,
+                name: shape.part?,
+                outputs: shape.rows,
+                inputs: shape.columns,
+                routed: matches!(shape.role, ModuleRole::FeedForward { place, .. } if place < routed),
+            })
+        });
+        parts.collect()
+    });
+    Some(PartLayout::of_layers(layers)).filter(|layout| layout.count() > 0)
+}
+
+/// What a manifest says of a model.
+pub fn model_entry(checkpoint: &Checkpoint, files: &[FileDigest]) -> ModelEntry {
+    let config = checkpoint.config();
+    let mut tensor_types: BTreeMap<String, usize> = BTreeMap::new();
+    let stored = checkpoint.tensor_types();
+    for kind in stored.values() {
+        *tensor_types.entry(kind.clone()).or_default() += 1;
+    }
+    // Plain numbers throughout say nothing about single tensors.
+    let plain = tensor_types.keys().all(|kind| matches!(kind.as_str(), "F32" | "F16" | "BF16"));
+    let (basis, compression) = match report_of(checkpoint.path()) {
+        Some(report) => (report.basis.name().into(), serde_json::to_value(report.without_components()).ok()),
+        None => ("original".into(), None),
+    };
+    ModelEntry {
+        name: checkpoint.name(),
+        architecture: config.architecture.name().into(),
+        layers: config.layers,
+        modules: modules_of(config),
+        parts: parts_of(config),
+        parameters: config.parameters() as u64,
+        tensor_types,
+        tensors: if plain { BTreeMap::new() } else { stored },
+        files: files.to_vec(),
+        basis,
+        compression,
     }
 }

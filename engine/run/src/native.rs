@@ -66,6 +66,7 @@ pub struct NativeGenerator {
     jobs: Sender<Job>,
     tokenizer: TraceTokenizer,
     beginning: Beginning,
+    prompt_begin: Option<String>,
     checkpoint: Arc<Checkpoint>,
     stop: BTreeSet<u32>,
     identity: ModelIdentity,
@@ -118,6 +119,7 @@ pub fn open(settings: &NativeSettings, observer: &mut dyn Observer) -> Result<(N
         jobs: sender,
         tokenizer: checkpoint.tokenizer()?,
         beginning: Beginning::default(),
+        prompt_begin: None,
         stop: checkpoint.stop_tokens()?,
         identity: ModelIdentity {
             name: checkpoint.name(),
@@ -222,10 +224,22 @@ impl TokenSink for AnswerSink<'_> {
 }
 
 impl NativeGenerator {
-    /// The same, for prompts that begin so.
-    #[must_use]
-    pub fn beginning(self, beginning: Beginning) -> Self {
-        Self { beginning, ..self }
+    /// The same, for prompts that begin so. Where a template begins them otherwise than the tokenizer does, the engine's version says
+    /// how, since the numbers hang on it and the prompt's text does not tell.
+    ///
+    /// # Errors
+    /// When the tokenizer has no way to write what the template begins with.
+    pub fn beginning(self, beginning: Beginning) -> Result<Self, CheckpointError> {
+        let mut made = Self { beginning, ..self };
+        if let Beginning::Template(token) = &made.beginning {
+            let text = token.clone().unwrap_or_default();
+            let (written, own) = (made.tokenizer.encode(&text)?.ids, made.tokenizer.encode_sequence("")?.ids);
+            if written != own {
+                made.engine.version += &format!(", prompts begin with \"{text}\"");
+                made.prompt_begin = token.clone().filter(|_| own.is_empty());
+            }
+        }
+        Ok(made)
     }
 
     /// The tokens of a prompt. Behind a chat template they are those of transformers' `apply_chat_template(tokenize=True)`.
@@ -265,6 +279,10 @@ impl TextGenerator for NativeGenerator {
 
     fn model(&self) -> ModelIdentity {
         self.identity.clone()
+    }
+
+    fn prompt_begin(&self) -> Option<String> {
+        self.prompt_begin.clone()
     }
 
     fn generate(&self, asked: &TextRequest<'_>, watch: &mut Watch<'_>) -> Result<Generation, GenerateError> {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use cruxscope_checkpoint::{Checkpoint, CheckpointError, ModelConfig};
 use cruxscope_model::ModelError;
-use cruxscope_model::device::ChosenDevice;
+use cruxscope_model::device::{self, ChosenDevice};
 use cruxscope_model::kernels::Kernels;
 use cruxscope_model::with_kernels;
 
@@ -93,6 +93,15 @@ fn stored_in_bfloat16(checkpoint: &Checkpoint) -> bool {
         .all(|(_, kind)| kind == "BF16")
 }
 
+/// A device by its name; none for a card that is not here, but whose memory is given, so that a plan can be made for it.
+pub(crate) fn found_or_planned(name: &str, memory: Option<u64>) -> Result<Option<ChosenDevice>, RunError> {
+    match device::find(name) {
+        Ok(device) => Ok(Some(device)),
+        Err(_) if memory.is_some() && has_memory_of_its_own(name) => Ok(None),
+        Err(missing) => Err(missing.into()),
+    }
+}
+
 /// Whether a device, by name, is one that may have memory of its own.
 pub fn has_memory_of_its_own(name: &str) -> bool {
     ["cuda", "vulkan", "wgpu"].iter().any(|kind| name.starts_with(kind))
@@ -109,13 +118,20 @@ fn free_on_card(name: &str) -> Option<u64> {
         .stdin(Stdio::null())
         .output()
         .ok()?;
-    let visible = std::env::var("CUDA_VISIBLE_DEVICES").ok();
-    free_in_listing(&String::from_utf8_lossy(&asked.stdout), visible.as_deref(), index.parse().ok()?)
+    let variable = |name: &str| std::env::var(name).ok();
+    let (visible, order) = (variable("CUDA_VISIBLE_DEVICES"), variable("CUDA_DEVICE_ORDER"));
+    let is_by_bus = order.as_deref() == Some("PCI_BUS_ID");
+    free_in_listing(&String::from_utf8_lossy(&asked.stdout), (visible.as_deref(), is_by_bus), index.parse().ok()?)
 }
 
-/// Free bytes of the card with this number among those that are visible, from lines "index, identifier, MiB free".
-fn free_in_listing(listing: &str, visible: Option<&str>, index: usize) -> Option<u64> {
+/// Free bytes of the card with this number among those that are visible, from lines "index, identifier, MiB free". The driver lists
+/// cards by their place on the bus, and CUDA numbers them so only where it is told to: by speed otherwise, which nobody knows here.
+fn free_in_listing(listing: &str, (visible, is_by_bus): (Option<&str>, bool), index: usize) -> Option<u64> {
     let cards: Vec<Vec<&str>> = listing.lines().map(|line| line.split(',').map(str::trim).collect()).collect();
+    let by_name = visible.is_some_and(|visible| visible.trim_start().starts_with("GPU-"));
+    if cards.len() > 1 && !is_by_bus && !by_name {
+        return None;
+    }
     // A process numbers anew the cards that it is shown, by their numbers or by the beginnings of their identifiers.
     let card = match visible.map(str::trim).filter(|visible| !visible.is_empty()) {
         None => cards.get(index)?,
@@ -185,7 +201,7 @@ mod tests {
 
     #[test]
     fn a_card_is_found_by_the_number_that_the_process_sees() {
-        let free = |visible, index| free_in_listing(LISTING, visible, index).map(|bytes| bytes >> 20);
+        let free = |visible, index| free_in_listing(LISTING, (visible, true), index).map(|bytes| bytes >> 20);
         assert_eq!(free(None, 0), Some(24_000));
         assert_eq!(free(None, 1), Some(80_000));
         assert_eq!(free(Some(""), 1), Some(80_000));
@@ -197,8 +213,14 @@ mod tests {
         assert_eq!(free(Some("MIG-bbbb2222"), 0), None);
         assert_eq!(free(None, 2), None);
         assert_eq!(free(None, 3), None);
-        assert_eq!(free_in_listing("No devices were found", None, 0), None);
-        assert_eq!(free_in_listing("", None, 0), None);
+        assert_eq!(free_in_listing("No devices were found", (None, true), 0), None);
+        assert_eq!(free_in_listing("", (None, true), 0), None);
+        // By speed, as CUDA numbers them unless it is told otherwise: only a name or a single card is certain.
+        let by_speed = |listing, visible| free_in_listing(listing, (visible, false), 0).map(|bytes| bytes >> 20);
+        assert_eq!(by_speed(LISTING, None), None);
+        assert_eq!(by_speed(LISTING, Some("1")), None);
+        assert_eq!(by_speed(LISTING, Some("GPU-bbbb")), Some(80_000));
+        assert_eq!(by_speed("0, GPU-aaaa1111-0000, 24000\n", None), Some(24_000));
     }
 
     #[test]

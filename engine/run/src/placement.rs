@@ -93,7 +93,7 @@ impl Choice {
     fn base(self, place: &Place, sizes: &Sizes) -> Memory {
         let float = 4;
         let on_device = match self.weights {
-            Residence::Resident => place.weight_bytes * (sizes.layers * sizes.layer + sizes.head),
+            Residence::Resident => place.weight_bytes * (sizes.all + sizes.head),
             Residence::Streamed if place.copies => place.weight_bytes * (2 * sizes.layer + sizes.head),
             // The layer in use; the one that is being read is counted below.
             Residence::Streamed => place.weight_bytes * (sizes.layer + sizes.head),
@@ -277,10 +277,7 @@ impl Choice {
             _ => "float64",
         };
         let weights = match self.weights {
-            Residence::Resident => format!(
-                "{here}, {} in {precision}",
-                format_bytes(place.weight_bytes * (sizes.layers * sizes.layer + sizes.head))
-            ),
+            Residence::Resident => format!("{here}, {} in {precision}", format_bytes(place.weight_bytes * (sizes.all + sizes.head))),
             Residence::Streamed => format!(
                 "from the disk layer by layer, the next one read while one is used ({} of {precision} each); once in each direction for a batch, in {} batch{} of up to {} instance{}",
                 format_bytes(place.weight_bytes * sizes.layer),

@@ -44,8 +44,7 @@ pub struct Plan {
 
 /// Operations of a forward pass over a token, attention not counted.
 fn forward_operations(config: &ModelConfig) -> f64 {
-    let weights: usize = (0..7).map(|weight| config.dimensions(weight)).map(|(rows, columns)| rows * columns).sum();
-    2.0 * (weights * config.layers) as f64
+    2.0 * (0..config.layers).map(|layer| config.active_weights(layer)).sum::<usize>() as f64
 }
 
 /// Operations of an instance.

@@ -1,6 +1,6 @@
 //! How a run tells what it is doing.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Progress of a run.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,6 +54,18 @@ pub enum Event {
     },
     /// Finished instances are being put together.
     Merging,
+}
+
+impl Event {
+    /// That a share of the work is done, which began then and has so many tokens in all. Time left is told once a hundredth is done.
+    pub fn advanced(share: f64, tokens: f64, began: Instant) -> Self {
+        let elapsed = began.elapsed().as_secs_f64();
+        Self::Advanced {
+            share,
+            tokens_per_second: share * tokens / elapsed.max(1e-9),
+            left: (share > 0.01).then(|| Duration::from_secs_f64(elapsed * (1.0 - share) / share)),
+        }
+    }
 }
 
 /// Who is told, and who can stop the work.

@@ -130,7 +130,7 @@ impl PlannedSampling {
                     PromptStyle::Chat(template) => Beginning::Template(template.beginning()?),
                     _ => Beginning::Tokenizer,
                 };
-                Answerer::Native(Box::new(generator.beginning(beginning)), model)
+                Answerer::Native(Box::new(generator.beginning(beginning)?), model)
             }
         };
         let plan = SamplingPlan::new(

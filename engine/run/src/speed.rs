@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use cruxscope_checkpoint::Checkpoint;
 use cruxscope_interpret::Layout;
-use cruxscope_interpret::attribution::{Steering, contribution};
+use cruxscope_interpret::attribution::{Steering, components, contribution};
 use cruxscope_interpret::pass::{self, Instance};
 use cruxscope_model::decoder::{Decoder, Residence};
 use cruxscope_model::kernels::Kernels;
-use cruxscope_study::{Contributions, Definition};
+use cruxscope_study::Definition;
 
 use crate::RunError;
 use crate::guard::catch_panic;
@@ -87,8 +87,8 @@ pub fn interpret<K: Kernels>(
             steering.add(part)?;
         }
         let steering = steering.finish();
-        let instances = parts.iter().map(|part| contribution(part, &steering, &layout, definition)).collect();
-        Contributions { instances }.importance(layout.layers())?;
+        let units = parts.iter().map(|part| contribution(part, &steering, &layout, definition)).collect();
+        components(units, &layout).0.importance(layout.layers())?;
         clock.push(began.elapsed().as_secs_f64());
         if let (Some(before), Some(after)) = (began_processor, processor_time()) {
             processor.push(after.saturating_sub(before));

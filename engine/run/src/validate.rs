@@ -20,11 +20,11 @@ use cruxscope_model::device;
 use cruxscope_model::kernels::Kernels;
 use cruxscope_model::kernels::calibration::CalibrationKernels;
 use cruxscope_model::with_kernels;
-use cruxscope_study::{Degradation, DigestBuilder, Module, Study, VALIDATION_FILE, Validation, folder};
-use rayon::prelude::*;
+use cruxscope_study::{Degradation, DigestBuilder, Module, OutputLock, Study, VALIDATION_FILE, Validation, folder};
 use serde::{Deserialize, Serialize};
 
 use crate::compress::{Basis, METHODS_VERSION, Storage, Streams, digest_windows, of_layer, planned, treat};
+use crate::distribution::Distribution;
 use crate::guard::catch_panic;
 use crate::windows::Calibration;
 use crate::{Event, Observer, RunError};
@@ -69,6 +69,7 @@ fn validate_with<K: CalibrationKernels>(kernels: K, settings: &ValidateSettings,
         &settings.study
     };
     let checkpoint = Arc::new(Checkpoint::open(&settings.model)?);
+    crate::error::only_seven_modules(&checkpoint, "Validation")?;
     for note in checkpoint.notes() {
         observer.event(Event::Note { text: note.clone() });
     }
@@ -87,10 +88,30 @@ fn validate_with<K: CalibrationKernels>(kernels: K, settings: &ValidateSettings,
         key.update(format!("\n{} {}", file.name, file.sha256).as_bytes());
     }
     digest_windows(&mut key, &windows);
-    let mut kept = FinishedComponents::open(study_folder, &key.finish().0)?;
+    let key = key.finish().0;
+    let result = study_folder.join(VALIDATION_FILE);
+    if let Some(validation) = finished(&result, layers, &key) {
+        observer.event(Event::Note {
+            text: "an earlier run of the same settings finished this validation; it is left as it is".into(),
+        });
+        // Whoever finished it may have been killed before this went.
+        std::fs::remove_file(study_folder.join(PARTIAL)).ok();
+        return Ok(validation);
+    }
+    // An earlier validation of this study gives way; a file of somebody else does not.
+    if let Ok(bytes) = std::fs::read(&result)
+        && Validation::from_json(&bytes, layers).is_err()
+    {
+        return Err(RunError::Foreign {
+            path: result,
+            why: "it is no validation of this model",
+        });
+    }
+    let _lock = OutputLock::take(&result, Duration::ZERO)?;
+    let mut kept = FinishedComponents::open(study_folder, &key)?;
 
     let recipe = Recipe::of(settings.treatment.clone(), None, None);
-    let everything = planned(&recipe, layers)?;
+    let everything = planned(&recipe, checkpoint.config())?;
     let decoder = Decoder::new(checkpoint.clone(), kernels, settings.residence)?;
     let mut hidden = windows.iter().map(|window| decoder.embed(window)).collect::<Result<Vec<_>, _>>()?;
     let (own, perplexity) = catch_panic("the text", || {
@@ -145,12 +166,21 @@ fn validate_with<K: CalibrationKernels>(kernels: K, settings: &ValidateSettings,
         model_files,
         predictions,
         perplexity,
+        run: Some(key),
         components: std::mem::take(&mut kept.damage),
     };
     let text = serde_json::to_vec_pretty(&validation).map_err(|error| RunError::Recipe { why: error.to_string() })?;
-    folder::write_atomically(&study_folder.join(VALIDATION_FILE), &text)?;
+    // A number that JSON cannot hold would be found by whoever opens the file; it is found here.
+    Validation::from_json(&text, layers)?;
+    folder::write_atomically(&result, &text)?;
     kept.remove();
     Ok(validation)
+}
+
+/// What an earlier run saved, if it was the same run.
+fn finished(file: &Path, layers: usize, key: &str) -> Option<Validation> {
+    let found = Validation::from_json(&std::fs::read(file).ok()?, layers).ok()?;
+    (found.run.as_deref() == Some(key)).then_some(found)
 }
 
 fn check(study: &Study, checkpoint: &Checkpoint, treatment: &MethodConfig) -> Result<(), RunError> {
@@ -243,12 +273,12 @@ impl Comparison {
                 let targets = &window[first + 1..first + 1 + count];
                 let logits = block::logits(decoder, &kernels.slice(&own[index], first, count))?;
                 let original = Distribution::of(kernels, logits, targets)?;
-                own_loss += original.losses.iter().sum::<f64>();
+                own_loss += original.loss();
                 for (sums, variant) in sums.iter_mut().zip(variants) {
                     let logits = block::logits(decoder, &kernels.slice(&variant[index], first, count))?;
                     let other = Distribution::of(kernels, logits, targets)?;
                     sums.0 += original.divergence(&other);
-                    sums.1 += other.losses.iter().sum::<f64>();
+                    sums.1 += other.loss();
                 }
             }
         }
@@ -257,64 +287,6 @@ impl Comparison {
             perplexity: mean(own_loss).exp(),
             variants: sums.into_iter().map(|(divergence, loss)| (mean(divergence), mean(loss).exp())).collect(),
         })
-    }
-}
-
-/// Distributions over the vocabulary, a row a token.
-struct Distribution {
-    /// In parts side by side, each `[rows, part]`.
-    logits: Vec<Vec<f32>>,
-    probabilities: Vec<Vec<f32>>,
-    /// log Σ exp of each row.
-    normalisers: Vec<f64>,
-    /// −log p(target) of each row.
-    losses: Vec<f64>,
-}
-
-impl Distribution {
-    fn of<K: Kernels>(kernels: &K, logits: Vec<K::Matrix>, targets: &[u32]) -> Result<Self, RunError> {
-        let bring = |parts: Vec<K::Matrix>| parts.iter().map(|part| kernels.download(part)).collect::<Result<Vec<_>, _>>();
-        // The gradient of the cross-entropy is p less one at the target, which the divergence puts back.
-        let (losses, probabilities) = kernels.cross_entropy(logits.clone(), targets, &vec![1.0; targets.len()])?;
-        let (logits, mut own) = (bring(logits)?, bring(probabilities)?);
-        let mut normalisers = Vec::with_capacity(targets.len());
-        for (row, (target, loss)) in targets.iter().zip(&losses).enumerate() {
-            let mut first = 0;
-            for (part, gradient) in logits.iter().zip(&mut own) {
-                let (column, width) = ((*target as usize).wrapping_sub(first), part.len() / targets.len());
-                if column < width {
-                    normalisers.push(loss + f64::from(part[row * width + column]));
-                    gradient[row * width + column] += 1.0;
-                }
-                first += width;
-            }
-        }
-        Ok(Self {
-            logits,
-            probabilities: own,
-            normalisers,
-            losses,
-        })
-    }
-
-    /// Sum over rows of Σ p (log p − log q).
-    fn divergence(&self, other: &Self) -> f64 {
-        let mut total: f64 = other.normalisers.iter().zip(&self.normalisers).map(|(other, own)| other - own).sum();
-        for ((probabilities, own), other) in self.probabilities.iter().zip(&self.logits).zip(&other.logits) {
-            let width = (own.len() / self.losses.len().max(1)).max(1);
-            let rows: Vec<f64> = (probabilities.par_chunks(width), own.par_chunks(width), other.par_chunks(width))
-                .into_par_iter()
-                .map(|(p, own, other)| {
-                    p.iter()
-                        .zip(own)
-                        .zip(other)
-                        .map(|((p, own), other)| f64::from(*p) * f64::from(own - other))
-                        .sum()
-                })
-                .collect();
-            total += rows.iter().sum::<f64>();
-        }
-        total
     }
 }
 

@@ -38,6 +38,11 @@ pub enum WindowSource {
         /// Tokens of a window.
         length: usize,
     },
+    /// The same, each trace a window of its own, however long; those of fewer than two tokens are left out.
+    EachTrace {
+        /// The file.
+        path: PathBuf,
+    },
 }
 
 /// Text that calibrates.
@@ -79,10 +84,23 @@ fn draw<T>(windows: &mut [T], seed: u64) {
 pub type WindowSets = BTreeMap<String, Vec<Vec<u32>>>;
 
 impl WindowSource {
+    /// A file by its ending: token ids in `.safetensors`, traces in `.jsonl` or `.jsonl.gz`, plain text in any other.
+    pub fn of_file(path: &Path, array: Option<String>, length: usize) -> Self {
+        let name = path.to_string_lossy();
+        let path = path.to_owned();
+        if name.ends_with(".safetensors") {
+            Self::Tokens { path, array }
+        } else if name.ends_with(".jsonl") || name.ends_with(".jsonl.gz") {
+            Self::Traces { path, length }
+        } else {
+            Self::Text { path, length }
+        }
+    }
+
     /// The file.
     pub fn path(&self) -> &Path {
         match self {
-            Self::Tokens { path, .. } | Self::Text { path, .. } | Self::Traces { path, .. } => path,
+            Self::Tokens { path, .. } | Self::Text { path, .. } | Self::Traces { path, .. } | Self::EachTrace { path } => path,
         }
     }
 
@@ -94,7 +112,8 @@ impl WindowSource {
         let mut sets = match self {
             Self::Tokens { path, array } => tokens(path, array.as_deref())?,
             Self::Text { path, length } => text(path, *length, checkpoint)?,
-            Self::Traces { path, length } => traces(path, *length, checkpoint)?,
+            Self::Traces { path, length } => cut(path, *length, traces(path, checkpoint)?.concat())?,
+            Self::EachTrace { path } => each_trace(path, checkpoint)?,
         };
         let vocabulary = checkpoint.config().vocabulary;
         for windows in sets.values_mut() {
@@ -165,23 +184,32 @@ fn text(path: &Path, length: usize, checkpoint: &Checkpoint) -> Result<WindowSet
     cut(path, length, checkpoint.tokenizer()?.encode_sequence(&text)?.ids)
 }
 
-fn traces(path: &Path, length: usize, checkpoint: &Checkpoint) -> Result<WindowSets, RunError> {
-    let traces = Trace::read_all(path)?;
+/// The token ids of each trace.
+fn traces(path: &Path, checkpoint: &Checkpoint) -> Result<Vec<Vec<u32>>, RunError> {
     let mut tokenizer = None;
-    let mut ids = Vec::new();
-    for trace in traces {
-        match trace.content {
-            TraceContent::Tokens(own) => ids.extend(own),
+    let mut all = Vec::new();
+    for trace in Trace::read_all(path)? {
+        all.push(match trace.content {
+            TraceContent::Tokens(own) => own,
             TraceContent::Text { prompt, output } => {
                 let tokenizer = match &tokenizer {
                     Some(known) => known,
                     None => tokenizer.insert(checkpoint.tokenizer()?),
                 };
-                ids.extend(tokenizer.encode_sequence(&format!("{prompt}{output}"))?.ids);
+                tokenizer.encode_sequence(&format!("{prompt}{output}"))?.ids
             }
-        }
+        });
     }
-    cut(path, length, ids)
+    Ok(all)
+}
+
+fn each_trace(path: &Path, checkpoint: &Checkpoint) -> Result<WindowSets, RunError> {
+    let mut windows = traces(path, checkpoint)?;
+    windows.retain(|window| window.len() >= 2);
+    if windows.is_empty() {
+        return Err(unusable(path, "it holds no trace of two tokens or more"));
+    }
+    Ok(WindowSets::from([("traces".to_owned(), windows)]))
 }
 
 /// Windows of one sequence of ids.

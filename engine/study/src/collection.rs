@@ -42,6 +42,9 @@ pub struct TourStop {
     pub title: String,
     /// What is said, in Markdown.
     pub caption: String,
+    /// What a presenter is told and an audience does not see, in Markdown.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub notes: String,
     /// What is seen, as in a link: `view`, `scale`, `behaviour`, `component`, and so on. The values of `study`, `from` and `to` are
     /// folders of this collection, `results` is one of its files.
     #[serde(default)]
@@ -105,6 +108,7 @@ mod tests {
             tour: vec![TourStop {
                 title: "One".into(),
                 caption: "Look at **this**.".into(),
+                notes: "Wait.".into(),
                 seen: [("view".to_owned(), "shift".to_owned())].into(),
             }],
             extra: Map::new(),

@@ -129,6 +129,9 @@ fn refusals(a: &Manifest, b: &Manifest) -> Vec<String> {
         };
         refusals.push(format!("{module} is {} in A and {} in B.", size(a), size(b)));
     }
+    if first.parts != second.parts {
+        refusals.push("The parts of their components, such as experts, are not the same.".to_owned());
+    }
     if a.definition != b.definition {
         refusals.push(format!("A was computed by the definition \"{}\", B by \"{}\".", a.definition, b.definition));
     }

@@ -67,6 +67,21 @@ impl Module {
     }
 }
 
+impl Module {
+    /// What GGUF files call it, in `blk.<layer>.<name>.weight`.
+    pub const fn gguf_name(self) -> &'static str {
+        match self {
+            Self::Query => "attn_q",
+            Self::Key => "attn_k",
+            Self::Value => "attn_v",
+            Self::Output => "attn_output",
+            Self::Gate => "ffn_gate",
+            Self::Up => "ffn_up",
+            Self::Down => "ffn_down",
+        }
+    }
+}
+
 impl fmt::Display for Module {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.projection())

@@ -15,10 +15,10 @@ pub enum StudyError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// Another process writes this file.
-    #[error("{path} is being written by another run; wait for it, or choose another file")]
+    /// Another process writes this file or folder.
+    #[error("{path} is being written by another run; wait for it, or choose another place")]
     Busy {
-        /// The file.
+        /// The file or folder.
         path: PathBuf,
     },
     /// There is no study here.

@@ -1,17 +1,20 @@
-//! Files that are there whole or not at all, and folders that have one writer.
+//! Files that are there whole or not at all. Who may write them is [`OutputLock`](crate::OutputLock)'s to say.
 //!
 //! This stands in the study's crate because it is the lowest that every writer of files depends on (checkpoints, results, samples,
 //! studies, the site), and because the digests by which a note vouches for a file are here too. It knows nothing of studies.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use crate::leftovers;
 
 /// How names of files begin and end while they are written.
 const MARKS: (&str, &str) = (".", ".tmp");
 
 /// Writes a file under a temporary name beside it, syncs it, renames it and syncs the folder, so that a reader sees the old bytes or
-/// the new ones. Its permissions are those of any new file, by the umask.
+/// the new ones. Its permissions are those of any new file, by the umask. What a process that was killed left behind while it wrote the
+/// same file is removed.
 ///
 /// # Errors
 /// When the disk refuses; the temporary file is removed then.
@@ -38,9 +41,11 @@ pub fn atomic_write_with<E: From<io::Error>>(path: &Path, write: impl FnOnce(&Pa
         builder.permissions(fs::Permissions::from_mode(0o666));
     }
     let folder = folder_of(path);
-    let temporary = builder.tempfile_in(folder)?.into_temp_path();
-    write(&temporary)?;
-    File::open(&temporary)?.sync_all()?;
+    leftovers::collect(folder, &prefix, MARKS.1);
+    let temporary = leftovers::begin(&builder, folder)?;
+    write(temporary.path())?;
+    // Through the name: whoever wrote may have put another file there.
+    File::open(temporary.path())?.sync_all()?;
     temporary.persist(path).map_err(|error| error.error)?;
     sync_folder(folder);
     Ok(())
@@ -60,57 +65,6 @@ pub fn is_temporary(name: &str) -> bool {
 
 fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// That this process alone writes somewhere: an exclusive lock on a file, which the system takes back when the process ends, however
-/// it ends.
-#[derive(Debug)]
-pub struct Lock {
-    path: PathBuf,
-    file: File,
-}
-
-impl Lock {
-    /// Takes the lock, or nothing where another process has it.
-    ///
-    /// # Errors
-    /// When the file cannot be made, or the file system knows no locks.
-    pub fn take(path: &Path) -> io::Result<Option<Self>> {
-        loop {
-            let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
-            match file.try_lock() {
-                Ok(()) => {}
-                Err(TryLockError::WouldBlock) => return Ok(None),
-                Err(TryLockError::Error(error)) => return Err(error),
-            }
-            // Whoever had it may have removed the file between the opening and the locking; a lock on it would exclude nobody.
-            if is_same(&file, path) {
-                return Ok(Some(Self { path: path.to_owned(), file }));
-            }
-        }
-    }
-
-    /// Gives the lock back and removes its file.
-    ///
-    /// # Errors
-    /// When the file cannot be removed.
-    pub fn remove(self) -> io::Result<()> {
-        fs::remove_file(&self.path)?;
-        self.file.unlock()
-    }
-}
-
-#[cfg(unix)]
-fn is_same(file: &File, path: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt as _;
-    let of = |metadata: io::Result<fs::Metadata>| metadata.map(|metadata| (metadata.dev(), metadata.ino())).ok();
-    of(file.metadata()).is_some_and(|found| of(fs::metadata(path)) == Some(found))
-}
-
-/// Elsewhere a file that is open cannot be removed.
-#[cfg(not(unix))]
-fn is_same(_: &File, _: &Path) -> bool {
-    true
 }
 
 #[cfg(test)]
@@ -147,22 +101,35 @@ mod tests {
     }
 
     #[test]
-    fn one_writer_at_a_time() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("lock");
-        let lock = Lock::take(&path).unwrap().unwrap();
-        assert!(Lock::take(&path).unwrap().is_none());
-        lock.remove().unwrap();
-        assert!(!path.exists());
-        let again = Lock::take(&path).unwrap();
-        assert!(again.is_some());
-        drop(again);
-        assert!(Lock::take(&path).unwrap().is_some(), "a lock that was dropped is free");
-    }
-
-    #[test]
     fn leftovers_are_known_by_their_names() {
         assert!(is_temporary(".results.json.Ab12.tmp") && is_temporary(".model-layer-00001.safetensors.tmp"));
         assert!(!is_temporary("results.tmp") && !is_temporary(".tmp") && !is_temporary(".notes"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_a_killed_process_left_is_collected_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = |name: &str| folder.path().join(name);
+        let left = ".results.json.Ab12Cd.tmp";
+        let stays = [
+            ".results.json.tmp",
+            ".results.json.Ab12Cd",
+            ".results.json.Ab-2Cd.tmp",
+            ".other.json.Ab12Cd.tmp",
+            "results.json.Ab12Cd.tmp",
+        ];
+        for name in stays.iter().chain([&left]) {
+            fs::write(place(name), "half").unwrap();
+        }
+        fs::create_dir(place(".results.json.folder.tmp")).unwrap();
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".results.json.").suffix(".tmp");
+        let held = leftovers::begin(&builder, folder.path()).unwrap();
+        atomic_write(&place("results.json"), b"new").unwrap();
+        assert!(!place(left).exists());
+        assert!(held.path().exists(), "somebody writes it");
+        assert!(stays.iter().all(|name| place(name).exists()) && place(".results.json.folder.tmp").exists());
+        assert_eq!(fs::read(place("results.json")).unwrap(), b"new");
     }
 }

@@ -5,7 +5,10 @@ use std::fs::{self, File};
 use std::path::Path;
 
 use crate::files::atomic_write;
-use crate::{ARRAYS_FILE, CHANNELS_FILE, Digest, DigestBuilder, FileDigest, MANIFEST_FILE, Manifest, Study, StudyError};
+use crate::{
+    ARRAYS_FILE, CHANNELS_FILE, DIVERGENCE_FILE, Digest, DigestBuilder, Divergence, FileDigest, MANIFEST_FILE, Manifest, PARTS_FILE, SENSITIVITY_FILE,
+    Sensitivity, Study, StudyError,
+};
 
 /// [`atomic_write`] with the path in its error.
 ///
@@ -35,15 +38,15 @@ pub fn save(study: &Study, folder: &Path) -> Result<(), StudyError> {
     Ok(())
 }
 
-/// Loads a study from a folder, or from the path of its `study.json`, with its channel maps if it has any.
+/// Loads a study from a folder, or from the path of its `study.json`, with its channel maps and the numbers of parts if it has any.
 ///
 /// # Errors
 /// When there is no study, a file is damaged, or an array contradicts the manifest.
 pub fn load(path: &Path) -> Result<Study, StudyError> {
-    load_files(path, &[ARRAYS_FILE, CHANNELS_FILE])
+    load_files(path, &[ARRAYS_FILE, CHANNELS_FILE, PARTS_FILE])
 }
 
-/// The same without its channel maps, which are large.
+/// The same without channel maps and numbers of parts, which are large.
 ///
 /// # Errors
 /// As [`load`].
@@ -51,12 +54,55 @@ pub fn load_without_channels(path: &Path) -> Result<Study, StudyError> {
     load_files(path, &[ARRAYS_FILE])
 }
 
-fn load_files(path: &Path, names: &[&str]) -> Result<Study, StudyError> {
-    let folder = if path.file_name().is_some_and(|name| name == MANIFEST_FILE) {
+/// The sensitivity of a study, checked against its manifest; `None` if the study has none.
+///
+/// # Errors
+/// When there is no study, the file is damaged, or it is of another model.
+pub fn load_sensitivity(path: &Path) -> Result<Option<Sensitivity>, StudyError> {
+    let folder = folder_of(path);
+    let manifest_path = folder.join(MANIFEST_FILE);
+    if !manifest_path.is_file() {
+        return Err(StudyError::Missing { path: path.to_owned() });
+    }
+    let file = folder.join(SENSITIVITY_FILE);
+    if !file.is_file() {
+        return Ok(None);
+    }
+    let sensitivity = Sensitivity::from_bytes(&read(&file)?)?;
+    sensitivity.fits(&Manifest::from_json(&read(&manifest_path)?)?)?;
+    Ok(Some(sensitivity))
+}
+
+/// Where the study's model parts from another, checked against its manifest; `None` if the study does not say.
+///
+/// # Errors
+/// When there is no study, the file is damaged, or it is of another model.
+pub fn load_divergence(path: &Path) -> Result<Option<Divergence>, StudyError> {
+    let folder = folder_of(path);
+    let manifest_path = folder.join(MANIFEST_FILE);
+    if !manifest_path.is_file() {
+        return Err(StudyError::Missing { path: path.to_owned() });
+    }
+    let file = folder.join(DIVERGENCE_FILE);
+    if !file.is_file() {
+        return Ok(None);
+    }
+    let divergence = Divergence::from_bytes(&read(&file)?)?;
+    divergence.fits(&Manifest::from_json(&read(&manifest_path)?)?)?;
+    Ok(Some(divergence))
+}
+
+/// The folder of a study that is named by itself or by its `study.json`.
+fn folder_of(path: &Path) -> &Path {
+    if path.file_name().is_some_and(|name| name == MANIFEST_FILE) {
         path.parent().unwrap_or(path)
     } else {
         path
-    };
+    }
+}
+
+fn load_files(path: &Path, names: &[&str]) -> Result<Study, StudyError> {
+    let folder = folder_of(path);
     let manifest_path = folder.join(MANIFEST_FILE);
     if !manifest_path.is_file() {
         return Err(StudyError::Missing { path: path.to_owned() });

@@ -6,10 +6,12 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{Behaviour, Digest, MANIFEST_FILE, Module, StudyError};
+use crate::{Behaviour, Digest, MANIFEST_FILE, Module, PartLayout, StudyError};
 
 /// The newest layout of `study.json` that this program knows.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
+/// The layout of a study whose components are one linear map each: older programs read it too.
+const PLAIN_SCHEMA: u32 = 1;
 
 /// Bytes that a title, a name or an id may have: whoever shows it lays it out as one line.
 const LONGEST_NAME: usize = 4_096;
@@ -81,6 +83,10 @@ pub struct ModelEntry {
     pub layers: usize,
     /// Dimensions of the seven modules, in the order of [`Module::ALL`].
     pub modules: Vec<ModuleDimensions>,
+    /// The parts of components that are not one linear map, such as experts, where there are any: their numbers are in a file of
+    /// their own, and those of their components are sums.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parts: Option<PartLayout>,
     /// Number of parameters.
     pub parameters: u64,
     /// How many tensors of each stored type the checkpoint holds, such as `Q4_1`.
@@ -296,9 +302,15 @@ impl Manifest {
             .model
             .modules
             .iter()
-            .find(|module| module.outputs == 0 || module.outputs > 10_000_000 || module.inputs == 0)
+            .enumerate()
+            // A block without a gate has none of its features.
+            .find(|(place, module)| (module.outputs == 0 && *place != Module::Gate.index()) || module.outputs > 10_000_000 || module.inputs == 0)
+            .map(|(_, module)| module)
         {
             return refuse(format!("a module of {} by {}", module.outputs, module.inputs));
+        }
+        if let Some(fault) = self.model.parts.as_ref().and_then(|parts| parts.fault(self.model.layers)) {
+            return refuse(fault);
         }
         if self.instances.len() > 10_000_000 {
             return refuse(format!("{} instances", self.instances.len()));
@@ -325,6 +337,11 @@ impl Manifest {
             }
         }
         Ok(())
+    }
+
+    /// The oldest layout that says all of a model.
+    pub fn schema_for(model: &ModelEntry) -> u32 {
+        if model.parts.is_some() { SCHEMA_VERSION } else { PLAIN_SCHEMA }
     }
 
     /// Tokens of all instances.

@@ -10,8 +10,12 @@ use crate::{Behaviour, Bootstrap, ImportanceMap, InstanceContribution, Module, S
 const TILE: usize = 8;
 /// Draws that are added up side by side.
 const BLOCK: usize = 4;
+/// Tiles whose components are gathered in one walk through the instances: what stands side by side is read at once.
+const GROUP: usize = 4;
+/// Instances that are added up for all draws before the next ones: so many rows of a tile stay close to the processor.
+const STRIP: usize = 512;
 /// Most draws that are held at a time.
-const CHUNK: usize = 64;
+const CHUNK: usize = 256;
 /// Multiplicities that are held at a time.
 const HELD: usize = 4 << 20;
 /// Multiply-adds below which another thread costs more than it saves.
@@ -30,6 +34,11 @@ impl Draw<'_> {
     pub(crate) fn relative_of(&self, side: usize, behaviour: Behaviour) -> Vec<f64> {
         self.of(side, behaviour)
             .map_or_else(|| vec![0.0; self.layers * Module::ALL.len()], |(values, _)| values.clone())
+    }
+
+    /// Whether any of the drawn instances of a side holds a behaviour.
+    pub(crate) fn held(&self, side: usize, behaviour: Behaviour) -> bool {
+        self.of(side, behaviour).is_some_and(|(_, held)| *held)
     }
 
     /// The mean of relative importance over those of the chosen behaviours that the draw holds, `[layer, module]`.
@@ -83,12 +92,13 @@ pub(crate) fn resample(
     let tiles = (components + 1).div_ceil(TILE);
     let jobs: Vec<Job<'_>> = (0..sides.len())
         .flat_map(|side| behaviours.iter().map(move |behaviour| (side, *behaviour)))
-        .flat_map(|(side, behaviour)| (0..tiles).map(move |tile| (side, behaviour, tile)))
+        .flat_map(|(side, behaviour)| (0..tiles).step_by(GROUP).map(move |tile| (side, behaviour, tile)))
         .map(|(side, behaviour, tile)| Job {
             instances: &sides[side],
             behaviour,
             components,
             first: tile * TILE,
+            tiles: GROUP.min(tiles - tile),
         })
         .collect();
     let chunk = (HELD / instances.max(1)).clamp(BLOCK, CHUNK) / BLOCK * BLOCK;
@@ -97,7 +107,7 @@ pub(crate) fn resample(
     while done < bootstrap.draws {
         let count = chunk.min(bootstrap.draws - done);
         let times = interleaved(multiplicities.by_ref().take(count), instances, count);
-        let sums = add_up(&jobs, &times, instances);
+        let sums = add_up(&jobs, &times);
         for draw in 0..count {
             each(&Draw {
                 behaviours,
@@ -123,45 +133,60 @@ fn interleaved(draws: impl Iterator<Item = Vec<f64>>, instances: usize, count: u
     times
 }
 
-/// A few components of one behaviour on one side.
+/// Some components of one behaviour on one side.
 struct Job<'a> {
     instances: &'a [&'a InstanceContribution],
     behaviour: Behaviour,
     components: usize,
     first: usize,
+    tiles: usize,
 }
 
 impl Job<'_> {
-    /// The components' contributions, `[instance][component]`; behind the last component its divisor, then nothing.
-    fn gather(&self, rows: &mut Vec<[f64; TILE]>) {
-        rows.clear();
+    /// The components' contributions, `[tile][instance][component]`; behind the last component its divisor, then nothing.
+    fn gather(&self, rows: &mut [Vec<[f64; TILE]>]) {
+        rows.iter_mut().for_each(Vec::clear);
         let start = self.behaviour.index() * self.components;
-        rows.extend(self.instances.iter().map(|instance| {
-            let mut row = [0.0; TILE];
-            for (place, value) in row.iter_mut().enumerate() {
-                let component = self.first + place;
-                if component < self.components {
-                    *value = instance.values[start + component];
-                } else if component == self.components {
-                    *value = instance.weights[self.behaviour.index()];
-                }
+        for instance in self.instances {
+            for (tile, rows) in rows.iter_mut().take(self.tiles).enumerate() {
+                let first = self.first + tile * TILE;
+                let whole = instance.values[start..start + self.components].get(first..first + TILE);
+                rows.push(match whole.and_then(|whole| whole.try_into().ok()) {
+                    Some(row) => row,
+                    None => self.last(instance, first),
+                });
             }
-            row
-        }));
+        }
+    }
+
+    /// The tile in which the components end.
+    fn last(&self, instance: &InstanceContribution, first: usize) -> [f64; TILE] {
+        let start = self.behaviour.index() * self.components;
+        let mut row = [0.0; TILE];
+        for (place, value) in row.iter_mut().enumerate() {
+            let component = first + place;
+            if component < self.components {
+                *value = instance.values[start + component];
+            } else if component == self.components {
+                *value = instance.weights[self.behaviour.index()];
+            }
+        }
+        row
     }
 }
 
-/// The sums of every job: `[job][draw]`, the draws filled up to whole blocks.
-fn add_up(jobs: &[Job<'_>], times: &[[f64; BLOCK]], instances: usize) -> Vec<Vec<[f64; TILE]>> {
+/// The sums of every job's tiles: `[tile][draw]`, the draws filled up to whole blocks.
+fn add_up(jobs: &[Job<'_>], times: &[[f64; BLOCK]]) -> Vec<Vec<[f64; TILE]>> {
     let of = |jobs: &[Job<'_>]| -> Vec<Vec<[f64; TILE]>> {
-        let mut rows = Vec::with_capacity(instances);
-        let sums = jobs.iter().map(|job| {
+        let mut rows = vec![Vec::new(); GROUP];
+        let mut sums = Vec::new();
+        for job in jobs {
             job.gather(&mut rows);
-            times.chunks(instances.max(1)).flat_map(|times| add_up_block(&rows, times)).collect()
-        });
-        sums.collect()
+            sums.extend(rows.iter().take(job.tiles).map(|rows| add_up_tile(rows, times)));
+        }
+        sums
     };
-    let work = jobs.len() * TILE * times.len() * BLOCK;
+    let work = jobs.len() * GROUP * TILE * times.len() * BLOCK;
     let threads = threads().min(work / WORTH_A_THREAD).clamp(1, jobs.len().max(1));
     if threads == 1 {
         return of(jobs);
@@ -192,27 +217,53 @@ fn threads() -> usize {
     1
 }
 
-/// The sums of one block of draws, `sum[draw][component] = sum over instances of times[instance][draw] * rows[instance][component]`, in
-/// the order of the instances.
-fn add_up_block(rows: &[[f64; TILE]], times: &[[f64; BLOCK]]) -> [[f64; TILE]; BLOCK] {
-    #[cfg(target_arch = "x86_64")]
-    if is_x86_feature_detected!("avx2") {
-        // SAFETY: the processor has the instructions that this is compiled for.
-        return unsafe { add_up_wide(rows, times) };
+/// The sums of all draws of one tile, strip by strip of the instances.
+fn add_up_tile(rows: &[[f64; TILE]], times: &[[f64; BLOCK]]) -> Vec<[f64; TILE]> {
+    let blocks = times.len() / rows.len().max(1);
+    let mut sums = vec![[0.0; TILE]; blocks * BLOCK];
+    for first in (0..rows.len()).step_by(STRIP) {
+        let strip = first..rows.len().min(first + STRIP);
+        for (times, sums) in times.chunks_exact(rows.len()).zip(sums.as_chunks_mut::<BLOCK>().0) {
+            add_up_block(&rows[strip.clone()], &times[strip.clone()], sums);
+        }
     }
-    add_up_plain(rows, times)
+    sums
+}
+
+/// Adds to the sums of one block of draws, `sum[draw][component] += sum over instances of times[instance][draw] * rows[instance][component]`,
+/// in the order of the instances.
+fn add_up_block(rows: &[[f64; TILE]], times: &[[f64; BLOCK]], sums: &mut [[f64; TILE]; BLOCK]) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        // SAFETY: the processor has the instructions that these are compiled for.
+        if is_x86_feature_detected!("avx512f") {
+            return unsafe { add_up_widest(rows, times, sums) };
+        }
+        if is_x86_feature_detected!("avx2") {
+            return unsafe { add_up_wide(rows, times, sums) };
+        }
+    }
+    add_up_plain(rows, times, sums);
 }
 
 /// The same for processors with wider registers. A multiplication and an addition stay two, each rounded.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-fn add_up_wide(rows: &[[f64; TILE]], times: &[[f64; BLOCK]]) -> [[f64; TILE]; BLOCK] {
-    add_up_plain(rows, times)
+fn add_up_wide(rows: &[[f64; TILE]], times: &[[f64; BLOCK]], sums: &mut [[f64; TILE]; BLOCK]) {
+    add_up_plain(rows, times, sums);
+}
+
+/// The same again: a row is one register.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+fn add_up_widest(rows: &[[f64; TILE]], times: &[[f64; BLOCK]], sums: &mut [[f64; TILE]; BLOCK]) {
+    add_up_plain(rows, times, sums);
 }
 
 #[inline(always)]
-fn add_up_plain(rows: &[[f64; TILE]], times: &[[f64; BLOCK]]) -> [[f64; TILE]; BLOCK] {
-    let mut sums = [[0.0; TILE]; BLOCK];
+fn add_up_plain(rows: &[[f64; TILE]], times: &[[f64; BLOCK]], kept: &mut [[f64; TILE]; BLOCK]) {
+    // A copy of one's own stays in registers.
+    let mut sums = *kept;
     for (row, times) in rows.iter().zip(times) {
         for draw in 0..BLOCK {
             for component in 0..TILE {
@@ -220,7 +271,7 @@ fn add_up_plain(rows: &[[f64; TILE]], times: &[[f64; BLOCK]]) -> [[f64; TILE]; B
             }
         }
     }
-    sums
+    *kept = sums;
 }
 
 /// Relative importance of one draw from its sums, and whether the draw holds the behaviour (METHOD: "Two definitions, one switch").

@@ -1,6 +1,6 @@
 //! Results of benchmarks: scores with their intervals, and the outputs behind them, one's own beside published ones.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -73,6 +73,12 @@ pub struct Score {
     /// Outputs out of which no answer could be read; they count as wrong.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unparsed: Option<usize>,
+    /// Outputs that never close their thoughts: cut off, collapsed, or written without thinking.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unclosed: Option<usize>,
+    /// Of the missing outputs, answers that came without usable text, by kind.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub failed: BTreeMap<String, usize>,
     /// Outputs that are missing; they are not counted at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missing: Option<usize>,

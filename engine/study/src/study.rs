@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
-use crate::{ArrayEntry, Behaviour, ChannelMaps, Contributions, Digest, ImportanceMap, InstanceContribution, Manifest, Module, StudyError};
+use crate::component_parts::PARTS_FILE;
+use crate::{
+    ArrayEntry, Behaviour, ChannelMaps, Contributions, Digest, ImportanceMap, InstanceContribution, Manifest, Module, PartLayout, PartMaps, StudyError,
+};
 
 /// The file that makes a folder a study.
 pub const MANIFEST_FILE: &str = "study.json";
@@ -24,6 +27,8 @@ pub struct Study {
     pub contributions: Contributions,
     /// Importance opened into channels, where it was kept and has been loaded.
     pub channels: Option<ChannelMaps>,
+    /// Numbers of the parts of components, where there are such and they have been loaded.
+    pub parts: Option<PartMaps>,
 }
 
 impl Study {
@@ -47,7 +52,18 @@ impl Study {
             importance,
             contributions,
             channels,
+            parts: None,
         })
+    }
+
+    /// The same with the numbers of its parts.
+    ///
+    /// # Errors
+    /// When they do not fit the manifest.
+    pub fn with_parts(self, contributions: Vec<Vec<f64>>, shares: Vec<Vec<f64>>) -> Result<Self, StudyError> {
+        let count = self.manifest.model.parts.as_ref().map_or(0, PartLayout::count);
+        let parts = PartMaps::new(count, &self.contributions, contributions, shares)?;
+        Ok(Self { parts: Some(parts), ..self })
     }
 
     /// The files of this study by name, manifest last, so that a folder with a manifest is whole.
@@ -58,6 +74,9 @@ impl Study {
         let mut files = vec![(ARRAYS_FILE.to_owned(), self.arrays_to_bytes()?)];
         if let Some(channels) = &self.channels {
             files.push((CHANNELS_FILE.to_owned(), channels_to_bytes(channels, self.manifest.model.layers)?));
+        }
+        if let (Some(parts), Some(layout)) = (&self.parts, &self.manifest.model.parts) {
+            files.push((PARTS_FILE.to_owned(), parts.to_bytes(layout)?));
         }
         let mut manifest = self.manifest.clone();
         manifest.arrays = files
@@ -100,7 +119,12 @@ impl Study {
             Some(bytes) if manifest.arrays.iter().any(|entry| entry.file == CHANNELS_FILE) => Some(Self::channels_from_bytes(&manifest, bytes)?),
             _ => None,
         };
-        let study = Self::new(manifest, contributions, channels)?;
+        let mut study = Self::new(manifest, contributions, channels)?;
+        if let (Some(bytes), Some(layout)) = (files.get(PARTS_FILE), &study.manifest.model.parts)
+            && study.manifest.arrays.iter().any(|entry| entry.file == PARTS_FILE)
+        {
+            study.parts = Some(PartMaps::from_bytes(layout, &study.contributions, bytes)?);
+        }
         // The stored importance is for readers in other languages; it must be what the contributions give.
         for (position, (stored, computed)) in importance.iter().zip(study.importance.values()).enumerate() {
             if (stored - computed).abs() > 1e-9 * computed.abs().max(1e-30) {
@@ -213,7 +237,7 @@ fn channels_to_bytes(channels: &ChannelMaps, layers: usize) -> Result<Vec<u8>, S
     )
 }
 
-fn serialise<'a>(file: &str, arrays: impl IntoIterator<Item = (&'a str, Dtype, Vec<usize>, &'a Vec<u8>)>) -> Result<Vec<u8>, StudyError> {
+pub(crate) fn serialise<'a>(file: &str, arrays: impl IntoIterator<Item = (&'a str, Dtype, Vec<usize>, &'a Vec<u8>)>) -> Result<Vec<u8>, StudyError> {
     let refuse = |error: safetensors::SafeTensorError| StudyError::Arrays {
         file: file.into(),
         reason: error.to_string(),
@@ -225,14 +249,14 @@ fn serialise<'a>(file: &str, arrays: impl IntoIterator<Item = (&'a str, Dtype, V
     safetensors::serialize(views, None).map_err(refuse)
 }
 
-fn parse<'a>(file: &str, bytes: &'a [u8]) -> Result<SafeTensors<'a>, StudyError> {
+pub(crate) fn parse<'a>(file: &str, bytes: &'a [u8]) -> Result<SafeTensors<'a>, StudyError> {
     SafeTensors::deserialize(bytes).map_err(|error| StudyError::Arrays {
         file: file.into(),
         reason: error.to_string(),
     })
 }
 
-fn array<'a>(arrays: &SafeTensors<'a>, file: &str, name: &str, dtype: Dtype, shape: &[usize]) -> Result<&'a [u8], StudyError> {
+pub(crate) fn array<'a>(arrays: &SafeTensors<'a>, file: &str, name: &str, dtype: Dtype, shape: &[usize]) -> Result<&'a [u8], StudyError> {
     let view = arrays.tensor(name).map_err(|_| StudyError::MissingArray {
         array: name.into(),
         file: file.into(),
@@ -247,10 +271,10 @@ fn array<'a>(arrays: &SafeTensors<'a>, file: &str, name: &str, dtype: Dtype, sha
     Ok(view.data())
 }
 
-fn bytes_of(values: &[f64]) -> Vec<u8> {
+pub(crate) fn bytes_of(values: &[f64]) -> Vec<u8> {
     values.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
-fn floats(bytes: &[u8]) -> Vec<f64> {
+pub(crate) fn floats(bytes: &[u8]) -> Vec<f64> {
     bytes.as_chunks::<8>().0.iter().map(|chunk| f64::from_le_bytes(*chunk)).collect()
 }

@@ -1,5 +1,9 @@
 //! A small made-up study for tests: no model was read for it, and no number in it means anything.
 
+mod sensitivity;
+
+pub use sensitivity::{sensitivity, sketched, trial};
+
 use crate::{
     Behaviour, Component, Contributions, Definition, Digest, Drop, DropReason, FileDigest, InstanceContribution, InstanceEntry, Label, Manifest, ModelEntry,
     Module, ModuleDimensions, Program, RESULTS_SCHEMA, Results, Score, ScoredOutput, SegmentCounts, Study, TraceSection, TraceText, wilson,
@@ -56,6 +60,7 @@ pub fn study(layers: usize) -> Study {
                 dimensions(96, 32),
                 dimensions(32, 96),
             ],
+            parts: None,
             parameters: 134_515_008,
             files: vec![file("model.gguf")],
             basis: "original".into(),

@@ -23,6 +23,9 @@ pub struct Validation {
     pub predictions: usize,
     /// The uncompressed model's perplexity on them.
     pub perplexity: f64,
+    /// The key of the run that measured it, by which the same command knows its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
     /// Every component, layer by layer.
     pub components: Vec<Degradation>,
 }
@@ -108,6 +111,7 @@ mod tests {
             model_files: vec![],
             predictions: 10,
             perplexity: 4.0,
+            run: None,
             components: Component::all(2).map(damage).collect(),
         };
         let bytes = serde_json::to_vec(&validation).unwrap();

@@ -55,7 +55,16 @@ pub fn for_each_line<Failure: From<TraceError>>(path: &Path, each: impl FnMut(Li
 /// # Errors
 ///
 /// As [`for_each_line`].
-pub fn for_each_line_of<Failure: From<TraceError>>(path: &Path, file: impl Read, mut each: impl FnMut(Line<'_>) -> Result<(), Failure>) -> Result<(), Failure> {
+pub fn for_each_line_of<Failure: From<TraceError>>(path: &Path, file: impl Read, each: impl FnMut(Line<'_>) -> Result<(), Failure>) -> Result<(), Failure> {
+    for_each_line_within(LARGEST_UNPACKED, path, file, each)
+}
+
+fn for_each_line_within<Failure: From<TraceError>>(
+    largest: u64,
+    path: &Path,
+    file: impl Read,
+    mut each: impl FnMut(Line<'_>) -> Result<(), Failure>,
+) -> Result<(), Failure> {
     let failed = |line: Option<usize>| {
         move |source| TraceError::Io {
             path: path.to_owned(),
@@ -84,10 +93,10 @@ pub fn for_each_line_of<Failure: From<TraceError>>(path: &Path, file: impl Read,
             break;
         }
         unpacked += read as u64;
-        if gzipped && unpacked > LARGEST_UNPACKED {
+        if gzipped && unpacked > largest {
             let error = TraceError::Unpacked {
                 path: path.to_owned(),
-                limit: LARGEST_UNPACKED,
+                limit: largest,
             };
             return Err(error.into());
         }
@@ -194,6 +203,24 @@ mod tests {
         }
         let nested = [&b"[1]\n"[..], &b"[".repeat(200_000)].concat();
         assert!(read(&nested).unwrap_err().to_string().contains("line 2"));
+    }
+
+    #[test]
+    fn a_gzip_file_unpacks_to_so_much_and_no_more() {
+        let packed = gzip(&b"{}\n".repeat(1000));
+        let read = |largest: u64| {
+            let mut lines = 0;
+            let read = for_each_line_within(largest, Path::new("small.gz"), packed.as_slice(), |_| {
+                lines += 1;
+                Ok::<(), TraceError>(())
+            });
+            (read, lines)
+        };
+        assert!(matches!(read(3000), (Ok(()), 1000)));
+        let (refused, lines) = read(2999);
+        let error = refused.unwrap_err();
+        assert!(matches!(error, TraceError::Unpacked { limit: 2999, .. }) && error.is_user_error(), "{error}");
+        assert_eq!(lines, 999);
     }
 
     #[test]

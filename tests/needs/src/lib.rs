@@ -18,6 +18,8 @@ pub enum Need {
     Model,
     /// A Python with torch, transformers, numpy and safetensors: `CRUXSCOPE_PYTHON`.
     Python,
+    /// A library of that Python that only some tests need: compressed-tensors.
+    Library,
     /// A device for tensors or drawing, or an instruction set of the processor.
     Device,
     /// Something of the operating system.
@@ -32,6 +34,7 @@ impl Need {
             Self::Data => "data",
             Self::Model => "model",
             Self::Python => "python",
+            Self::Library => "library",
             Self::Device => "device",
             Self::System => "system",
         }

@@ -1,5 +1,7 @@
 //! The cases of the interpretation's fixtures, and how differences are collected and judged.
 
+#![allow(dead_code)] // not every test reads all of it
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

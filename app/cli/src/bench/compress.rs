@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use super::process::output_of;
 use crate::compress::method::{Method, MethodArguments};
 use crate::failure::Failure;
+use crate::numbers::{MOST_THREADS, whole};
 use crate::output::{print_json, print_text, status};
 
 /// The rows: a name, and what stands after `cruxscope compress`. AWQ reads two calibration windows, the others all.
@@ -95,11 +96,11 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE.json")]
     reference: Option<PathBuf>,
     /// Number of threads
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = whole::<usize>(1, MOST_THREADS))]
     threads: usize,
     /// Runs of every row that factors a Hessian, with a damping that differs in its last places: a layer's rounding decides what
     /// the next one sees, so results that ought to be the same are not, and their range is printed
-    #[arg(long = "repeats", alias = "draws", default_value_t = 1)]
+    #[arg(long = "repeats", alias = "draws", default_value_t = 1, value_parser = whole::<usize>(1, 10_000))]
     draws: usize,
     /// Print as JSON
     #[arg(long)]

@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use super::process::{output_of, this_command_alone, thread_counts};
 use crate::failure::Failure;
+use crate::numbers::{MOST_THREADS, MOST_TOKENS, whole};
 use crate::output::{print_json, print_text, status};
 use crate::settings::set_threads;
 
@@ -29,19 +30,19 @@ pub struct Arguments {
     #[arg(long, default_value = "Let me think about this step by step. The first thing to notice is that")]
     prompt: String,
     /// New tokens of each sequence
-    #[arg(long = "max-new-tokens", alias = "new-tokens", default_value_t = 64)]
+    #[arg(long = "max-new-tokens", alias = "new-tokens", default_value_t = 64, value_parser = whole::<usize>(2, MOST_TOKENS))]
     new_tokens: usize,
     /// Sequences side by side; several numbers are measured one after the other
-    #[arg(long, value_delimiter = ',', default_value = "1,4")]
+    #[arg(long, value_delimiter = ',', default_value = "1,4", value_parser = whole::<usize>(1, 65_536))]
     sequences: Vec<usize>,
     /// Runs of each configuration; the fastest counts
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 3, value_parser = whole::<usize>(1, 10_000))]
     runs: usize,
     /// Where to compute; `cruxscope devices` lists what there is
     #[arg(long, default_value = "cpu")]
     device: String,
     /// Number of threads [default: one, then all]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>(1, MOST_THREADS))]
     threads: Option<usize>,
     /// Compare with transformers and llama.cpp, run by this Python
     #[arg(long = "compare-python", alias = "race", value_name = "PYTHON")]
@@ -56,7 +57,7 @@ pub struct Arguments {
     #[arg(long)]
     json: bool,
     /// One configuration, in this process, with so many threads
-    #[arg(long, hide = true)]
+    #[arg(long, hide = true, value_parser = whole::<usize>(1, MOST_THREADS))]
     alone: Option<usize>,
 }
 

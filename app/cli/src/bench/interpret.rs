@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 
 use super::process::{output_of, this_command_alone, thread_counts};
 use crate::failure::Failure;
+use crate::numbers::{MOST_THREADS, whole};
 use crate::output::{print_json, print_text, status};
 use crate::settings::{Machine, Source};
 
@@ -30,7 +31,7 @@ pub struct Arguments {
     #[command(flatten)]
     machine: Machine,
     /// Runs of each configuration; the fastest counts
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 3, value_parser = whole::<usize>(1, 10_000))]
     runs: usize,
     /// Folder of PyTorch programs to race against (model.py, fast.py, reference.py)
     #[arg(long, value_name = "DIR")]
@@ -48,7 +49,7 @@ pub struct Arguments {
     #[arg(long)]
     json: bool,
     /// One configuration, in this process, with so many threads
-    #[arg(long, hide = true)]
+    #[arg(long, hide = true, value_parser = whole::<usize>(1, MOST_THREADS))]
     alone: Option<usize>,
 }
 

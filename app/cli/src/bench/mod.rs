@@ -4,7 +4,9 @@ mod compress;
 mod generate;
 mod interpret;
 mod process;
+mod sensitivity;
 mod synthetic;
+mod synthetic_study;
 
 use clap::Subcommand;
 
@@ -16,18 +18,24 @@ pub enum Bench {
     Interpret(Box<interpret::Arguments>),
     /// Seconds, peak memory and perplexity of every compression method on one model
     Compress(Box<compress::Arguments>),
+    /// How well a sensitivity predicts, and what its recipes win beside every other rule
+    Sensitivity(Box<sensitivity::Arguments>),
     /// New tokens a second, one sequence and several side by side
     Generate(Box<generate::Arguments>),
     /// Write a checkpoint of a real model's shape with random weights, to measure on
     #[command(name = "synthetic-checkpoint", alias = "checkpoint")]
     Checkpoint(synthetic::Arguments),
+    /// Write a pair of studies with random numbers, to measure on
+    SyntheticStudy(synthetic_study::Arguments),
 }
 
 pub fn run(bench: Bench) -> Result<(), Failure> {
     match bench {
         Bench::Interpret(arguments) => interpret::run(&arguments),
         Bench::Compress(arguments) => compress::run(&arguments),
+        Bench::Sensitivity(arguments) => sensitivity::run(&arguments),
         Bench::Generate(arguments) => generate::run(&arguments),
         Bench::Checkpoint(arguments) => synthetic::run(&arguments),
+        Bench::SyntheticStudy(arguments) => synthetic_study::run(&arguments),
     }
 }

@@ -7,6 +7,7 @@ use cruxscope_run::machine::format_bytes;
 use cruxscope_run::synthetic::{Shape, write};
 
 use crate::failure::Failure;
+use crate::numbers::whole;
 use crate::output::status;
 use crate::progress::Progress;
 
@@ -29,7 +30,7 @@ pub struct Arguments {
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Only so many layers
-    #[arg(long)]
+    #[arg(long, value_parser = whole::<usize>(1, 10_000))]
     layers: Option<usize>,
     /// The seed of the weights
     #[arg(long, default_value_t = 1)]

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use cruxscope_run::windows::{Calibration, WindowSource};
 
+use crate::numbers::{MOST, MOST_TOKENS, whole};
+
 #[derive(Clone, Debug, Args)]
 #[group(id = "calibration_source", multiple = true)]
 pub struct CalibrationArguments {
@@ -21,10 +23,10 @@ pub struct CalibrationArguments {
     #[arg(long, visible_alias = "traces", value_name = "FILE.jsonl")]
     pub calibration_traces: Option<PathBuf>,
     /// Tokens of a calibration sequence cut from text or traces
-    #[arg(long = "sequence-length", alias = "length", value_name = "N", default_value_t = 512)]
+    #[arg(long = "sequence-length", alias = "length", value_name = "N", default_value_t = 512, value_parser = whole::<usize>(2, MOST_TOKENS))]
     pub length: usize,
     /// Maximum number of calibration sequences
-    #[arg(long = "calibration-samples", alias = "windows", value_name = "N")]
+    #[arg(long = "calibration-samples", alias = "windows", value_name = "N", value_parser = whole::<usize>(1, MOST))]
     pub windows: Option<usize>,
     /// Draw the calibration sequences from the whole text by this seed [default: the first ones]
     #[arg(long)]

@@ -10,6 +10,7 @@ use cruxscope_compress::prune::{AlphaPruningSettings, Pattern, SparseGptSettings
 use cruxscope_compress::quantize::{Bits, Clipping, ColumnOrder, Compatibility, Damping, GptaqSettings, GptqSettings, Grid, GridSettings, GroupSize};
 
 use crate::failure::Failure;
+use crate::numbers::number;
 
 #[derive(Clone, Debug, Args)]
 pub struct MethodArguments {
@@ -38,10 +39,10 @@ pub struct MethodArguments {
     #[arg(long)]
     pub true_sequential: bool,
     /// GPTQ, GPTAQ, SparseGPT: what is added to the Hessian's diagonal, as a fraction of its mean
-    #[arg(long = "damp-percent", alias = "damping", value_name = "FRACTION", default_value_t = Damping::ORIGINAL.share)]
+    #[arg(long = "damp-percent", alias = "damping", value_name = "FRACTION", default_value_t = Damping::ORIGINAL.share, value_parser = number(0.0, 100.0))]
     pub damping: f64,
     /// GPTAQ: how far the inputs' difference is followed, 0 to 1
-    #[arg(long, default_value_t = GptaqSettings::ORIGINAL_ALPHA)]
+    #[arg(long, default_value_t = GptaqSettings::ORIGINAL_ALPHA, value_parser = number(0.0, 1.0))]
     pub alpha: f64,
     /// AWQ: whose scales
     #[arg(long = "variant", alias = "dialect", value_enum, default_value_t)]
@@ -53,13 +54,13 @@ pub struct MethodArguments {
     #[arg(long)]
     pub no_clip: bool,
     /// Pruning: the fraction of weights that become zero
-    #[arg(long, default_value_t = 0.5)]
+    #[arg(long, default_value_t = 0.5, value_parser = number(0.0, 1.0))]
     pub sparsity: f64,
     /// Pruning: N of every M neighbouring weights become zero, such as 2:4
     #[arg(long = "sparsity-pattern", alias = "window", value_name = "N:M")]
     pub window: Option<String>,
     /// AlphaPruning: how far blocks may differ in their sparsity, 0 to 1
-    #[arg(long, default_value_t = 0.2)]
+    #[arg(long, default_value_t = 0.2, value_parser = number(0.0, 1.0))]
     pub epsilon: f64,
     /// AlphaPruning: where the tail of a spectrum begins
     #[arg(long, value_enum, default_value_t)]

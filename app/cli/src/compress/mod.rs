@@ -15,6 +15,7 @@ use self::calibration::CalibrationArguments;
 use self::method::MethodArguments;
 use self::output::{OutputArguments, components_table, plan_line, scales_table};
 use crate::failure::Failure;
+use crate::numbers::{MOST_THREADS, whole};
 use crate::output::{print_json, print_text, status};
 use crate::progress::Progress;
 
@@ -48,7 +49,7 @@ pub struct Arguments {
     #[arg(long, default_value = "cpu")]
     device: String,
     /// Number of threads [default: number of CPUs]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>(1, MOST_THREADS))]
     threads: Option<usize>,
     /// Print the plan and stop
     #[arg(long = "dry-run", alias = "plan")]
@@ -98,7 +99,13 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
     scales_table(&report).map_or(Ok(()), |table| print_text(&table))
 }
 
-fn read_recipe(path: &std::path::Path) -> Result<Recipe, Failure> {
+pub fn read_recipe(path: &std::path::Path) -> Result<Recipe, Failure> {
     let text = std::fs::read(path).map_err(|error| Failure::mistake(format!("could not read the recipe {}: {error}", path.display())))?;
-    serde_json::from_slice(&text).map_err(|error| Failure::mistake(format!("{} is no recipe: {error}", path.display())))
+    let refuse = |why: String| Failure::mistake(format!("{} is no recipe: {why}", path.display()));
+    let value: serde_json::Value = serde_json::from_slice(&text).map_err(|error| refuse(error.to_string()))?;
+    if value.get("rules").is_none() && value.get("components").is_some() {
+        let why = "it takes matrices from checkpoints that other programs made, which that program has to write: export it with `cruxscope allocate --export llama.cpp`";
+        return Err(refuse(why.into()));
+    }
+    serde_json::from_value(value).map_err(|error| refuse(error.to_string()))
 }

@@ -47,6 +47,8 @@ enum PackedFlag {
     Gptq,
     /// GPTQ's layout, zeros as they are
     GptqV2,
+    /// compressed-tensors' packed words, 2 to 8 bits (vLLM runs 4 and 8), several schemes in one checkpoint; scales as --dtype says
+    CompressedTensors,
 }
 
 impl OutputArguments {
@@ -70,6 +72,7 @@ impl OutputArguments {
             PackedFlag::Awq => Layout::Awq,
             PackedFlag::Gptq => Layout::Gptq(ZeroFormat::V1),
             PackedFlag::GptqV2 => Layout::Gptq(ZeroFormat::V2),
+            PackedFlag::CompressedTensors => Layout::CompressedTensors(self.stored_as().into()),
         })
     }
 }

@@ -1,4 +1,4 @@
-//! All shards on one machine: one process per device, each taking the next shard when it is done with one.
+//! Shards on one machine: one process per device, each taking the next shard when it is done with one.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -24,11 +24,12 @@ struct Worker {
     child: Child,
 }
 
-/// Runs all shards. A shard that failed is left, the others go on; the last error says which.
-pub fn run(plan: &ShardPlan, file: &Path, devices: &[String], threads: Option<usize>, stop: &Arc<AtomicBool>) -> Result<(), Failure> {
+/// Runs some shards. A shard that failed is left, the others go on; the last error says which.
+pub fn run(plan: &ShardPlan, file: &Path, shards: Vec<usize>, devices: &[String], threads: Option<usize>, stop: &Arc<AtomicBool>) -> Result<(), Failure> {
     let program = std::env::current_exe().map_err(Failure::failed)?;
     let of = plan.shards.len();
-    let mut waiting: VecDeque<usize> = (1..=of).collect();
+    let is_all = shards.len() == of;
+    let mut waiting: VecDeque<usize> = shards.into();
     let mut workers: Vec<Option<Worker>> = devices.iter().map(|_| None).collect();
     let (mut failed, mut hopeless, mut told, mut looks) = (Vec::new(), false, false, 0_u32);
     loop {
@@ -86,7 +87,11 @@ pub fn run(plan: &ShardPlan, file: &Path, devices: &[String], threads: Option<us
         return Err(Failure::Stopped(anyhow::anyhow!("told to stop; the same command goes on")));
     }
     if failed.is_empty() {
-        status!("all shards are finished; `cruxscope shard merge {}` merges them", file.display());
+        if is_all {
+            status!("all shards are finished; `cruxscope shard merge {}` merges them", file.display());
+        } else {
+            status!("these shards are finished");
+        }
         return Ok(());
     }
     let error = anyhow::anyhow!("shards {failed:?} failed; `cruxscope shard status {}` says why", file.display());

@@ -49,3 +49,35 @@ fn for_scheduler(error: RunError) -> Failure {
         Failure::Failed(error.into())
     }
 }
+
+/// The numbers of shards in a text such as `1,3-4`, in order and each once.
+fn numbers(text: &str, count: usize) -> Result<Vec<usize>, Failure> {
+    let number = |text: &str| text.parse::<usize>().ok().filter(|number| (1..=count).contains(number));
+    let part = |part: &str| match part.split_once('-') {
+        None => number(part).map(|number| number..=number),
+        Some((first, last)) => Some(number(first)?..=number(last)?),
+    };
+    let parts: Option<Vec<_>> = text.split(',').map(part).collect();
+    let numbers: std::collections::BTreeSet<usize> = parts.into_iter().flatten().flatten().collect();
+    if numbers.is_empty() {
+        return Err(Failure::mistake(format!(
+            "--only is {text}, but shards are 1 to {count}, written as 2 or 1,3-4"
+        )));
+    }
+    Ok(numbers.into_iter().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_shards_are_checked() {
+        for (good, read) in [("1", vec![1]), ("4", vec![4]), ("3-4,1", vec![1, 3, 4]), ("2-3,3", vec![2, 3])] {
+            assert_eq!(numbers(good, 4).unwrap(), read, "{good}");
+        }
+        for bad in ["0", "5", "1-", "a", "1-2-3", "", "1;rm", "3-2", "1,,2"] {
+            assert!(numbers(bad, 4).is_err(), "{bad}");
+        }
+    }
+}

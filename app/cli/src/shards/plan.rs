@@ -8,6 +8,7 @@ use cruxscope_run::machine::{format_bytes, format_duration};
 use cruxscope_run::shards::{ShardPlan, beside};
 
 use crate::failure::Failure;
+use crate::numbers::whole;
 use crate::output::{print_json, print_text, status};
 use crate::progress::Progress;
 use crate::settings::Interpretation;
@@ -17,7 +18,7 @@ pub struct Arguments {
     #[command(flatten)]
     interpretation: Interpretation,
     /// Number of shards: as many as there are GPUs or nodes, or a few times more
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole::<usize>(1, 1_000_000))]
     shards: usize,
     /// The file to write [default: STUDY.plan.json beside the study]
     #[arg(long, value_name = "FILE.json")]

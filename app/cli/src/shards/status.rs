@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use cruxscope_run::machine::format_duration;
 use cruxscope_run::shards::{ShardPlan, ShardState};
+use cruxscope_study::MANIFEST_FILE;
 
 use crate::failure::Failure;
 use crate::output::{print_json, print_text};
@@ -48,6 +49,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     let (done, instances) = status.iter().fold((0, 0), |(done, of), shard| (done + shard.done, of + shard.of));
     let left = match left {
+        _ if plan.settings.out.join(MANIFEST_FILE).is_file() => format!("they have been merged into {}", plan.settings.out.display()),
         _ if done == instances => format!("`cruxscope shard merge {}` merges them", arguments.plan.display()),
         Some(seconds) => format!("about {} left for what runs now", format_duration(Duration::from_secs_f64(seconds))),
         None => "nothing runs, or it has just begun".into(),

@@ -12,7 +12,9 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use cruxscope_run::shards::ShardPlan;
 
+use super::numbers;
 use crate::failure::Failure;
+use crate::numbers::whole;
 use crate::output::{print_text, status};
 
 /// A scheduler.
@@ -40,10 +42,13 @@ pub struct Slurm {
     #[arg(long)]
     account: Option<String>,
     /// GPUs of each shard
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = whole::<u32>(0, 1024))]
     gpus: u32,
+    /// Whole nodes with so many GPUs each: one job a node runs as many shards side by side, one on each GPU (cuda:0, cuda:1, …)
+    #[arg(long, value_name = "N", conflicts_with_all = ["gpus", "only"], value_parser = whole::<u32>(1, 64))]
+    gpus_per_node: Option<u32>,
     /// CPUs of each shard
-    #[arg(long, default_value_t = 2)]
+    #[arg(long, default_value_t = 2, value_parser = whole::<u32>(1, 4096))]
     cpus: u32,
     /// Time limit of a shard, as Slurm writes it
     #[arg(long, default_value = "04:00:00")]
@@ -59,7 +64,7 @@ pub fn run(scheduler: &Scheduler) -> Result<(), Failure> {
     let file = std::path::absolute(&slurm.plan).map_err(Failure::failed)?;
     let program = std::env::current_exe().map_err(Failure::failed)?;
     if let Some(only) = &slurm.only {
-        check_numbers(only, plan.shards.len())?;
+        numbers(only, plan.shards.len())?;
     }
     let array = slurm.array_script(&plan, &file, &program)?;
     let merge = slurm.merge_script(&file, &program)?;
@@ -81,14 +86,16 @@ pub fn run(scheduler: &Scheduler) -> Result<(), Failure> {
 impl Slurm {
     fn array_script(&self, plan: &ShardPlan, file: &Path, program: &Path) -> Result<String, Failure> {
         let count = plan.shards.len();
-        let array = self.only.clone().unwrap_or_else(|| format!("1-{count}"));
+        // Shards that one job runs.
+        let together = u64::from(self.gpus_per_node.unwrap_or(1));
+        let array = self.only.clone().unwrap_or_else(|| format!("1-{}", (count as u64).div_ceil(together)));
         // A little room for the program itself and what the plan cannot know.
         let mebibytes = (plan.memory as f64 * 1.15 / f64::from(1 << 20)).ceil() as u64 + 256;
         let mut lines = vec![
             "--job-name=cruxscope".to_owned(),
             format!("--array={array}"),
-            format!("--cpus-per-task={}", self.cpus),
-            format!("--mem={mebibytes}M"),
+            format!("--cpus-per-task={}", u64::from(self.cpus) * together),
+            format!("--mem={}M", mebibytes * together),
             format!("--time={}", self.time),
             "--requeue".into(),
             "--open-mode=append".into(),
@@ -99,18 +106,30 @@ impl Slurm {
             lines.push(format!("--gpus-per-task={}", self.gpus));
         }
         let (file, program) = (quoted(file)?, quoted(program)?);
+        let work = match self.gpus_per_node {
+            None => format!("--shard \"$SLURM_ARRAY_TASK_ID/{count}\" --threads \"${{SLURM_CPUS_PER_TASK:-{}}}\"", self.cpus),
+            Some(gpus) => {
+                lines.extend(["--nodes=1".to_owned(), "--ntasks=1".into(), format!("--gpus-per-node={gpus}")]);
+                let devices: Vec<String> = (0..gpus).map(|gpu| format!("cuda:{gpu}")).collect();
+                let last = format!("$((SLURM_ARRAY_TASK_ID * {gpus} < {count} ? SLURM_ARRAY_TASK_ID * {gpus} : {count}))");
+                format!(
+                    "--only \"$(((SLURM_ARRAY_TASK_ID - 1) * {gpus} + 1))-{last}\" --devices {} --threads {}",
+                    devices.join(","),
+                    self.cpus
+                )
+            }
+        };
         Ok(format!(
             "#!/bin/bash\n{}\n\
              # The program runs beside the shell, so that the shell hears the scheduler and passes it on.\n\
-             {program} shard run {file} --shard \"$SLURM_ARRAY_TASK_ID/{count}\" --threads \"${{SLURM_CPUS_PER_TASK:-{}}}\" &\n\
+             {program} shard run {file} {work} &\n\
              child=$!\n\
              trap 'kill -USR1 \"$child\" 2>/dev/null' USR1 TERM\n\
              while :; do\n  wait \"$child\"; code=$?\n  kill -0 \"$child\" 2>/dev/null || break\ndone\n\
              # 75: stopped in time, goes on when it is run again.\n\
              if [ \"$code\" -eq 75 ]; then scontrol requeue \"${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID\"; fi\n\
              exit \"$code\"",
-            self.header(lines),
-            self.cpus
+            self.header(lines)
         ))
     }
 
@@ -153,19 +172,6 @@ fn quoted(path: &Path) -> Result<String, Failure> {
     Ok(format!("'{}'", text.replace('\'', r"'\''")))
 }
 
-/// Whether numbers such as `1,3-4` name shards.
-fn check_numbers(only: &str, count: usize) -> Result<(), Failure> {
-    let is_shard = |text: &str| text.parse::<usize>().is_ok_and(|number| (1..=count).contains(&number));
-    let all = only.split(',').all(|part| part.split('-').count() <= 2 && part.split('-').all(is_shard));
-    if all {
-        Ok(())
-    } else {
-        Err(Failure::mistake(format!(
-            "--only is {only}, but shards are 1 to {count}, written as 2 or 1,3-4"
-        )))
-    }
-}
-
 /// Sends a script to Slurm, and gives what it answers.
 fn send(flags: &[&str], script: &str) -> Result<String, Failure> {
     let sent = || -> anyhow::Result<String> {
@@ -188,16 +194,6 @@ fn send(flags: &[&str], script: &str) -> Result<String, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_of_shards_are_checked() {
-        for good in ["1", "4", "1,3-4"] {
-            assert!(check_numbers(good, 4).is_ok(), "{good}");
-        }
-        for bad in ["0", "5", "1-", "a", "1-2-3", "", "1;rm"] {
-            assert!(check_numbers(bad, 4).is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn paths_survive_a_shell() {

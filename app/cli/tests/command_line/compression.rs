@@ -227,7 +227,7 @@ fn calibration_text_that_is_too_short_or_no_text_is_refused() {
         assert!(!inputs.path("out").exists() && !inputs.path(".out.partial").exists(), "nothing is written");
     };
     refused(&["--calibration-traces", &text, "--sequence-length", "41"], "fewer than one window of 41");
-    refused(&["--calibration-traces", &text, "--sequence-length", "1"], "at least two tokens");
+    refused(&["--calibration-traces", &text, "--sequence-length", "1"], "from 2 to");
     refused(&["--calibration-traces", &nonsense("jsonl")], "nonsense.jsonl");
     refused(&["--calibration-tokens", &nonsense("safetensors")], "no safetensors file");
     refused(&["--calibration-text", "/nowhere/at/all.txt"], "/nowhere/at/all.txt");
@@ -385,6 +385,10 @@ fn validation_measures_every_component_and_goes_on_where_it_was() {
     let rho = found["rank_correlation"]["all together"]["rho"].as_f64().unwrap();
     assert!((-1.0..=1.0).contains(&rho));
 
+    let again = validate(&[]);
+    assert!(stderr(&again).contains("an earlier run"), "{}", stderr(&again));
+    assert_eq!(again.stdout, output.stdout, "what is finished is not measured again");
+
     // Killed after the first layer, with a line cut off: the same bytes come out, and only the rest is measured.
     let saved = inputs.read("study/validation.json");
     let first: Vec<String> = components[..7].iter().map(Value::to_string).collect();
@@ -409,4 +413,39 @@ fn validation_measures_every_component_and_goes_on_where_it_was() {
     let output = validate(&[]);
     assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
     assert!(stderr(&output).contains("another model"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_model_that_is_finished_is_left_as_it_is_and_says_so() {
+    let inputs = Inputs::new();
+    let prune = |sparsity: &str| compress(&inputs, "small", &["--method", "magnitude", "--sparsity", sparsity]);
+    let output = prune("0.5");
+    assert!(output.status.success(), "{}", stderr(&output));
+    let (made, table) = (bytes(&inputs.path("small")), output.stdout);
+    let output = prune("0.5");
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stderr(&output).contains("an earlier run of the same settings"), "{}", stderr(&output));
+    assert_eq!((bytes(&inputs.path("small")), output.stdout), (made.clone(), table));
+    // Other settings are another model; and one that lost a file is none.
+    assert_eq!(prune("0.6").status.code(), Some(2));
+    std::fs::remove_file(inputs.path("small/model-norm.safetensors")).unwrap();
+    let output = prune("0.5");
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert!(stderr(&output).contains("exist"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_tokenizer_that_is_no_file_of_one_is_refused_by_whatever_reads_the_model() {
+    let inputs = Inputs::new();
+    inputs.write("model/tokenizer.json", "{\"version\": \"1.0\", \"added_tok");
+    let output = compress(&inputs, "small", &["--method", "magnitude"]);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert!(stderr(&output).contains("tokenizer.json"), "{}", stderr(&output));
+    assert!(!inputs.path("small").exists());
+    inputs.is_refused(&[], &["tokenizer.json"]);
+    // JSON, and no tokenizer: numbers do not need it, but a copy would carry it on.
+    inputs.write("model/tokenizer.json", "{\"version\": \"1.0\"}");
+    let output = compress(&inputs, "small", &["--method", "magnitude"]);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert!(stderr(&output).contains("tokenizer.json"), "{}", stderr(&output));
 }

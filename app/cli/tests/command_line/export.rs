@@ -164,3 +164,46 @@ fn a_site_is_whole_around_a_program_that_was_built_before() {
     std::fs::remove_file(site.join("site.json")).unwrap();
     assert_eq!(publish(&[]).status.code(), Some(2), "and nothing else");
 }
+
+#[test]
+fn a_tour_becomes_slides_and_one_document() {
+    let folder = tempfile::tempdir().unwrap();
+    let miniature = Path::new(env!("CARGO_MANIFEST_DIR")).join("../studies/miniature");
+    let miniature = miniature.to_str().unwrap();
+    let out = folder.path().join("slides");
+    let output = export(&[miniature, "--tour", "--format", "png,svg,pdf", "--theme", "dark"], &out);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let collection: serde_json::Value = serde_json::from_slice(&std::fs::read(Path::new(miniature).join("collection.json")).unwrap()).unwrap();
+    let stops = collection["tour"].as_array().unwrap();
+    let written = names(&out);
+    assert_eq!(written.len(), 2 * stops.len() + 1, "{written:?}");
+    for (number, stop) in stops.iter().enumerate() {
+        let beginning = format!("{:02}-", number + 1);
+        let own: Vec<&String> = written.iter().filter(|name| name.starts_with(&beginning)).collect();
+        assert_eq!(own.len(), 2, "{written:?}");
+        for name in own {
+            let bytes = std::fs::read(out.join(name)).unwrap();
+            if name.ends_with(".png") {
+                let side = |at: usize| u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+                assert_eq!((side(16), side(20)), (1920, 1080));
+            } else {
+                let text = String::from_utf8(bytes).unwrap();
+                assert!(text.contains(stop["title"].as_str().unwrap()), "{name}");
+            }
+        }
+    }
+    let document = std::fs::read(out.join("tour.pdf")).unwrap();
+    let pages = format!("/Count {}", stops.len());
+    assert!(document.windows(pages.len()).any(|window| window == pages.as_bytes()));
+    let refused = |arguments: &[&str], said: &str| {
+        let output = export(arguments, &folder.path().join("none"));
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", stderr(&output));
+        assert!(stderr(&output).contains(said), "{arguments:?}: {}", stderr(&output));
+    };
+    let study = study();
+    refused(&[study.to_str().unwrap(), "--tour"], "collection with a tour");
+    refused(&[miniature, "--tour", "--aspect", "3:2"], "16:9 and 4:3");
+    refused(&[miniature, "--aspect", "4:3"], "--tour");
+    refused(&[study.to_str().unwrap(), "--view", "budget"], "holds no sensitivity");
+    refused(&[study.to_str().unwrap(), "--target-bits", "4"], "--view budget");
+}

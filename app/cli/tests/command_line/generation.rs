@@ -143,3 +143,48 @@ fn the_bench_measures_every_number_of_sequences_and_says_what_is_missing() {
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("no-such-python"), "{}", stderr(&output));
 }
+
+/// A sample says what stood before its prompt where only the template put it there, and whoever reads the sample later gets the same
+/// tokens.
+#[test]
+fn what_a_template_alone_begins_with_stands_in_the_sample() {
+    let inputs = inputs();
+    let mut tokenizer: Value = serde_json::from_slice(&inputs.read("model/tokenizer.json")).unwrap();
+    tokenizer["model"]["vocab"].as_object_mut().unwrap().remove("w511");
+    tokenizer["model"]["vocab"]["<s>"] = 511.into();
+    tokenizer["added_tokens"] =
+        json!([{"id": 511, "content": "<s>", "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true}]);
+    inputs.write("model/tokenizer.json", tokenizer.to_string());
+    inputs.write("data.jsonl", "{\"input\": \"When?\", \"target\": \"(A)\"}\n");
+    let sample = |name: &str, template: &str, adds: bool| -> Value {
+        let configuration = json!({"bos_token": "<s>", "add_bos_token": adds, "chat_template": template});
+        inputs.write("model/tokenizer_config.json", configuration.to_string());
+        let output = cruxscope()
+            .args(["benchmark", "run", "--prompt", "chat-template", "--temperature", "0", "--max-new-tokens", "1"])
+            .arg("--data")
+            .arg(inputs.path("data.jsonl"))
+            .arg("--checkpoint")
+            .arg(inputs.path("model"))
+            .arg("--template")
+            .arg(inputs.path("model"))
+            .arg("--out")
+            .arg(inputs.path(name))
+            .output()
+            .unwrap();
+        assert!(inputs.path(name).is_file(), "{}", stderr(&output));
+        serde_json::from_slice(&inputs.read(name)).unwrap()
+    };
+    let template = "{{ bos_token }}{{ messages[0].content }}";
+    let alone = sample("alone.jsonl", template, false);
+    assert_eq!(alone["prompt_begin"], "<s>");
+    assert!(!alone["prompt"].as_str().unwrap().starts_with("<s>"));
+    let both = sample("both.jsonl", template, true);
+    assert_eq!(both["prompt_begin"], Value::Null, "the tokenizer puts it there itself");
+    let neither = sample("neither.jsonl", "{{ messages[0].content }}", false);
+    assert_eq!(neither["prompt_begin"], Value::Null);
+    let tokens = |sample: &Value| sample["prompt_tokens"].as_u64().unwrap();
+    assert_eq!((tokens(&alone), tokens(&both)), (tokens(&neither) + 1, tokens(&neither) + 1));
+    // The prompt's text is the same; what was read is not, so the samples have other keys.
+    assert_eq!(alone["prompt"], neither["prompt"]);
+    assert_ne!(alone["key"], neither["key"]);
+}

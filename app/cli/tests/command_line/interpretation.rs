@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use cruxscope_study::OutputLock;
 use serde_json::Value;
 
 use crate::inputs::{BEHAVIOURS, Inputs, bytes, cruxscope, stderr};
@@ -54,6 +55,35 @@ fn another_run_does_not_overwrite_a_study() {
 }
 
 /// Killed as soon as a part is there, and run again: the bytes are those of a run that was never stopped.
+#[test]
+fn one_run_has_the_folder_at_a_time() {
+    let inputs = Inputs::new();
+    let held = OutputLock::take_in(&inputs.path("study"), Duration::ZERO).unwrap();
+    let output = inputs.command().output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(stderr(&output).contains("is being written by another run"), "{}", stderr(&output));
+    drop(held);
+    inputs.study();
+    assert!(!inputs.path("study/.lock").exists());
+    let _held = OutputLock::take_in(&inputs.path("study"), Duration::ZERO).unwrap();
+    let output = inputs.command().output().unwrap();
+    assert!(output.status.success(), "what is finished needs no lock: {}", stderr(&output));
+}
+
+#[test]
+fn what_somebody_else_put_there_is_not_written_over() {
+    let inputs = Inputs::new();
+    for name in ["importance.safetensors", "trace-0002.json", "compression.json"] {
+        std::fs::create_dir(inputs.path("study")).unwrap();
+        inputs.write(&format!("study/{name}"), "years of work");
+        let output = inputs.command().output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+        assert!(stderr(&output).contains(name), "{}", stderr(&output));
+        assert_eq!(bytes(&inputs.path("study")), [(name.to_owned(), b"years of work".to_vec())]);
+        std::fs::remove_dir_all(inputs.path("study")).unwrap();
+    }
+}
+
 #[test]
 fn a_killed_run_goes_on_and_gives_the_same_bytes() {
     let whole = Inputs::new();
@@ -161,11 +191,32 @@ fn the_demo_runs_without_a_window() {
     let output = demo(&["--json"]);
     assert!(output.status.success(), "{}", stderr(&output));
     let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(summary["rows"].as_array().unwrap().len(), 24);
+    let recipes = summary["recipes"].as_array().unwrap().len();
+    assert!(recipes >= 8, "{recipes}");
+    assert_eq!(summary["rows"].as_array().unwrap().len(), 24 + recipes);
+    // Killed while a model was taken away: what is left goes, and nothing is made again.
+    let left = folder.path().join("models/.removed-protected");
+    std::fs::create_dir(&left).unwrap();
+    std::fs::write(left.join("config.json"), "{}").unwrap();
+    let held = OutputLock::take_in(folder.path(), Duration::ZERO).unwrap();
+    let output = demo(&[]);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(stderr(&output).contains("another run") && left.exists(), "{}", stderr(&output));
+    drop(held);
     // Once more, everything is there already, and the table is for people.
     let output = demo(&[]);
+    assert!(stderr(&output).contains("an earlier run finished this demonstration"), "{}", stderr(&output));
+    assert!(!left.exists());
     let table = String::from_utf8(output.stdout).unwrap();
-    for words in ["Distilled", "RTN, 3 bits", "as Table 3", "kept the most shifted", "rank correlation"] {
+    for words in [
+        "Distilled",
+        "RTN, 3 bits",
+        "as Table 3",
+        "kept the most shifted",
+        "rank correlation",
+        "allocate",
+        "random permutation",
+    ] {
         assert!(table.contains(words), "{words} in {table}");
     }
     let output = cruxscope().args(["show"]).arg(folder.path().join("studies/rtn-3")).output().unwrap();
@@ -184,6 +235,13 @@ fn a_demo_that_cannot_be_says_so() {
             .unwrap()
     };
     assert_eq!(demo(&["--puzzles", "1"]).status.code(), Some(2));
+    std::fs::create_dir_all(folder.path().join("demo/data")).unwrap();
+    std::fs::write(folder.path().join("demo/data/traces.jsonl"), "years of work").unwrap();
+    let output = demo(&[]);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert!(stderr(&output).contains("no demonstration put there"), "{}", stderr(&output));
+    assert_eq!(std::fs::read(folder.path().join("demo/data/traces.jsonl")).unwrap(), b"years of work");
+    std::fs::remove_dir_all(folder.path().join("demo")).unwrap();
     let output = demo(&["--device", "nothing"]);
     assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
     std::fs::write(folder.path().join("demo"), "a file").unwrap();

@@ -4,9 +4,13 @@
 
 mod bad_input;
 mod compression;
+mod doctor;
+mod evidence;
 mod export;
 mod generation;
 mod inputs;
 mod interpretation;
+mod numbers;
+mod sensitivity;
 mod shards;
 mod shift;

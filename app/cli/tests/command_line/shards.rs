@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
+use cruxscope_study::OutputLock;
 use serde_json::Value;
 
 use crate::inputs::{Inputs, bytes, cruxscope, stderr};
@@ -107,6 +108,15 @@ fn shards_in_any_number_and_order_give_the_bytes_of_a_single_run() {
         assert_eq!(bytes(&inputs.path(&out)), expected, "{count} shards");
         assert!(with_plan("merge", &file, &[]).status.success(), "merging is done once");
         assert_eq!(bytes(&inputs.path(&out)), expected);
+        // Nothing is computed again, and the folder is as it was: no parts, no notes.
+        for more in [&["--shard", &format!("1/{count}")][..], &["--devices", "cpu,cpu"], &[]] {
+            let output = with_plan("run", &file, more);
+            assert!(output.status.success(), "{}", stderr(&output));
+            assert!(stderr(&output).contains("have been merged"), "{}", stderr(&output));
+            assert_eq!(bytes(&inputs.path(&out)), expected);
+        }
+        let said = String::from_utf8(with_plan("status", &file, &[]).stdout).unwrap();
+        assert!(said.contains("have been merged into"), "{said}");
     }
 }
 
@@ -168,6 +178,21 @@ fn a_shard_that_is_told_to_stop_ends_soon_with_75_and_goes_on() {
     }
     let studies = ["TERM", "USR1"].map(|signal| bytes(&inputs.path(&format!("study-{signal}"))));
     assert_eq!(studies[0], studies[1]);
+}
+
+#[test]
+fn a_plan_replaces_a_plan_and_nothing_else() {
+    let inputs = nine();
+    inputs.write("study.plan.json", r#"{"mine": 1}"#);
+    let refused = plan(&inputs, "study", "2", "cpu");
+    assert_eq!(refused.status.code(), Some(2), "{}", stderr(&refused));
+    assert!(stderr(&refused).contains("is no plan"), "{}", stderr(&refused));
+    assert_eq!(inputs.read("study.plan.json"), br#"{"mine": 1}"#);
+    std::fs::remove_file(inputs.path("study.plan.json")).unwrap();
+    for shards in ["2", "3"] {
+        assert!(plan(&inputs, "study", shards, "cpu").status.success());
+        assert_eq!(states(&inputs.path("study.plan.json")).len().to_string(), shards);
+    }
 }
 
 #[test]
@@ -241,6 +266,52 @@ fn the_jobs_for_slurm_are_printed() {
     assert!(stderr(&output).contains("sbatch"), "{}", stderr(&output));
 }
 
+#[cfg(unix)]
+#[test]
+fn a_node_with_several_cards_runs_as_many_shards_side_by_side() {
+    let inputs = nine();
+    assert!(plan(&inputs, "study", "4", "cpu").status.success());
+    let file = inputs.path("study.plan.json");
+    let output = cruxscope()
+        .args(["shard", "submit", "slurm"])
+        .arg(&file)
+        .args(["--gpus-per-node", "3", "--cpus", "5"])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let text = String::from_utf8(output.stdout).unwrap();
+    for line in [
+        "#SBATCH --array=1-2\n",
+        "#SBATCH --nodes=1\n",
+        "#SBATCH --gpus-per-node=3\n",
+        "#SBATCH --cpus-per-task=15\n",
+    ] {
+        assert!(text.contains(line), "{line} in {text}");
+    }
+    // The array's own lines, carried out by a shell for each of its jobs, with a program that says what it was asked.
+    let script = text.split("# the merging").next().unwrap();
+    let command = script.lines().find(|line| line.contains(" shard run ")).unwrap();
+    let arguments = command.split_once(" shard run ").unwrap().1.trim_end_matches(" &");
+    for (task, asked) in [("1", "1-3"), ("2", "4-4")] {
+        let said = Command::new("bash")
+            .args(["-c", &format!("printf '%s\\n' {arguments}")])
+            .env("SLURM_ARRAY_TASK_ID", task)
+            .output()
+            .unwrap();
+        let said = String::from_utf8(said.stdout).unwrap();
+        let expected = ["--only", asked, "--devices", "cuda:0,cuda:1,cuda:2", "--threads", "5"];
+        assert_eq!(said.lines().skip(1).collect::<Vec<_>>(), expected, "{said}");
+    }
+    // What such a job does, with devices that are here: its shards and no others.
+    let run = |only: &str| with_plan("run", &file, &["--only", only, "--devices", "cpu,cpu"]);
+    assert!(run("4-4").status.success());
+    assert_eq!(with_plan("merge", &file, &[]).status.code(), Some(1), "three shards are missing");
+    assert_eq!(run("5").status.code(), Some(2));
+    assert!(run("1-3").status.success());
+    assert!(with_plan("merge", &file, &[]).status.success());
+    assert_eq!(bytes(&inputs.path("study")), single(&inputs));
+}
+
 #[test]
 fn a_card_that_is_not_here_is_planned_for_by_its_memory_and_not_run() {
     let inputs = nine();
@@ -284,4 +355,33 @@ fn a_card_that_is_not_here_is_planned_for_by_its_memory_and_not_run() {
         assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
         assert!(stderr(&output).contains(words), "{words}: {}", stderr(&output));
     }
+}
+
+#[test]
+fn a_shard_has_one_process_and_a_folder_one_kind_of_run() {
+    let inputs = nine();
+    assert!(plan(&inputs, "study", "2", "cpu").status.success());
+    let (file, out) = (inputs.path("study.plan.json"), inputs.path("study"));
+    let shard = |number: usize| with_plan("run", &file, &["--shard", &format!("{number}/2")]);
+    let busy = |output: &Output| {
+        assert_eq!(output.status.code(), Some(1), "{}", stderr(output));
+        assert!(stderr(output).contains("another run"), "{}", stderr(output));
+    };
+    let first = OutputLock::take(&out.join(".shards/shard-00001.json"), Duration::ZERO);
+    assert!(first.is_err(), "the folder is made by a shard");
+    assert!(shard(2).status.success());
+    let first = OutputLock::take(&out.join(".shards/shard-00001.json"), Duration::ZERO).unwrap();
+    busy(&shard(1));
+    drop(first);
+    let whole = OutputLock::take_in(&out, Duration::ZERO).unwrap();
+    busy(&shard(1));
+    drop(whole);
+    let share = OutputLock::take_share_in(&out, Duration::ZERO).unwrap();
+    assert!(shard(1).status.success(), "shards run beside each other");
+    let mut command = cruxscope();
+    command.arg("interpret");
+    flags(&inputs, &mut command, "study");
+    busy(&command.output().unwrap());
+    drop(share);
+    assert!(with_plan("merge", &file, &[]).status.success());
 }

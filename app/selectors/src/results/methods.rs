@@ -49,20 +49,60 @@ impl MethodKind {
     }
 }
 
+/// How full a mark is: how much of the weights' information is left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Fill {
+    /// Four bits and more, or fewer than 40 % of the weights pruned away.
+    Full,
+    /// From three bits to four, or from 40 to 60 % pruned.
+    Half,
+    /// Fewer than three bits, or more than 60 % pruned.
+    Hollow,
+}
+
+impl Fill {
+    /// All of them, in the order of the legend.
+    pub const ALL: [Self; 3] = [Self::Full, Self::Half, Self::Hollow];
+
+    /// How full the mark of a quantization to so many bits is.
+    pub const fn of_bits(bits: f64) -> Self {
+        if bits >= 4.0 {
+            Self::Full
+        } else if bits >= 3.0 {
+            Self::Half
+        } else {
+            Self::Hollow
+        }
+    }
+
+    const fn of_pruned(percent: f64) -> Self {
+        if percent < 40.0 {
+            Self::Full
+        } else if percent <= 60.0 {
+            Self::Half
+        } else {
+            Self::Hollow
+        }
+    }
+}
+
 /// How a compression is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Method {
     /// Its kind.
     pub kind: MethodKind,
-    /// Whether its mark is hollow: fewer than four bits, or half of the weights and more pruned away.
-    pub hollow: bool,
+    /// How full its mark is.
+    pub fill: Fill,
 }
 
 impl Method {
-    /// The method that a compression names, such as `3-bit GPTQ`; an empty one is none.
+    /// The method that a compression names, such as `3-bit GPTQ` or `ANY, 4 bits`; an empty one is none.
     pub fn of(compression: &str) -> Self {
-        let words = compression.to_ascii_lowercase();
-        let has = |word: &str| words.contains(word);
+        let lower = compression.to_ascii_lowercase();
+        let words: Vec<&str> = lower.split(|character: char| !character.is_ascii_alphanumeric()).collect();
+        let has = |part: &str| lower.contains(part);
+        // The word alone or with its bits, not as the beginning of another word.
+        let any = |word: &&str| word.strip_prefix("any").is_some_and(|rest| rest.chars().all(|digit| digit.is_ascii_digit()));
         let kind = if is_none(compression) {
             MethodKind::None
         } else if has("gptaq") {
@@ -71,7 +111,7 @@ impl Method {
             MethodKind::Gptq
         } else if has("awq") {
             MethodKind::Awq
-        } else if has("any3") || has("any4") || has("any ") || words.ends_with("any") {
+        } else if words.iter().any(any) {
             MethodKind::Any
         } else if has("rtn") || has("nearest") {
             MethodKind::Nearest
@@ -80,12 +120,21 @@ impl Method {
         } else {
             MethodKind::Other
         };
-        let hollow = match kind {
-            MethodKind::Pruning => number_before(&words, "%").is_some_and(|share| share >= 50.0),
-            _ => number_before(&words, "-bit").or(number_before(&words, " bit")).is_some_and(|bits| bits < 4.0),
+        let fill = match kind {
+            MethodKind::Pruning => number_before(&lower, "%").map_or(Fill::Full, Fill::of_pruned),
+            _ => bits(&lower).map_or(Fill::Full, Fill::of_bits),
         };
-        Self { kind, hollow }
+        Self { kind, fill }
     }
+}
+
+/// The bits that a compression names: `3-bit`, `4 bits`, `ANY3`.
+fn bits(lower: &str) -> Option<f64> {
+    let named = ["-bit", " bit", "bit"].into_iter().find_map(|word| number_before(lower, word));
+    named.or_else(|| {
+        let digits = lower.split("any").nth(1)?.split(|character: char| !character.is_ascii_digit()).next()?;
+        digits.parse().ok()
+    })
 }
 
 /// Whether a compression says that there is none: distillation alone leaves a model's numbers as they are.
@@ -110,18 +159,51 @@ mod tests {
     use super::*;
 
     #[test]
-    fn compressions_are_told_apart() {
-        let of = |text: &str| (Method::of(text).kind, Method::of(text).hollow);
-        assert_eq!(of(""), (MethodKind::None, false));
-        assert_eq!(of("Distillation"), (MethodKind::None, false));
-        assert_eq!(of("Distillation & 4-bit AWQ"), (MethodKind::Awq, false));
-        assert_eq!(of("Distillation & 3-bit GPTAQ"), (MethodKind::Gptaq, true));
-        assert_eq!(of("3-bit GPTQ"), (MethodKind::Gptq, true));
-        assert_eq!(of("Distillation & 3-bit ANY3"), (MethodKind::Any, true));
-        assert_eq!(of("Distillation & 50% SparseGPT"), (MethodKind::Pruning, true));
-        assert_eq!(of("30% AlphaPruning"), (MethodKind::Pruning, false));
-        assert_eq!(of("2.51-bit"), (MethodKind::Other, true));
-        assert_eq!(of("3-bit, only 32_up"), (MethodKind::Other, true));
-        assert_eq!(of("4-bit RTN"), (MethodKind::Nearest, false));
+    fn compressions_are_told_apart_however_they_are_written() {
+        let of = |text: &str| (Method::of(text).kind, Method::of(text).fill);
+        assert_eq!(of(""), (MethodKind::None, Fill::Full));
+        assert_eq!(of("Distillation"), (MethodKind::None, Fill::Full));
+        for (words, kind) in [
+            ("AWQ", MethodKind::Awq),
+            ("GPTQ", MethodKind::Gptq),
+            ("GPTAQ", MethodKind::Gptaq),
+            ("ANY", MethodKind::Any),
+            ("RTN", MethodKind::Nearest),
+        ] {
+            for (bits, fill) in [(4, Fill::Full), (3, Fill::Half), (2, Fill::Hollow)] {
+                for text in [
+                    format!("{bits}-bit {words}"),
+                    format!("Distillation & {bits}-bit {words}"),
+                    format!("{words}, {bits} bits"),
+                    format!("{words}, {bits} bits, most important"),
+                ] {
+                    assert_eq!(of(&text), (kind, fill), "{text}");
+                }
+            }
+        }
+        assert_eq!(of("Distillation & 3-bit ANY3"), (MethodKind::Any, Fill::Half));
+        assert_eq!(of("ANY4"), (MethodKind::Any, Fill::Full));
+        assert_eq!(of("Distillation & 50% SparseGPT"), (MethodKind::Pruning, Fill::Half));
+        assert_eq!(of("Magnitude, 30 %"), (MethodKind::Pruning, Fill::Full));
+        assert_eq!(of("80% SparseGPT"), (MethodKind::Pruning, Fill::Hollow));
+        assert_eq!(of("2.51-bit"), (MethodKind::Other, Fill::Hollow));
+        assert_eq!(of("3-bit, only 32_up"), (MethodKind::Other, Fill::Half));
+        assert_eq!(of("many experts, 4 bits").0, MethodKind::Other, "a word that only ends so is no method");
+    }
+
+    /// What the program carries is drawn by methods it knows; only what names no method of its own is another.
+    #[test]
+    fn shipped_results_have_one_kind_a_method() {
+        let miniature = include_bytes!("../../../studies/miniature/results.json");
+        for bytes in [crate::results::PUBLISHED, miniature] {
+            let results = cruxscope_study::Results::from_json(bytes).unwrap();
+            for score in &results.scores {
+                let words = score.compression.to_uppercase();
+                let named = ["AWQ", "GPTQ", "GPTAQ", "ANY", "RTN", "SPARSE", "MAGNITUDE", "PRUNING"];
+                if named.iter().any(|name| words.contains(name)) {
+                    assert_ne!(Method::of(&score.compression).kind, MethodKind::Other, "{}", score.compression);
+                }
+            }
+        }
     }
 }

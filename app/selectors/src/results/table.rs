@@ -4,64 +4,10 @@ use std::collections::BTreeSet;
 
 use cruxscope_study::{Results, Score};
 
-use super::methods::{Method, MethodKind, is_none};
+use super::baselines;
+use super::methods::{Fill, Method, MethodKind};
+use super::rows::{Cell, Column, Group, Row, label};
 use crate::format;
-
-/// A column: one metric of one benchmark.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Column {
-    /// The benchmark.
-    pub benchmark: String,
-    /// The metric.
-    pub metric: String,
-    /// `%` or nothing.
-    pub unit: String,
-    /// `AIME 2024, n = 30`, the metric named where the benchmark has several.
-    pub title: String,
-    /// The values at both ends of the axis.
-    pub range: [f64; 2],
-    /// What pure chance gives.
-    pub chance: Option<f64>,
-}
-
-/// A score in the table.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Cell {
-    /// The score, by its place in its results.
-    pub score: usize,
-    /// Its value.
-    pub value: f64,
-    /// Its interval.
-    pub interval: Option<[f64; 2]>,
-}
-
-/// A row: one compression of one model.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Row {
-    /// What sets it apart in its group.
-    pub label: String,
-    /// What else is said of it.
-    pub setting: String,
-    /// How it is drawn.
-    pub method: Method,
-    /// Which of the given results it comes from.
-    pub source: usize,
-    /// Its scores, column by column.
-    pub cells: Vec<Option<Cell>>,
-}
-
-/// The rows of one model.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Group {
-    /// The model.
-    pub model: String,
-    /// The title of its results, where several are laid beside each other.
-    pub origin: String,
-    /// Its rows.
-    pub rows: Vec<Row>,
-    /// The values of the model as it is, column by column.
-    pub reference: Vec<Option<f64>>,
-}
 
 /// An experiment.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -81,10 +27,14 @@ impl ResultsTable {
             .collect();
         let mut columns = columns(of_first.iter().map(|(_, score)| *score));
         let mut groups = groups(&columns, &of_first, 0, "");
+        baselines::borrow(&mut groups, &columns, numbered(first));
         for (source, other) in results.iter().enumerate().skip(1) {
             let fits = |score: &Score| columns.iter().any(|column| column.holds(score));
             let scores: Vec<(usize, &Score)> = numbered(other).filter(|(_, score)| fits(score)).collect();
             groups.extend(self::groups(&columns, &scores, source, &other.title));
+        }
+        for group in &mut groups {
+            baselines::mark(group);
         }
         let all = |column: usize| groups.iter().flat_map(|group| &group.rows).filter_map(move |row| row.cells[column].as_ref());
         for index in 0..columns.len() {
@@ -106,25 +56,30 @@ impl ResultsTable {
         found.into_iter().collect()
     }
 
-    /// Whether any mark is hollow.
-    pub fn has_hollow(&self) -> bool {
-        self.rows().any(|(_, row)| row.method.hollow)
+    /// The fills of marks and what they mean, where they are not all alike.
+    pub fn fills(&self) -> Vec<(Fill, &'static str)> {
+        let has = |pruned: bool, fill: Fill| {
+            let of_kind = |row: &Row| (row.method.kind == MethodKind::Pruning) == pruned && row.method.kind != MethodKind::None;
+            self.rows().any(|(_, row)| row.method.fill == fill && of_kind(row))
+        };
+        let text = |fill| match (has(false, fill), has(true, fill), fill) {
+            (false, false, _) => None,
+            (true, false, Fill::Full) => Some("4 bits and more"),
+            (true, false, Fill::Half) => Some("3 bits"),
+            (true, false, Fill::Hollow) => Some("under 3 bits"),
+            (false, true, Fill::Full) => Some("under 40 % pruned"),
+            (false, true, Fill::Half) => Some("40 to 60 % pruned"),
+            (false, true, Fill::Hollow) => Some("over 60 % pruned"),
+            (true, true, Fill::Full) => Some("4 bits and more, or under 40 % pruned"),
+            (true, true, Fill::Half) => Some("3 bits, or 40 to 60 % pruned"),
+            (true, true, Fill::Hollow) => Some("under 3 bits, or over 60 % pruned"),
+        };
+        Fill::ALL.into_iter().filter_map(|fill| Some((fill, text(fill)?))).collect()
     }
 }
 
 fn numbered(results: &Results) -> impl Iterator<Item = (usize, &Score)> {
     results.scores.iter().enumerate()
-}
-
-impl Column {
-    fn holds(&self, score: &Score) -> bool {
-        self.benchmark == score.benchmark && self.metric == score.metric && self.unit == score.unit
-    }
-
-    /// A value with its unit.
-    pub fn text(&self, value: f64) -> String {
-        if self.unit == "%" { format!("{value:.1}") } else { format!("{value:.2}") }
-    }
 }
 
 /// The columns of some scores, in the order of their first places.
@@ -173,6 +128,7 @@ fn groups(columns: &[Column], scores: &[(usize, &Score)], source: usize, origin:
                 origin: origin.to_owned(),
                 rows: Vec::new(),
                 reference: vec![None; columns.len()],
+                compressed: vec![None; columns.len()],
             });
             groups.len() - 1
         });
@@ -184,6 +140,8 @@ fn groups(columns: &[Column], scores: &[(usize, &Score)], source: usize, origin:
                 label: label.clone(),
                 setting: score.setting.clone(),
                 method: Method::of(&score.compression),
+                compression: score.compression.clone(),
+                borrowed: false,
                 source,
                 cells: vec![None; columns.len()],
             });
@@ -193,23 +151,10 @@ fn groups(columns: &[Column], scores: &[(usize, &Score)], source: usize, origin:
             score: *number,
             value: score.value,
             interval: score.interval,
+            gain: None,
         });
     }
-    for group in &mut groups {
-        let plain = group.rows.iter().find(|row| row.method.kind == MethodKind::None);
-        if let Some(plain) = plain {
-            group.reference = plain.cells.iter().map(|cell| cell.as_ref().map(|cell| cell.value)).collect();
-        }
-    }
     groups
-}
-
-/// The name of a compression in its row.
-pub(super) fn label(compression: &str) -> String {
-    if is_none(compression) {
-        return "not compressed".to_owned();
-    }
-    compression.strip_prefix("Distillation & ").unwrap_or(compression).to_owned()
 }
 
 /// The ends of an axis: shares run from 0 to 100 %, but for small ones, which run to the next round number.

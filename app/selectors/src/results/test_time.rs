@@ -44,7 +44,7 @@ pub fn splits(results: &Results, share: u32) -> Vec<SplitRow> {
             computed(score, number, share)
         };
         let Some(cell) = cell else { continue };
-        let label = [super::table::label(&score.compression).as_str(), own_setting(&score.setting)]
+        let label = [super::rows::label(&score.compression).as_str(), own_setting(&score.setting)]
             .into_iter()
             .filter(|part| !part.is_empty())
             .collect::<Vec<_>>()

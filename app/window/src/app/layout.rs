@@ -1,11 +1,11 @@
 //! Where everything stands in the window: bars, the list of what is open, the figure, the inspector.
 
-use cruxscope_theme::{Palette, sizes};
-use egui::{CentralPanel, Frame, Margin, Panel, Ui};
+use cruxscope_theme::{Palette, sizes, typeface};
+use egui::{CentralPanel, Frame, Label, Margin, Panel, RichText, Ui};
 
 use super::CruxscopeApp;
 use crate::action::Action;
-use crate::frame::{empty, provenance, scrolling, sidebar, status_bar, top_bar, tour};
+use crate::frame::{empty, headline, provenance, scrolling, sidebar, status_bar, top_bar, tour};
 use crate::studies::OpenStudy;
 use crate::views::dispatch;
 use crate::views::scene::{ResultsScene, Scene, Shown};
@@ -16,9 +16,16 @@ impl CruxscopeApp {
         let palette = Palette::of(ui.ctx());
         let width = ui.available_width();
         let open = self.library.studies.get(self.state.active);
-        let bare = self.state.embed || self.state.presenting;
+        let bare = self.state.embed;
         if !bare {
             self.bars(ui, open, width, actions);
+        }
+        if self.state.list && !bare && !self.has_sidebar(open, width) {
+            let ground = ground(palette).fill(palette.panel);
+            CentralPanel::no_frame()
+                .frame(ground)
+                .show(ui, |ui| scrolling(ui, |ui| sidebar::show(ui, &self.library, &self.state, actions)));
+            return;
         }
         if let (Some(stop), Some(collection)) = (self.state.stop, &self.library.collection) {
             let bar = Panel::bottom("tour").frame(panel(palette, sizes::LARGE, sizes::GAP)).resizable(false);
@@ -51,6 +58,8 @@ impl CruxscopeApp {
                     open,
                     studies: &self.library.studies,
                     comparison: self.comparison.as_ref(),
+                    variants: self.variants.as_ref(),
+                    budget: self.budget.as_ref(),
                     state: &self.state,
                     palette,
                     inspector_below: false,
@@ -73,25 +82,41 @@ impl CruxscopeApp {
                 scene.inspector_below = !bare && !beside;
                 central(ui, palette, |ui| {
                     empty::problems(ui, &self.library.problems, actions);
+                    self.headline(ui, palette);
                     view.show(ui, &scene, actions);
                 });
             }
         }
     }
 
+    /// What the figure says, over it. Variants say it themselves.
+    fn headline(&self, ui: &mut Ui, palette: &Palette) {
+        let said = headline::text(&self.state, &self.library, self.comparison.as_ref(), None, self.budget.as_ref());
+        if let Some(said) = said {
+            ui.add(Label::new(RichText::new(said).font(typeface::heading()).color(palette.text)).wrap());
+            ui.add_space(sizes::SMALL);
+        }
+    }
+
+    /// Whether the list of what is open stands on the left.
+    fn has_sidebar(&self, open: Option<&OpenStudy>, width: f32) -> bool {
+        let several = self.library.studies.len() > 1 || self.library.collection.is_some();
+        let listed = open.is_some() || self.state.view.is_of_results();
+        listed && (width >= sizes::SIDEBAR_FROM || several && width >= sizes::INSPECTOR_FROM)
+    }
+
     /// The bars on top and at the bottom, and the list on the left where there is room.
     fn bars(&self, ui: &mut Ui, open: Option<&OpenStudy>, width: f32, actions: &mut Vec<Action>) {
         let palette = Palette::of(ui.ctx());
-        let several = self.library.studies.len() > 1 || self.library.collection.is_some();
-        let listed = open.is_some() || self.state.view.is_of_results();
-        let sidebar = listed && (width >= sizes::SIDEBAR_FROM || several && width >= sizes::INSPECTOR_FROM);
+        let sidebar = self.has_sidebar(open, width);
+        let listed = sidebar || open.is_none() && !self.state.view.is_of_results();
         let bar = Panel::top("top bar")
             .exact_size(sizes::TOP_BAR)
             .frame(panel(palette, 0.0, 0.0))
             .resizable(false)
             .show_separator_line(false);
         bar.show(ui, |ui| {
-            top_bar::show(ui, &self.state, &self.library, self.history.ways(), !sidebar, actions);
+            top_bar::show(ui, &self.state, &self.library, self.history.ways(), listed, actions);
             let line = egui::Stroke::new(sizes::HAIRLINE, palette.line);
             ui.painter().hline(ui.max_rect().x_range(), ui.max_rect().bottom() - 0.5, line);
         });

@@ -3,24 +3,31 @@
 mod layout;
 mod navigation;
 mod perform;
+mod recipes;
 #[cfg(not(target_arch = "wasm32"))]
 mod running;
+mod staging;
 mod touring;
 
-use cruxscope_selectors::{Basis, shift};
+use cruxscope_selectors::{Basis, shift, variants};
 use cruxscope_study::Study;
 use egui::{Context, Ui};
 
+use crate::budget::OpenBudget;
 use crate::comparison::{Compared, OpenComparison};
-use crate::frame::{empty, export, keys, palette};
+#[cfg(not(target_arch = "wasm32"))]
+use crate::frame::addresses;
+use crate::frame::{empty, export, keys, palette, reading, welcome};
 use crate::heatmap::gpu;
 use crate::history::History;
 use crate::library::{Library, News};
 use crate::link::Link;
 use crate::notification::{Listener, Notification};
-use crate::open::{Inbox, Source};
+use crate::open::{Inbox, Part, PartState, Source};
 use crate::options::StartupOptions;
+use crate::remembered::Remembered;
 use crate::state::State;
+use crate::variants::OpenVariants;
 use crate::view_kind::ViewKind;
 use crate::views::dispatch;
 use crate::views::scene::Shown;
@@ -37,12 +44,21 @@ pub struct CruxscopeApp {
     state: State,
     library: Library,
     link: Option<Link>,
+    /// The address of the page that this is, without what follows the view.
+    page: Option<String>,
     listener: Option<Listener>,
     history: History,
+    remembered: Remembered,
     comparison: Option<OpenComparison>,
+    variants: Option<OpenVariants>,
+    budget: Option<OpenBudget>,
+    /// The pair that a shift begins with, by the open studies and the one that is on.
+    begins_with: Option<(Vec<usize>, usize, Option<[usize; 2]>)>,
     /// Since when A and B have been flickering, and when the key was last seen held.
     flicker: Option<(f64, f64)>,
     notice: Option<(String, f64)>,
+    /// Whether whoever opened the app named nothing to show but what to open.
+    asks_for_nothing: bool,
     /// The stop of the tour that is to be shown once its collection is there.
     awaited_stop: Option<usize>,
     #[cfg(not(target_arch = "wasm32"))]
@@ -62,11 +78,23 @@ impl CruxscopeApp {
             state: State::new(&options),
             library: Library::new(Inbox::new(cc.egui_ctx.clone())),
             link: None,
+            page: None,
             listener: None,
             history: History::default(),
+            remembered: Remembered::default(),
             comparison: None,
+            variants: None,
+            budget: None,
+            begins_with: None,
             flicker: None,
             notice: None,
+            asks_for_nothing: StartupOptions {
+                studies: Vec::new(),
+                theme: None,
+                embed: false,
+                ..options.clone()
+            } == StartupOptions::default()
+                && !options.embed,
             awaited_stop: options.stop.map(|stop| stop - 1),
             #[cfg(not(target_arch = "wasm32"))]
             runs: None,
@@ -83,6 +111,23 @@ impl CruxscopeApp {
     #[must_use]
     pub fn telling_its_link(mut self, tell: impl FnMut(&[(&'static str, String)]) + 'static) -> Self {
         self.link = Some(Link::new(tell));
+        self
+    }
+
+    /// The same, as a page that stands at an address: links that are copied begin with it.
+    #[must_use]
+    pub fn at_address(mut self, page: impl Into<String>) -> Self {
+        self.page = Some(page.into());
+        self
+    }
+
+    /// The same, remembering between starts what was said to it.
+    #[must_use]
+    pub fn remembering(mut self, remembered: Remembered) -> Self {
+        let new = remembered.is_on() && remembered.read(welcome::REMEMBERED).is_none();
+        // Who opens a figure in a frame, or something certain, is shown that.
+        self.state.welcome = (new && !self.state.embed && self.asks_for_nothing).then_some(0);
+        self.remembered = remembered;
         self
     }
 
@@ -132,6 +177,24 @@ impl CruxscopeApp {
         self.library.opening.is_empty()
     }
 
+    /// Whether the curve of the budget that is on is whole, where there is one.
+    #[cfg(test)]
+    pub(crate) fn budget_is_whole(&self) -> bool {
+        self.budget.as_ref().is_none_or(OpenBudget::is_whole)
+    }
+
+    /// Shows the introduction.
+    #[cfg(test)]
+    pub(crate) const fn introduce(&mut self) {
+        self.state.welcome = Some(0);
+    }
+
+    /// Whether no part of any study is on its way.
+    #[cfg(test)]
+    pub(crate) fn parts_arrived(&self) -> bool {
+        self.library.studies.iter().all(|open| !open.parts().any_asked())
+    }
+
     /// Number of heatmaps whose textures are on the graphics device.
     #[cfg(test)]
     pub(crate) fn textures_held(&self) -> usize {
@@ -151,8 +214,16 @@ impl CruxscopeApp {
                     }
                 }
                 News::Collection => {
-                    if let Some(stop) = self.awaited_stop.take() {
+                    // A page that is asked for nothing of its own tells its story from the beginning.
+                    let story = self.page.is_some() && self.asks_for_nothing && self.stops() > 0;
+                    let stop = self.awaited_stop.take().or(story.then_some(0));
+                    if let Some(stop) = stop {
+                        // A story is an introduction of its own.
+                        self.state.welcome = None;
                         self.go_to_stop(Some(stop));
+                    }
+                    if self.library.studies.is_empty() && self.library.opening.is_empty() && !self.state.view.is_of_results() {
+                        self.library.fetch_first();
                     }
                 }
                 News::Saved(name) => self.note(context, format!("Saved {name}")),
@@ -167,6 +238,17 @@ impl CruxscopeApp {
         self.comparison.as_ref()?.outcome.as_ref().ok()
     }
 
+    /// Begins to fetch what was left for later and the view that is on is of.
+    fn fetch_what_is_looked_at(&mut self) {
+        if self.state.view.is_of_results() {
+            self.library.fetch_all(true);
+        }
+        let pairless = self.state.view == ViewKind::Shift && self.state.compared == [None, None];
+        if pairless || self.state.view == ViewKind::Variants {
+            self.library.fetch_all(false);
+        }
+    }
+
     /// Begins to read what the view that is on shows of the study that is on.
     fn ask_for_parts(&mut self) {
         let (Shown::Study(view), Some(open)) = (dispatch::view(self.state.view), self.library.studies.get(self.state.active)) else {
@@ -174,6 +256,25 @@ impl CruxscopeApp {
         };
         for part in view.needs(open, &self.state) {
             self.library.ask(self.state.active, part);
+        }
+        // Of other studies too where the view is of all, or where this one lacks what another may have.
+        let of_all = match self.state.view {
+            ViewKind::Variants => Some(Part::Compression),
+            ViewKind::Validation => Some(Part::Validation),
+            ViewKind::Ledger => Some(Part::Ledger),
+            ViewKind::Compression => Some(Part::Compression),
+            ViewKind::Budget => Some(Part::Sensitivity),
+            _ => None,
+        };
+        let Some(part) = of_all else { return };
+        let lacks = matches!(
+            self.library.studies.get(self.state.active).map(|open| open.parts().state(part)),
+            Some(Some(PartState::Absent))
+        );
+        if lacks || self.state.view == ViewKind::Variants {
+            for position in 0..self.library.studies.len() {
+                self.library.ask(position, part);
+            }
         }
     }
 
@@ -183,7 +284,12 @@ impl CruxscopeApp {
             return;
         }
         let ids: Vec<usize> = self.library.studies.iter().map(|open| open.id).collect();
-        let pair = shift::pair(&ids, self.state.compared);
+        let chosen = if self.state.compared == [None, None] {
+            self.first_pair(&ids).map_or([None, None], |pair| pair.map(Some))
+        } else {
+            self.state.compared
+        };
+        let pair = shift::pair(&ids, chosen);
         if self.comparison.as_ref().map(|comparison| comparison.ids) != pair {
             let find = |id: usize| self.library.studies.iter().find(|open| open.id == id);
             self.comparison = pair.and_then(|[a, b]| Some(OpenComparison::new(find(a)?, find(b)?)));
@@ -194,10 +300,21 @@ impl CruxscopeApp {
         }
     }
 
+    /// The pair that a shift begins with among the open studies, worked out anew when others are open or on.
+    fn first_pair(&mut self, ids: &[usize]) -> Option<[usize; 2]> {
+        let active = self.library.studies.get(self.state.active).map_or(0, |open| open.id);
+        if self.begins_with.as_ref().is_none_or(|(known, on, _)| known != ids || *on != active) {
+            let candidates = crate::variants::candidates(&self.library.studies);
+            let pair = variants::first_pair(&variants::family(&candidates, active));
+            self.begins_with = Some((ids.to_vec(), active, pair));
+        }
+        self.begins_with.as_ref().and_then(|(_, _, pair)| *pair)
+    }
+
     /// While the key is held, A's place shows B, then A, and so on.
     fn flicker(&mut self, context: &Context) {
         let now = context.input(|input| input.time);
-        if self.state.view == ViewKind::Shift && keys::flickers(context) {
+        if self.state.view == ViewKind::Shift && keys::flickers(context, &self.state) {
             let since = self.flicker.map_or(now, |(since, _)| since);
             self.flicker = Some((since, now));
         }
@@ -247,12 +364,22 @@ impl eframe::App for CruxscopeApp {
         for folder in self.runs.as_mut().map(crate::runs::Runs::receive).unwrap_or_default() {
             self.note(context, format!("Done: {}", folder.display()));
         }
+        self.fetch_what_is_looked_at();
         self.ask_for_parts();
         for open in &mut self.library.studies {
             let waker = context.clone();
             open.advance(move || waker.request_repaint());
         }
         self.compare(context);
+        if self.state.view == ViewKind::Variants {
+            OpenVariants::follow(&mut self.variants, &self.library, &self.state);
+        }
+        if self.state.view == ViewKind::Budget {
+            let open = self.library.studies.get(self.state.active);
+            if OpenBudget::follow(&mut self.budget, open, &self.state) {
+                context.request_repaint();
+            }
+        }
         if let Some(render_state) = &self.render_state {
             gpu::free_unused(render_state, context.cumulative_frame_nr());
         }
@@ -272,11 +399,23 @@ impl eframe::App for CruxscopeApp {
         }
         self.perform(&context, std::mem::take(&mut actions));
         self.flicker(&context);
+        self.set_stage(&context);
         #[cfg(not(target_arch = "wasm32"))]
         self.show_runs(ui);
-        self.frame(ui, &mut actions);
+        if self.state.presenting {
+            self.stage(ui, &mut actions);
+        } else {
+            self.frame(ui, &mut actions);
+        }
         if self.state.keys {
             keys::show(&context, &mut actions);
+        }
+        if self.state.reading {
+            reading::show(&context, &self.state, &mut actions);
+        }
+        // What arrives may tell a story of its own.
+        if let Some(step) = self.state.welcome.filter(|_| self.library.opening.is_empty()) {
+            welcome::show(&context, step, &mut actions);
         }
         if self.state.export.open {
             export::show(&context, &self.state, &mut actions);
@@ -293,6 +432,10 @@ impl eframe::App for CruxscopeApp {
         self.state.trace.reveal = false;
         let hovered = self.state.hovered.take();
         self.perform(&context, actions);
+        #[cfg(not(target_arch = "wasm32"))]
+        for problem in addresses::open(&context) {
+            self.note(&context, problem);
+        }
         self.follow_link(&context);
         self.remember(&context);
         if let Some(listener) = &mut self.listener

@@ -8,7 +8,7 @@ use egui::Context;
 
 use super::CruxscopeApp;
 use crate::action::Action;
-use crate::frame::{export, keys};
+use crate::frame::{export, keys, welcome};
 use crate::open;
 use crate::view_kind::ViewKind;
 use crate::views::benchmarks;
@@ -27,6 +27,7 @@ impl CruxscopeApp {
                     self.state.theme = self.state.theme.next(context.theme());
                     context.set_theme(self.state.theme.preference());
                 }
+                Action::EndWelcome => self.remembered.write(welcome::REMEMBERED, "seen"),
                 Action::SetTheme(theme) => context.set_theme(theme.preference()),
                 Action::Copy(text) => {
                     context.copy_text(text);
@@ -51,8 +52,9 @@ impl CruxscopeApp {
                         self.state.compared = [Some(b), Some(a)];
                     }
                 }
-                Action::Activate(position) => self.activate(position),
+                Action::Activate(position) | Action::ReadInstanceOf(position, _) => self.activate(position),
                 Action::SetStop(stop) => self.go_to_stop(stop),
+                Action::Look(seen) => self.look(seen, "an entry of the ledger"),
                 Action::StepStop(step) => {
                     let next = self.state.stop.map_or(0, |stop| stop.saturating_add_signed(step));
                     if next < self.stops() {
@@ -61,7 +63,6 @@ impl CruxscopeApp {
                 }
                 Action::AddStop | Action::EditStop(..) | Action::AimStop(_) | Action::RemoveStop(_) | Action::SaveTour => self.author(context, &action),
                 Action::StepSection(step) => self.step_section(step),
-                Action::TogglePresenting => context.send_viewport_cmd(egui::ViewportCommand::Fullscreen(self.state.presenting)),
                 Action::HistoryBack => {
                     if let Some(options) = self.history.back(self.options()) {
                         self.show(&options);
@@ -73,13 +74,22 @@ impl CruxscopeApp {
                     }
                 }
                 Action::CopyLink => {
-                    context.copy_text(crate::link::text(&self.options().to_pairs()));
+                    context.copy_text(self.whole_link());
                     self.note(context, "Copied a link to what is seen".to_owned());
                 }
+                Action::FollowLink(link) => self.follow(context, &link),
+                Action::ExportRecipe(tool) => self.export_recipe(context, tool),
+                Action::CompressByRecipe => self.compress_by_recipe(context),
                 Action::Export(format) => self.export(context, format),
                 Action::OpenDialog => open::dialog(self.library.inbox()),
                 Action::Dismiss(position) if position < self.library.problems.len() => {
                     self.library.problems.remove(position);
+                }
+                Action::Fetch(id) => {
+                    self.state.list = false;
+                    if let Some(place) = self.library.place_of(id).cloned() {
+                        self.library.want(&place);
+                    }
                 }
                 Action::Close(position) => self.close(position),
                 _ => {}
@@ -88,23 +98,38 @@ impl CruxscopeApp {
     }
 
     /// What is on screen, drawn for print; nothing where there is no figure.
+    pub(crate) fn figures(&self) -> Vec<Figure> {
+        export::figures(
+            &self.state,
+            &self.library,
+            self.comparison.as_ref(),
+            self.variants.as_ref(),
+            self.budget.as_ref(),
+        )
+    }
+
+    /// The first of them.
+    #[cfg(test)]
     pub(crate) fn figure(&self) -> Option<Figure> {
-        export::figure(&self.state, &self.library, self.comparison.as_ref())
+        self.figures().into_iter().next()
     }
 
     /// Draws what is on screen for print and begins to save it.
     fn export(&mut self, context: &Context, format: Format) {
-        let Some(figure) = self.figure() else {
+        let figures = self.figures();
+        if figures.is_empty() {
             return self.note(context, "There is no figure to export".to_owned());
-        };
+        }
         let writing = Writing {
             pixels: self.state.export.pixels,
             ..Writing::default()
         };
-        let name = format!("{}.{}", figure.name, format.extension());
-        match cruxscope_figure::write(&figure, format, writing) {
-            Ok(bytes) => open::save(self.library.inbox(), None, &name, bytes),
-            Err(error) => self.note(context, error.to_string()),
+        for figure in figures {
+            let name = format!("{}.{}", figure.name, format.extension());
+            match cruxscope_figure::write(&figure, format, writing) {
+                Ok(bytes) => open::save(self.library.inbox(), None, &name, bytes),
+                Err(error) => self.note(context, error.to_string()),
+            }
         }
     }
 
@@ -127,8 +152,12 @@ impl CruxscopeApp {
             actions.push(Action::SelectRow(at.min(last)));
             return;
         }
+        if self.state.view == ViewKind::Variants {
+            return self.press_in_variants(press, actions);
+        }
         let Some(open) = self.library.studies.get(self.state.active) else { return };
         match press {
+            keys::Press::Enter => actions.push(Action::MaximiseFocus),
             // In the shift this key lets A and B flicker.
             keys::Press::CheckSelected if self.state.view == ViewKind::Shift => {}
             keys::Press::CheckSelected => actions.extend(self.state.selected.map(Action::Check)),
@@ -145,6 +174,25 @@ impl CruxscopeApp {
                 let next = at.map_or(0, |at| at.saturating_add_signed(step).min(order.len().saturating_sub(1)));
                 actions.extend(order.get(next).copied().map(Action::Select));
             }
+        }
+    }
+
+    /// Key presses among variants: the next row, and the pair of the row that is looked at.
+    fn press_in_variants(&self, press: keys::Press, actions: &mut Vec<Action>) {
+        let Some(found) = self.variants.as_ref().and_then(|open| open.variants.as_ref()) else {
+            return;
+        };
+        let look = self.state.variants;
+        let order = found.order(look.sort, look.reversed, self.state.behaviour);
+        let ids: Vec<usize> = order.into_iter().filter_map(|row| Some(found.rows.get(row)?.facts.id)).collect();
+        let at = ids.iter().position(|id| Some(*id) == look.variant);
+        match press {
+            keys::Press::Step(step) => {
+                let next = at.map_or(0, |at| at.saturating_add_signed(step).min(ids.len().saturating_sub(1)));
+                actions.extend(ids.get(next).copied().map(Action::PointVariant));
+            }
+            keys::Press::Enter => actions.extend(look.variant.filter(|_| at.is_some()).map(|id| Action::OpenPair(found.original.id, id))),
+            keys::Press::CheckSelected => {}
         }
     }
 

@@ -15,13 +15,14 @@ impl CruxscopeApp {
         if let Some(runs) = &mut self.runs {
             runs.form = form;
             self.state.runs = true;
+            self.state.welcome = None;
         }
     }
 
     /// The same, with somebody who computes: without one there is no panel of jobs.
     #[must_use]
     pub fn with_runner(mut self, context: &Context, runner: Arc<dyn JobRunner>) -> Self {
-        self.runs = Some(Runs::new(context.clone(), runner));
+        self.runs = Some(Runs::new(context.clone(), runner).remembering(self.remembered.clone()));
         self.state.can_run = true;
         self
     }

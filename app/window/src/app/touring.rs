@@ -9,11 +9,10 @@ use egui::Context;
 use super::CruxscopeApp;
 use crate::action::Action;
 use crate::library::OpenCollection;
+use crate::link::PLACES;
 use crate::open;
 use crate::options::StartupOptions;
 
-/// The keys whose values are places.
-const PLACES: [&str; 5] = ["study", "show", "from", "to", "results"];
 /// The keys that a stop leaves to whoever looks.
 const LEFT_OUT: [&str; 4] = ["study", "theme", "embed", "stop"];
 
@@ -35,6 +34,12 @@ impl CruxscopeApp {
             self.state.stop = None;
             return;
         };
+        self.look(seen, &format!("stop {} of the tour", stop.map_or(0, |stop| stop + 1)));
+        self.state.stop = stop;
+    }
+
+    /// Shows what a set of keys and values names; places may be named as in the collection.
+    pub(super) fn look(&mut self, seen: BTreeMap<String, String>, what: &str) {
         let pairs: Vec<(String, String)> = seen
             .into_iter()
             .map(|(key, value)| {
@@ -50,10 +55,9 @@ impl CruxscopeApp {
             .collect();
         let (options, complaints) = StartupOptions::from_pairs(pairs.iter().map(|(key, value)| (key.as_str(), value.as_str())));
         for complaint in complaints {
-            log::warn!("stop {} of the tour: {complaint}", stop.map_or(0, |stop| stop + 1));
+            log::warn!("{what}: {complaint}");
         }
         self.show(&options);
-        self.state.stop = stop;
     }
 
     /// What is seen now, as a stop keeps it: places as they are named in the collection.
@@ -97,15 +101,17 @@ impl CruxscopeApp {
                         title,
                         caption: String::new(),
                         seen,
+                        ..TourStop::default()
                     },
                 );
                 self.state.stop = Some(at);
                 self.state.editing = true;
             }
-            Action::EditStop(stop, title, caption) => {
+            Action::EditStop(stop, title, caption, notes) => {
                 if let Some(stop) = tour.get_mut(*stop) {
                     stop.title.clone_from(title);
                     stop.caption.clone_from(caption);
+                    stop.notes.clone_from(notes);
                 }
             }
             Action::AimStop(stop) => {

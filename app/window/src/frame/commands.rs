@@ -6,6 +6,7 @@ use cruxscope_study::{Behaviour, Component, ShiftView};
 
 use crate::action::Action;
 use crate::library::Library;
+use crate::link;
 use crate::state::State;
 use crate::view_kind::ViewKind;
 
@@ -25,6 +26,9 @@ pub struct Command {
 
 /// The commands that answer to a query: each of its words must stand in the name, and names that begin with it come first.
 pub fn matching(library: &Library, state: &State, query: &str) -> Vec<Command> {
+    if link::is_link(query) {
+        return vec![command("Follow this link", "", Action::FollowLink(query.trim().to_owned()))];
+    }
     let query = query.to_lowercase();
     let words: Vec<&str> = query.split_whitespace().collect();
     let mut found: Vec<(usize, Command)> = Vec::new();
@@ -62,13 +66,16 @@ fn settled(library: &Library, state: &State) -> Vec<Command> {
         if !library.studies.is_empty() || view.is_of_results() {
             commands.push(command(
                 format!("View: {}", view.title().to_lowercase()),
-                &(position + 1).to_string(),
+                &if position < 10 { ((position + 1) % 10).to_string() } else { String::new() },
                 Action::SetView(view),
             ));
         }
     }
     for (position, open) in library.studies.iter().enumerate() {
         commands.push(command(format!("Study: {}", status::title(&open.study)), "", Action::Activate(position)));
+    }
+    for shelved in library.shelved.iter().filter(|shelved| !shelved.results) {
+        commands.push(command(format!("Study: {}", shelved.name()), "fetch", Action::Fetch(shelved.id)));
     }
     for open in &library.results {
         commands.push(command(format!("Results: {}", open.results.title), "", Action::SetResults(open.id)));
@@ -90,12 +97,15 @@ fn settled(library: &Library, state: &State) -> Vec<Command> {
     commands.extend([
         command("Open a study…", "Ctrl O", Action::OpenDialog),
         command("Copy link to this view", "L", Action::CopyLink),
+        command("Filter: only intervals that exclude zero, or all", "", Action::ToggleCertain),
         command("Copy the protection list", "C", Action::CopyProtectionList),
         command("Export the figure…", "E", Action::ToggleExport),
         command("Provenance", "I", Action::ToggleProvenance),
         command("Next theme", "T", Action::NextTheme),
         command("Full screen", "F", Action::TogglePresenting),
         command("Tour: add this view", "", Action::AddStop),
+        command("How to read this view", "H", Action::ToggleReading),
+        command("Introduction", "", Action::ShowWelcome(0)),
         command("Keys", "?", Action::ToggleKeys),
         command("Back to where you were", "Alt ←", Action::HistoryBack),
         command("Forward again", "Alt →", Action::HistoryForward),
@@ -129,6 +139,16 @@ fn places(library: &Library, state: &State) -> Vec<Command> {
             ));
         }
     }
+    for (position, open) in library.studies.iter().enumerate().filter(|(position, _)| *position != state.active) {
+        let title = status::title(&open.study);
+        for instance in &open.study.manifest.instances {
+            commands.push(command(
+                format!("Instance: {}, {title}", instance.id),
+                "trace",
+                Action::ReadInstanceOf(position, instance.id.clone()),
+            ));
+        }
+    }
     for open in &library.results {
         for experiment in open.results.experiments() {
             if !experiment.is_empty() {
@@ -157,6 +177,7 @@ mod tests {
         assert_eq!(names("6_GATE"), ["6_gate"]);
         assert!(names("instance 2").contains(&"Instance: instance-2".to_owned()));
         assert!(names("table 3").iter().any(|name| name.starts_with("Experiment: Table 3")));
+        assert_eq!(names("https://x.org/#study=a&view=shift"), ["Follow this link"]);
         assert_eq!(names("nothing like this"), Vec::<String>::new());
         assert!(names("").len() == MOST && names("")[0].starts_with("View:"));
     }

@@ -6,16 +6,48 @@ use cruxscope_theme::{Palette, sizes, typeface};
 use egui::{Context, Modal, RichText, Ui};
 
 use crate::action::Action;
+use crate::budget::OpenBudget;
 use crate::comparison::OpenComparison;
 use crate::library::Library;
 use crate::look::ExportSettings;
 use crate::state::State;
+use crate::variants::OpenVariants;
 use crate::view_kind::ViewKind;
 use crate::views::benchmarks;
 use crate::widgets;
 
-/// The figure of what is on screen, drawn for print; nothing where there is none.
-pub fn figure(state: &State, library: &Library, comparison: Option<&OpenComparison>) -> Option<Figure> {
+/// The figures of what is on screen, drawn for print; nothing where there is none.
+pub fn figures(
+    state: &State,
+    library: &Library,
+    comparison: Option<&OpenComparison>,
+    variants: Option<&OpenVariants>,
+    budget: Option<&OpenBudget>,
+) -> Vec<Figure> {
+    if state.view == ViewKind::Budget {
+        return of_budget(state, library, budget).unwrap_or_default();
+    }
+    figure(state, library, comparison, variants).into_iter().collect()
+}
+
+/// The map and the curve of a budget.
+fn of_budget(state: &State, library: &Library, open_budget: Option<&OpenBudget>) -> Option<Vec<Figure>> {
+    let open = library.studies.get(state.active)?;
+    let (budget, plan) = open_budget?.plan()?;
+    let options = FigureOptions {
+        scale: state.scale,
+        behaviour: state.behaviour,
+        component: state.selected.filter(|_| state.export.framed),
+        bare: state.export.bare,
+        ..FigureOptions::default()
+    };
+    Some(vec![
+        cruxscope_figure::budget::map(&open.study, &open.figures, budget, plan, state.budget.measure, &options),
+        cruxscope_figure::budget::curve(&open.study, budget, plan, &open_budget?.measured, &options),
+    ])
+}
+
+fn figure(state: &State, library: &Library, comparison: Option<&OpenComparison>, variants: Option<&OpenVariants>) -> Option<Figure> {
     let options = FigureOptions {
         scale: state.scale,
         shift: state.shift,
@@ -75,7 +107,18 @@ pub fn figure(state: &State, library: &Library, comparison: Option<&OpenComparis
                 &options,
             ))
         }
-        _ => None,
+        ViewKind::Variants => {
+            let found = variants?.variants.as_ref()?;
+            let original = library.studies.iter().find(|open| open.id == found.original.id)?;
+            let look = state.variants;
+            Some(cruxscope_figure::variants::figure(found, &original.study, look.sort, look.reversed, &focused))
+        }
+        ViewKind::Trace => {
+            let open = open?;
+            let text = crate::views::trace::chosen::instance(open, state).and_then(|instance| open.parts().trace(instance))?;
+            Some(cruxscope_figure::trace::figure(&open.study, text, &options))
+        }
+        ViewKind::Budget | ViewKind::Ledger => None,
     }
 }
 
@@ -113,7 +156,7 @@ fn content(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) -> bool {
     ui.horizontal(|ui| {
         ui.label(RichText::new("Size of PNG").color(palette.dim));
         let sizes = [(1, "1×"), (2, "2×"), (3, "3×"), (4, "4×")];
-        if let Some(pixels) = widgets::segmented(ui, &sizes, settings.pixels, |_, _, _| false, |_| None) {
+        if let Some(pixels) = widgets::segmented(ui, "size", &sizes, settings.pixels, |_, _, _| false, |_| None) {
             set(ExportSettings { pixels, ..settings });
         }
     });

@@ -3,7 +3,7 @@
 use cruxscope_theme::{Palette, icons, sizes, typeface};
 use egui::{Align2, Label, Rect, RichText, Sense, TextEdit, Ui, pos2, vec2};
 
-use crate::runs::{Field, Form, Method, Run, RunAction, RunState, Runs, Task};
+use crate::runs::{Field, Form, Method, Run, RunAction, RunState, Runs, Stored, Task};
 use crate::widgets;
 
 /// Width of the names of fields.
@@ -28,6 +28,8 @@ pub fn show(ui: &mut Ui, runs: &mut Runs, actions: &mut Vec<RunAction>) -> bool 
             ui.label(RichText::new(missing).font(typeface::caption()).color(palette.dim));
         }
         None => {
+            let sentence = RichText::new(runs.form.sentence()).font(typeface::caption()).color(palette.dim);
+            ui.add(Label::new(sentence).wrap());
             if widgets::primary_button(ui, "Estimate").clicked() {
                 actions.push(RunAction::Plan);
             }
@@ -44,10 +46,7 @@ pub fn show(ui: &mut Ui, runs: &mut Runs, actions: &mut Vec<RunAction>) -> bool 
 }
 
 fn form(ui: &mut Ui, form: &mut Form, actions: &mut Vec<RunAction>) {
-    if let Some(task) = ui
-        .push_id("task", |ui| widgets::segmented(ui, &Task::ALL, form.task, |_, _, _| false, |_| None))
-        .inner
-    {
+    if let Some(task) = widgets::segmented(ui, "task", &Task::ALL, form.task, |_, _, _| false, |_| None) {
         form.task = task;
     }
     ui.add_space(sizes::SMALL);
@@ -70,19 +69,32 @@ fn form(ui: &mut Ui, form: &mut Form, actions: &mut Vec<RunAction>) {
             text(ui, "Device", "cpu", &mut form.device);
         }
         Task::Compress => {
-            methods(ui, &mut form.method);
-            if form.method.prunes() {
-                number(ui, "Sparsity, %", 1..=95, &mut form.sparsity);
-            } else {
-                let mut bits = u32::from(form.bits);
-                number(ui, "Bits", 2..=8, &mut bits);
-                form.bits = bits as u8;
-                number(ui, "Group size", 8..=4096, &mut form.group_size);
+            let hint = "none: one method for all";
+            path(ui, "Recipe", hint, &mut form.recipe, &[Field::Recipe], actions);
+            let by_recipe = !form.recipe.trim().is_empty();
+            if !by_recipe {
+                methods(ui, &mut form.method);
+                if form.method.prunes() {
+                    number(ui, "Sparsity, %", 1..=95, &mut form.sparsity);
+                } else {
+                    let mut bits = u32::from(form.bits);
+                    number(ui, "Bits", 2..=8, &mut bits);
+                    form.bits = bits as u8;
+                    number(ui, "Group size", 8..=4096, &mut form.group_size);
+                }
+                text(ui, "Only", "all; 32_up, mlp, layers:30-32", &mut form.only);
+                text(ui, "Protect", "none; final-mlp, 32_up", &mut form.protect);
             }
-            if form.method.calibrates() {
-                path(ui, "Calibration", "traces, JSON lines", &mut form.calibration, &[Field::Calibration], actions);
+            if by_recipe || form.method.calibrates() {
+                let hint = if by_recipe { "if the recipe needs it" } else { "traces, JSON lines" };
+                path(ui, "Calibration", hint, &mut form.calibration, &[Field::Calibration], actions);
                 text(ui, "Device", "cpu", &mut form.device);
             }
+            named(ui, "Stored as", |ui| {
+                if let Some(pressed) = widgets::segmented(ui, "stored", &Stored::ALL, form.stored, |_, _, _| false, |_| None) {
+                    form.stored = pressed;
+                }
+            });
         }
     }
     path(ui, "Output folder", "a folder that need not be there", &mut form.out, &[Field::Out], actions);
@@ -137,23 +149,18 @@ fn path(ui: &mut Ui, name: &str, hint: &str, value: &mut String, fields: &[Field
 
 fn choice(ui: &mut Ui, name: &str, choices: &[(bool, &str)], value: &mut bool) {
     named(ui, name, |ui| {
-        let pressed = ui.push_id(name, |ui| widgets::segmented(ui, choices, *value, |_, _, _| false, |_| None));
-        if let Some(pressed) = pressed.inner {
+        if let Some(pressed) = widgets::segmented(ui, name, choices, *value, |_, _, _| false, |_| None) {
             *value = pressed;
         }
     });
 }
 
 fn methods(ui: &mut Ui, method: &mut Method) {
-    // Two lines: eight names are wider than the panel.
-    for (line, choices) in Method::ALL.chunks(5).enumerate() {
-        named(ui, if line == 0 { "Method" } else { "" }, |ui| {
-            let pressed = ui.push_id(("method", line), |ui| widgets::segmented(ui, choices, *method, |_, _, _| false, |_| None));
-            if let Some(pressed) = pressed.inner {
-                *method = pressed;
-            }
-        });
-    }
+    named(ui, "Method", |ui| {
+        if let Some(pressed) = widgets::segmented(ui, "method", &Method::ALL, *method, |_, _, _| false, |_| None) {
+            *method = pressed;
+        }
+    });
 }
 
 fn number(ui: &mut Ui, name: &str, range: std::ops::RangeInclusive<u32>, value: &mut u32) {
@@ -196,6 +203,7 @@ fn card(ui: &mut Ui, run: &Run, actions: &mut Vec<RunAction>) {
             }
             RunState::Done => said(ui, &format!("done, in {}", run.out.display()), palette.dim),
             RunState::Cancelled => said(ui, "interrupted; finished work is kept, re-run to resume", palette.dim),
+            RunState::Interrupted => said(ui, "the window was closed before its end; finished work is kept", palette.dim),
             RunState::Failed(why) => said(ui, why, palette.error),
         }
         ui.add_space(sizes::SMALL);
@@ -221,7 +229,10 @@ fn card(ui: &mut Ui, run: &Run, actions: &mut Vec<RunAction>) {
                     actions.push(RunAction::Forget(run.id));
                 }
             }
-            RunState::Cancelled | RunState::Failed(_) => {
+            RunState::Cancelled | RunState::Failed(_) | RunState::Interrupted => {
+                if widgets::button(ui, "Plan again").clicked() {
+                    actions.push(RunAction::Again(run.id));
+                }
                 if widgets::button(ui, "Forget").clicked() {
                     actions.push(RunAction::Forget(run.id));
                 }

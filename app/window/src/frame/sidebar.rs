@@ -1,6 +1,6 @@
 //! What is open: the studies, the results with their experiments, the tour; and the ways to open another.
 
-use cruxscope_selectors::status;
+use cruxscope_selectors::{status, variants};
 use cruxscope_theme::{Palette, icons, sizes, typeface};
 use egui::{Align2, CornerRadius, Rect, Role, Sense, Ui, WidgetInfo, pos2, vec2};
 
@@ -11,6 +11,9 @@ use crate::studies::OpenStudy;
 use crate::views::benchmarks;
 use crate::widgets;
 
+/// From so many studies on each has one line.
+const MANY: usize = 6;
+
 /// Draws it.
 pub fn show(ui: &mut Ui, library: &Library, state: &State, actions: &mut Vec<Action>) {
     let palette = Palette::of(ui.ctx());
@@ -20,8 +23,17 @@ pub fn show(ui: &mut Ui, library: &Library, state: &State, actions: &mut Vec<Act
         let studies = &library.studies;
         widgets::caption(ui, if studies.len() == 1 { "Study" } else { "Studies" });
         ui.add_space(sizes::SMALL);
-        for (position, open) in studies.iter().enumerate() {
-            entry(ui, open, position, position == state.active, actions);
+        let titles: Vec<&str> = studies.iter().map(|open| status::title(&open.study)).collect();
+        let many = studies.len() + library.shelved.len() > MANY;
+        for ((position, open), short) in studies.iter().enumerate().zip(variants::short_titles(&titles)) {
+            // Many have a line each, without the words that all of them share.
+            let short = many.then_some(short.as_str());
+            entry(ui, open, position, short, position == state.active, actions);
+        }
+        for shelved in library.shelved.iter().filter(|shelved| !shelved.results) {
+            if line(ui, ("shelved", shelved.id), shelved.name(), false) {
+                actions.push(Action::Fetch(shelved.id));
+            }
         }
     }
     if let Some(open) = library.collection.as_ref().filter(|open| !open.collection.tour.is_empty()) {
@@ -104,9 +116,14 @@ fn line(ui: &mut Ui, id: (&str, usize), text: &str, on: bool) -> bool {
     response.clicked()
 }
 
-fn entry(ui: &mut Ui, open: &OpenStudy, position: usize, on: bool, actions: &mut Vec<Action>) {
+/// A study: its title, model and definition; where `short` is given that alone.
+fn entry(ui: &mut Ui, open: &OpenStudy, position: usize, short: Option<&str>, on: bool, actions: &mut Vec<Action>) {
     let palette = Palette::of(ui.ctx());
-    let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), sizes::LINE * 2.0 + sizes::LARGE + sizes::SMALL), Sense::click());
+    let height = match short {
+        Some(_) => sizes::LINE + sizes::SMALL,
+        None => sizes::LINE * 2.0 + sizes::LARGE + sizes::SMALL,
+    };
+    let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), height), Sense::click());
     let (title, [model, definition]) = (status::title(&open.study), status::subtitles(&open.study));
     let subtitle = format!("{model}, {definition}");
     response.widget_info(|| WidgetInfo::selected(Role::Tab, true, on, format!("{title}, {subtitle}")));
@@ -128,7 +145,11 @@ fn entry(ui: &mut Ui, open: &OpenStudy, position: usize, on: bool, actions: &mut
         (&model, 1.0, typeface::caption(), palette.dim),
         (&definition, 18.0, typeface::caption(), palette.dim),
     ];
-    for (text, offset, font, colour) in lines {
+    if let Some(short) = short {
+        let ink = if on { palette.text } else { palette.dim };
+        widgets::paint_cut(painter, pos2(left, rect.center().y), Align2::LEFT_CENTER, short, typeface::body(), ink, room);
+    }
+    for (text, offset, font, colour) in lines.into_iter().filter(|_| short.is_none()) {
         widgets::paint_cut(painter, pos2(left, rect.center().y + offset), Align2::LEFT_CENTER, text, font, colour, room);
     }
     if hovered {

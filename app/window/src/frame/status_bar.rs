@@ -22,6 +22,9 @@ const fn keys(view: ViewKind) -> &'static [&'static str] {
         ViewKind::Benchmarks => &["J, K move the row", "D dots, table, questions", "? keys"],
         ViewKind::TestTime => &["J, K move the row", "? keys"],
         ViewKind::Validation => &["J, K move", "B behaviour", "? keys"],
+        ViewKind::Variants => &["J, K move the row", "Enter opens the pair", "S scale", "B behaviour", "? keys"],
+        ViewKind::Budget => &["click a cell for its next format", "arrows move the cell", "B behaviour", "S scale", "? keys"],
+        ViewKind::Ledger => &["? keys"],
         ViewKind::Compression => &["arrows move the cell", "S scale", "B behaviour", "? keys"],
     }
 }
@@ -32,6 +35,20 @@ pub fn show(ui: &Ui, open: Option<&OpenStudy>, library: &Library, notice: Option
     let rect = ui.max_rect();
     let painter = ui.painter();
     let mut left = rect.left() + sizes::LARGE;
+    // A notice takes what it needs; what else there is to say gives way.
+    let mut end = rect.right() - sizes::LARGE;
+    if let Some(notice) = notice {
+        let placed = widgets::paint_cut(
+            painter,
+            pos2(end, rect.center().y),
+            Align2::RIGHT_CENTER,
+            notice,
+            typeface::caption_strong(),
+            palette.accent,
+            end - left,
+        );
+        end = placed.left() - sizes::LARGE;
+    }
     let of_results = state.view.is_of_results();
     if of_results {
         let source = benchmarks::active(&library.results, state)
@@ -45,25 +62,23 @@ pub fn show(ui: &Ui, open: Option<&OpenStudy>, library: &Library, notice: Option
             source,
             typeface::caption(),
             palette.dim,
-            rect.width() * 0.5,
+            (rect.width() * 0.5).min(end - left),
         );
         left = placed.right() + sizes::LARGE;
     } else {
         let facts = open.map_or_else(Vec::new, |open| status::facts(&open.study));
         for text in facts {
-            let placed = painter.text(pos2(left, rect.center().y), Align2::LEFT_CENTER, text, typeface::caption(), palette.dim);
-            left = placed.right() + sizes::LARGE + sizes::SMALL;
+            let galley = painter.layout_no_wrap(text, typeface::caption(), palette.dim);
+            if left + galley.size().x > end {
+                break;
+            }
+            let width = galley.size().x;
+            painter.galley(pos2(left, rect.center().y - galley.size().y / 2.0), galley, palette.dim);
+            left += width + sizes::LARGE + sizes::SMALL;
         }
     }
     let mut right = rect.right() - sizes::LARGE;
-    if let Some(notice) = notice {
-        painter.text(
-            pos2(right, rect.center().y),
-            Align2::RIGHT_CENTER,
-            notice,
-            typeface::caption_strong(),
-            palette.accent,
-        );
+    if notice.is_some() {
         return;
     }
     let keys = keys(state.view);

@@ -54,7 +54,7 @@ pub fn show(ui: &mut Ui, collection: &Collection, stop: usize, editing: bool, ac
 }
 
 fn edit(ui: &mut Ui, present: &cruxscope_study::TourStop, stop: usize, actions: &mut Vec<Action>) {
-    let (mut title, mut caption) = (present.title.clone(), present.caption.clone());
+    let (mut title, mut caption, mut notes) = (present.title.clone(), present.caption.clone(), present.notes.clone());
     let width = ui.available_width();
     let heading = ui.add(TextEdit::singleline(&mut title).hint_text("Heading").desired_width(width));
     let words = ui.add(
@@ -63,9 +63,15 @@ fn edit(ui: &mut Ui, present: &cruxscope_study::TourStop, stop: usize, actions: 
             .desired_rows(3)
             .desired_width(width),
     );
-    let changed = heading.accessible_name("Heading").changed() | words.accessible_name("Caption").changed();
+    let told = ui.add(
+        TextEdit::multiline(&mut notes)
+            .hint_text("Notes for the presenter, which the audience does not see")
+            .desired_rows(2)
+            .desired_width(width),
+    );
+    let changed = heading.accessible_name("Heading").changed() | words.accessible_name("Caption").changed() | told.accessible_name("Notes").changed();
     if changed {
-        actions.push(Action::EditStop(stop, title, caption));
+        actions.push(Action::EditStop(stop, title, caption, notes));
     }
     ui.horizontal(|ui| {
         if widgets::button(ui, "Update view").clicked() {

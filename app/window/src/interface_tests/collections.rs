@@ -22,6 +22,7 @@ pub(super) fn collection(place: &std::path::Path) {
     let stop = |title: &str, caption: &str, seen: &[(&str, &str)]| TourStop {
         title: title.into(),
         caption: caption.into(),
+        notes: format!("Of {title}: wait for questions."),
         seen: seen.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
     };
     let collection = Collection {
@@ -85,6 +86,37 @@ fn a_collection_opens_its_first_study_and_its_tour() {
     harness.key_press(Key::Escape);
     harness.run_ok();
     assert_eq!(harness.state().state().stop, None);
+}
+
+#[test]
+fn notes_are_the_presenters_and_stand_on_the_stage_by_a_key() {
+    let place = tempfile::tempdir().unwrap();
+    collection(place.path());
+    let mut harness = opened(
+        place.path(),
+        StartupOptions {
+            stop: Some(1),
+            ..StartupOptions::default()
+        },
+    );
+    let seen = |harness: &Harness<'_, CruxscopeApp>| super::fit::painted(harness).iter().any(|text| text.words.contains("wait for questions"));
+    assert!(!seen(&harness), "they are not for readers");
+    harness.key_press(Key::F);
+    for _ in 0..6 {
+        harness.step();
+    }
+    assert!(!seen(&harness));
+    harness.key_press(Key::N);
+    for _ in 0..3 {
+        harness.step();
+    }
+    assert!(seen(&harness));
+    harness.get_by_label_contains("Notes, next: Scores");
+    harness.key_press(Key::N);
+    for _ in 0..3 {
+        harness.step();
+    }
+    assert!(!seen(&harness));
 }
 
 /// What the program carries: every stop of its tour shows a view with its words, and nothing is amiss.

@@ -37,6 +37,7 @@ fn whole_study(place: &Path) {
         data: FileDigest::default(),
         model_files: vec![],
         predictions: 1000,
+        run: None,
         perplexity: 4.5,
         components: Component::all(6).map(damage).collect(),
     };
@@ -128,7 +129,7 @@ fn what_compression_did_is_shown_matrix_by_matrix() {
 #[test]
 fn what_a_study_does_not_hold_is_said_with_the_command_that_makes_it() {
     for (view, words) in [
-        ("channels", "interpret --channels"),
+        ("channels", "annotations.jsonl --channels"),
         ("validation", "cruxscope validate"),
         ("compression", "cruxscope compression-report MODEL"),
     ] {

@@ -78,3 +78,69 @@ fn the_link_follows_the_view_and_leads_back_to_it() {
     third.get_by_label("A is Sample study");
     third.get_by_label("B is Sample, compressed");
 }
+
+/// What the last frame put on the clipboard.
+fn copied(harness: &Harness<'_, CruxscopeApp>) -> String {
+    let commands = &harness.output().platform_output.commands;
+    let text = commands.iter().find_map(|command| match command {
+        egui::OutputCommand::CopyText(text) => Some(text.clone()),
+        _ => None,
+    });
+    text.unwrap_or_default()
+}
+
+fn press_for_link(harness: &mut Harness<'_, CruxscopeApp>) -> String {
+    // Only the press: what is copied stands in the output of its own frame.
+    harness.event(egui::Event::Key {
+        key: Key::L,
+        physical_key: None,
+        pressed: true,
+        repeat: false,
+        modifiers: egui::Modifiers::NONE,
+    });
+    harness.step();
+    copied(harness)
+}
+
+#[test]
+fn a_copied_link_has_an_address_and_leads_back_when_pasted() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name).display().to_string();
+    for (name, study) in [("a", samples::study(LAYERS)), ("b", samples::compressed(LAYERS))] {
+        cruxscope_study::folder::save(&study, &folder.path().join(name)).unwrap();
+    }
+    let options = || StartupOptions {
+        studies: vec![place("a"), place("b")],
+        ..StartupOptions::default()
+    };
+    let (mut window, _) = linked_harness(options());
+    window.key_press(Key::Num3);
+    window.step();
+    let link = press_for_link(&mut window);
+    assert!(link.starts_with("cruxscope:#study="), "{link}");
+
+    // On a page the whole address of the page stands before it.
+    let into = options();
+    let mut page = Harness::builder()
+        .with_size([1280.0, 820.0])
+        .with_max_steps(16)
+        .build_eframe(move |cc| CruxscopeApp::new(cc, into).at_address("https://x.org/site/?renderer=webgl"));
+    for _ in 0..500 {
+        page.step();
+        if page.query_by_label_contains("of backtracking").is_some() && page.state().all_arrived() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let on_page = press_for_link(&mut page);
+    assert!(on_page.starts_with("https://x.org/site/?renderer=webgl#study="), "{on_page}");
+
+    // Pasted elsewhere, where the same studies lie under other paths, the link shows the same.
+    let elsewhere = link.replace(&folder.path().display().to_string(), "/no/such/machine");
+    page.event(egui::Event::Paste(elsewhere));
+    page.step();
+    page.step();
+    assert_eq!(page.state().state().view.name(), "ranking");
+    assert_eq!(page.state().state().selected, window.state().state().selected);
+    assert!(page.query_by_label_contains("Could not open").is_none());
+}

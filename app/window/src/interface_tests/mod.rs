@@ -2,13 +2,16 @@
 //!
 //! Most of it needs no graphics device. The pictures do; where there is none they say so and are skipped.
 
+mod budget;
 mod collections;
 mod components;
 mod export;
+mod fit;
 mod links;
 mod results;
 mod shift;
 mod traces;
+mod variants;
 
 use cruxscope_study::test_data as samples;
 use cruxscope_study::{Behaviour, Component, Module, ShiftView};

@@ -31,7 +31,11 @@ fn published_results_are_there_without_a_study() {
         harness.key_press(Key::J);
     }
     harness.run_ok();
-    assert_eq!(harness.state().state().results.row, Some(4), "the last row is the last");
+    assert_eq!(
+        harness.state().state().results.row,
+        Some(5),
+        "the last row is the last; the model as it is came first"
+    );
     harness.key_press(Key::D);
     harness.run_ok();
     assert_eq!(harness.state().state().results.form, Form::Table);

@@ -21,8 +21,6 @@ use cruxscope_study::Study;
 use cruxscope_study::StudyError;
 
 pub use inbox::{Delivery, Inbox, Opened};
-#[cfg(not(target_arch = "wasm32"))]
-use place::is_address;
 pub use place::within;
 pub use problem::Problem;
 pub use save::save;
@@ -32,7 +30,7 @@ pub use source::{Arrived, Part, PartState, Parts, Source};
 /// Begins to open a path or an address.
 pub fn open(inbox: &Inbox, place: &str) {
     #[cfg(not(target_arch = "wasm32"))]
-    if !is_address(place) {
+    if !crate::link::is_web(place) {
         native::open_path(inbox, place.into());
         return;
     }

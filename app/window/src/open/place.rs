@@ -2,12 +2,6 @@
 
 use cruxscope_study::{COLLECTION_FILE, MANIFEST_FILE, RESULTS_FILE};
 
-/// Whether a place is an address rather than a path.
-#[cfg(not(target_arch = "wasm32"))]
-pub fn is_address(place: &str) -> bool {
-    place.starts_with("http://") || place.starts_with("https://")
-}
-
 /// The place of a file or folder of the collection at `place`, which names its folder or its `collection.json`.
 pub fn within(place: &str, entry: &str) -> String {
     let (path, query) = place.split_once('?').map_or((place, None), |(path, query)| (path, Some(query)));

@@ -4,7 +4,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use cruxscope_study::{CHANNELS_FILE, COMPRESSION_FILE, ChannelMaps, CompressionMap, Study, StudyError, TraceText, VALIDATION_FILE, Validation};
+use cruxscope_study::{
+    CHANNELS_FILE, COMPRESSION_FILE, ChannelMaps, CompressionMap, LEDGER_FILE, Ledger, SENSITIVITY_FILE, Sensitivity, Study, StudyError, TRIAL_FILE, TraceText,
+    Trial, VALIDATION_FILE, Validation,
+};
 
 use super::problem::Problem;
 
@@ -32,6 +35,12 @@ pub enum Part {
     Validation,
     /// What compression did to each matrix.
     Compression,
+    /// What compressing each matrix would cost.
+    Sensitivity,
+    /// What recipes were measured to cost.
+    Trial,
+    /// What is said of the paper's claims.
+    Ledger,
     /// The trace of an instance, by its place in the manifest.
     Trace(usize),
 }
@@ -45,6 +54,12 @@ pub enum Arrived {
     Validation(Arc<Validation>),
     /// What compression did.
     Compression(Arc<CompressionMap>),
+    /// What compressing would cost.
+    Sensitivity(Arc<Sensitivity>),
+    /// What recipes were measured to cost.
+    Trial(Arc<Trial>),
+    /// What is said of the paper's claims.
+    Ledger(Arc<Ledger>),
     /// A trace.
     Trace(Arc<TraceText>),
 }
@@ -61,6 +76,9 @@ impl Part {
                 .then(|| CHANNELS_FILE.to_owned()),
             Self::Validation => Some(VALIDATION_FILE.to_owned()),
             Self::Compression => Some(COMPRESSION_FILE.to_owned()),
+            Self::Sensitivity => Some(SENSITIVITY_FILE.to_owned()),
+            Self::Trial => Some(TRIAL_FILE.to_owned()),
+            Self::Ledger => Some(LEDGER_FILE.to_owned()),
             Self::Trace(instance) => {
                 let id = &study.manifest.instances.get(instance)?.id;
                 let entry = study.manifest.traces.iter().find(|entry| entry.id == *id)?;
@@ -84,6 +102,13 @@ impl Part {
             Self::Channels => Arrived::Channels(Arc::new(Study::channels_from_bytes(&study.manifest, bytes)?)),
             Self::Validation => Arrived::Validation(Arc::new(Validation::from_json(bytes, layers)?)),
             Self::Compression => Arrived::Compression(Arc::new(CompressionMap::from_json(bytes, layers)?)),
+            Self::Sensitivity => {
+                let sensitivity = Sensitivity::from_bytes(bytes)?;
+                sensitivity.fits(&study.manifest)?;
+                Arrived::Sensitivity(Arc::new(sensitivity))
+            }
+            Self::Trial => Arrived::Trial(Arc::new(Trial::from_json(bytes)?)),
+            Self::Ledger => Arrived::Ledger(Arc::new(Ledger::from_json(bytes)?)),
             Self::Trace(instance) => {
                 let id = study.manifest.instances.get(instance).map(|entry| entry.id.as_str());
                 let entry = study.manifest.traces.iter().find(|entry| Some(entry.id.as_str()) == id);
@@ -128,6 +153,12 @@ impl Parts {
         self.states.get(&part)
     }
 
+    /// Whether any part is on its way.
+    #[cfg(test)]
+    pub fn any_asked(&self) -> bool {
+        self.states.values().any(|state| matches!(state, PartState::Asked))
+    }
+
     /// Notes how far a part is.
     pub fn set(&mut self, part: Part, state: PartState) {
         self.states.insert(part, state);
@@ -153,6 +184,30 @@ impl Parts {
     pub fn compression(&self) -> Option<&Arc<CompressionMap>> {
         match self.states.get(&Part::Compression) {
             Some(PartState::There(Arrived::Compression(map))) => Some(map),
+            _ => None,
+        }
+    }
+
+    /// What compressing would cost, once it is there.
+    pub fn sensitivity(&self) -> Option<&Arc<Sensitivity>> {
+        match self.states.get(&Part::Sensitivity) {
+            Some(PartState::There(Arrived::Sensitivity(sensitivity))) => Some(sensitivity),
+            _ => None,
+        }
+    }
+
+    /// What recipes were measured to cost, once it is there.
+    pub fn trial(&self) -> Option<&Arc<Trial>> {
+        match self.states.get(&Part::Trial) {
+            Some(PartState::There(Arrived::Trial(trial))) => Some(trial),
+            _ => None,
+        }
+    }
+
+    /// What is said of the paper's claims, once it is there.
+    pub fn ledger(&self) -> Option<&Arc<Ledger>> {
+        match self.states.get(&Part::Ledger) {
+            Some(PartState::There(Arrived::Ledger(ledger))) => Some(ledger),
             _ => None,
         }
     }

@@ -13,8 +13,13 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use egui::Context;
 
-pub use form::{Field, Form, Method, Task};
+use crate::remembered::Remembered;
+
+pub use form::{Field, Form, Method, Stored, Task};
 pub use job::{Facts, JobObserver, JobRunner, PlannedJob};
+
+/// The name under which the queue is remembered.
+const QUEUE: &str = "queue";
 
 /// How far a run is.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,6 +36,8 @@ pub enum RunState {
     Done,
     /// It was interrupted; finished work is kept.
     Cancelled,
+    /// The window that it was asked for in was closed before its end; finished work is kept.
+    Interrupted,
     /// It failed, and why.
     Failed(String),
 }
@@ -58,6 +65,8 @@ pub struct Run {
     pub out: PathBuf,
     /// Whether what it writes can be opened in the window.
     pub opens: bool,
+    /// What was filled in, by which it can be asked for again.
+    pub form: Form,
     cancel: Arc<AtomicBool>,
     planned: Option<Box<dyn PlannedJob>>,
 }
@@ -87,6 +96,9 @@ pub struct Runs {
     sender: Sender<Message>,
     receiver: Receiver<Message>,
     next: usize,
+    remembered: Remembered,
+    /// The queue as it was remembered last.
+    kept: String,
 }
 
 /// What a person asked of the runs.
@@ -102,6 +114,8 @@ pub enum RunAction {
     Cancel(usize),
     /// Take a run off the list.
     Forget(usize),
+    /// Plan a run anew that was interrupted or failed.
+    Again(usize),
     /// Open what a run wrote.
     Open(usize),
 }
@@ -118,12 +132,58 @@ impl Runs {
             sender,
             receiver,
             next: 0,
+            remembered: Remembered::default(),
+            kept: String::new(),
+        }
+    }
+
+    /// The same, with the queue that an earlier window left behind: its runs stand as interrupted, and can be asked for again.
+    #[must_use]
+    pub fn remembering(mut self, remembered: Remembered) -> Self {
+        let left = remembered.read(QUEUE).unwrap_or_default();
+        for form in left.lines().filter_map(Form::from_text) {
+            self.next += 1;
+            self.runs.push(Run {
+                state: RunState::Interrupted,
+                ..Run::new(self.next, form)
+            });
+        }
+        self.kept = left;
+        self.remembered = remembered;
+        self
+    }
+
+    /// Remembers what is not finished, where that has changed.
+    fn remember(&mut self) {
+        let unfinished = self.runs.iter().filter(|run| {
+            matches!(
+                run.state,
+                RunState::Planning(_) | RunState::Planned | RunState::Waiting | RunState::Running(_) | RunState::Interrupted
+            )
+        });
+        let queue: String = unfinished.map(|run| run.form.to_text() + "\n").collect();
+        if queue != self.kept {
+            self.remembered.write(QUEUE, &queue);
+            self.kept = queue;
         }
     }
 
     /// Does what was asked; gives a folder that is to be opened.
     pub fn perform(&mut self, action: &RunAction) -> Option<PathBuf> {
+        let folder = self.carry_out(action);
+        self.remember();
+        folder
+    }
+
+    fn carry_out(&mut self, action: &RunAction) -> Option<PathBuf> {
         match action {
+            RunAction::Again(id) => {
+                let again = self.runs.iter().position(|run| run.id == *id && run.can_be_repeated());
+                if let Some(at) = again {
+                    let run = self.runs.remove(at);
+                    self.plan_form(run.form);
+                }
+            }
             RunAction::Choose(field) => self.choose(*field),
             RunAction::Plan => self.plan(),
             RunAction::Start(id) => {
@@ -200,6 +260,7 @@ impl Runs {
                 }
             }
         }
+        self.remember();
         done
     }
 
@@ -213,7 +274,7 @@ impl Runs {
         let ask = move || {
             let dialog = rfd::FileDialog::new().set_title(field.title());
             let chosen = match field {
-                Field::ModelFile | Field::Traces | Field::Annotations | Field::Calibration => dialog.pick_file(),
+                Field::ModelFile | Field::Traces | Field::Annotations | Field::Calibration | Field::Recipe => dialog.pick_file(),
                 Field::Model => dialog.pick_folder(),
                 Field::Out => dialog.save_file(),
             };
@@ -232,20 +293,15 @@ impl Runs {
 
     /// Reads the inputs of what the form says on a thread, and puts a run on the list.
     pub fn plan(&mut self) {
+        self.plan_form(self.form.clone());
+    }
+
+    fn plan_form(&mut self, form: Form) {
         self.next += 1;
         let id = self.next;
-        let form = self.form.clone();
-        let cancel = Arc::new(AtomicBool::new(false));
-        self.runs.push(Run {
-            id,
-            title: form.words(),
-            state: RunState::Planning("reading".to_owned()),
-            plan: Vec::new(),
-            out: PathBuf::from(&form.out),
-            opens: form.task == Task::Interpret,
-            cancel: Arc::clone(&cancel),
-            planned: None,
-        });
+        let run = Run::new(id, form.clone());
+        let cancel = Arc::clone(&run.cancel);
+        self.runs.push(run);
         let teller = Teller::new(id, self.sender.clone(), self.context.clone(), cancel);
         let runner = Arc::clone(&self.runner);
         std::thread::spawn(move || {
@@ -282,9 +338,32 @@ impl Runs {
 }
 
 impl Run {
+    /// A run whose inputs are about to be read.
+    fn new(id: usize, form: Form) -> Self {
+        Self {
+            id,
+            title: form.words(),
+            state: RunState::Planning("reading".to_owned()),
+            plan: Vec::new(),
+            out: PathBuf::from(&form.out),
+            opens: form.task == Task::Interpret,
+            form,
+            cancel: Arc::new(AtomicBool::new(false)),
+            planned: None,
+        }
+    }
+
+    /// Whether it ended before its end, so that asking for it again makes sense.
+    pub const fn can_be_repeated(&self) -> bool {
+        matches!(self.state, RunState::Cancelled | RunState::Failed(_) | RunState::Interrupted)
+    }
+
     /// Whether nothing more will happen to it.
     pub fn is_over(&self) -> bool {
-        matches!(self.state, RunState::Done | RunState::Cancelled | RunState::Failed(_) | RunState::Planned)
+        matches!(
+            self.state,
+            RunState::Done | RunState::Cancelled | RunState::Failed(_) | RunState::Planned | RunState::Interrupted
+        )
     }
 }
 
@@ -345,4 +424,66 @@ fn catch_panic<T>(work: impl FnOnce() -> T) -> Result<T, String> {
         let message = (panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).or_else(|| panic.downcast_ref::<String>().cloned());
         format!("internal error: {}", message.unwrap_or_else(|| "a panic without a message".to_owned()))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Plans everything; a run whose model is called `panic` panics.
+    struct Planner;
+
+    struct Planned(bool);
+
+    impl PlannedJob for Planned {
+        fn run(self: Box<Self>, _: &mut dyn JobObserver) -> RunState {
+            assert!(!self.0, "as it was told to");
+            RunState::Done
+        }
+    }
+
+    impl JobRunner for Planner {
+        fn plan(&self, form: &Form, _: &mut dyn JobObserver) -> Result<(Box<dyn PlannedJob>, Facts), String> {
+            Ok((Box::new(Planned(form.model == "panic")), Vec::new()))
+        }
+    }
+
+    fn runs(folder: &std::path::Path) -> Runs {
+        Runs::new(Context::default(), Arc::new(Planner)).remembering(Remembered::within(folder.to_owned()))
+    }
+
+    fn until(runs: &mut Runs, done: impl Fn(&Runs) -> bool) {
+        for _ in 0..500 {
+            runs.receive();
+            if done(runs) {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+        panic!("{:?}", runs.runs.iter().map(|run| &run.state).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn the_queue_goes_on_after_a_panic_and_is_there_after_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut first = runs(folder.path());
+        for model in ["panic", "fine", "waits"] {
+            first.form.model = model.into();
+            first.plan();
+        }
+        until(&mut first, |runs| runs.runs.iter().all(|run| run.state == RunState::Planned));
+        first.perform(&RunAction::Start(1));
+        first.perform(&RunAction::Start(2));
+        until(&mut first, |runs| runs.runs[1].state == RunState::Done);
+        assert!(matches!(&first.runs[0].state, RunState::Failed(why) if why.contains("as it was told to")));
+        drop(first);
+        let mut second = runs(folder.path());
+        let left: Vec<(&str, &RunState)> = second.runs.iter().map(|run| (run.form.model.as_str(), &run.state)).collect();
+        assert_eq!(left, [("waits", &RunState::Interrupted)]);
+        second.perform(&RunAction::Again(1));
+        until(&mut second, |runs| runs.runs.len() == 1 && runs.runs[0].state == RunState::Planned);
+        let id = second.runs[0].id;
+        second.perform(&RunAction::Forget(id));
+        assert!(runs(folder.path()).runs.is_empty(), "what was forgotten does not come back");
+    }
 }

@@ -17,6 +17,9 @@ pub fn icon_place(x: f32, y: f32) -> Rect {
 
 /// The button that lets the behaviour fill the figure, or takes that back.
 pub fn enlarge(ui: &mut Ui, place: Rect, state: &State, behaviour: Behaviour, actions: &mut Vec<Action>) {
+    if state.presenting {
+        return;
+    }
     let maximised = state.maximised == Some(behaviour);
     let name = format!("{} {}", if maximised { "Shrink" } else { "Enlarge" }, behaviour.title());
     let draw = |painter: &egui::Painter, rect: Rect, colour| icons::corners(painter, rect, !maximised, colour);

@@ -15,10 +15,16 @@ pub fn marked(state: &State) -> Option<Component> {
     state.hovered.map(|(_, component)| component).or(state.selected)
 }
 
-/// The names of the modules, left of the cells.
+/// The names of the modules, left of the cells; where rows are lower than letters, as many as there is room for, the marked one first.
 pub fn row_labels(ui: &Ui, grid: &Grid, marked: Option<Component>, palette: &Palette) {
+    let step = ((typeface::tick().size - 2.0) / grid.cell_size().y).ceil().max(1.0) as usize;
+    let named = marked.map(|component| component.module.index());
     for module in Module::ALL {
         let on = marked.is_some_and(|component| component.module == module);
+        let gives_way = named.is_some_and(|named| named.abs_diff(module.index()) < step);
+        if !on && (module.index() % step != 0 || gives_way && step > 1) {
+            continue;
+        }
         let place = pos2(grid.rect.left() - sizes::GAP, grid.cell(0, module.index()).center().y);
         let colour = if on { palette.text } else { palette.dim };
         ui.painter().text(place, Align2::RIGHT_CENTER, module.short(), typeface::tick(), colour);
@@ -50,6 +56,10 @@ pub fn column_labels(ui: &Ui, grid: &Grid, marked: Option<Component>, palette: &
 pub fn crosshair(ui: &Ui, grid: &Grid, state: &State, palette: &Palette) {
     let painter = ui.painter();
     let place = |component: Component| place(grid, component);
+    // What was brushed elsewhere is framed thinly.
+    for component in state.ranking.brushed.iter().filter(|component| component.layer.0 < grid.columns) {
+        painter.rect_stroke(place(*component), CornerRadius::same(1), Stroke::new(1.0, palette.accent), StrokeKind::Inside);
+    }
     let within = |component: &Component| component.layer.0 < grid.columns;
     let selected = state.selected.filter(within);
     let crossed = state.hovered.map(|(_, component)| component).filter(within).or(selected);

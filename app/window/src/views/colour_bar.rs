@@ -42,6 +42,24 @@ pub fn show(ui: &Ui, bar: Rect, scale: &ColourScale, map: ColourMap, components:
     }
 }
 
+/// Draws a bar on one line between its ends' numbers, which begins at the left of `line`. What else is said of the scale follows where it
+/// has room beside a bar of some length.
+pub fn between(ui: &Ui, line: Rect, [low, high]: [&str; 2], more: &str, map: ColourMap, palette: &Palette) {
+    const LEAST: f32 = 48.0;
+    let painter = ui.painter();
+    let layout = |text: &str| painter.layout_no_wrap(text.to_owned(), typeface::tick(), palette.dim);
+    let from = painter.text(line.left_center(), Align2::LEFT_CENTER, low, typeface::tick(), palette.dim);
+    let left = from.right() + sizes::GAP;
+    let room = |end: f32| line.right() - left - end - sizes::GAP;
+    let whole = layout(&format!("{high}, {more}"));
+    let end = if room(whole.size().x) >= LEAST { whole } else { layout(high) };
+    let width = room(end.size().x).clamp(0.0, sizes::COLOUR_BAR_WIDTH.min(line.width() * 0.5));
+    let bar = Rect::from_min_size(pos2(left, line.center().y - sizes::COLOUR_BAR / 2.0), egui::vec2(width, sizes::COLOUR_BAR));
+    paint(ui, bar, map, palette);
+    let place = pos2(bar.right() + sizes::GAP, line.center().y - end.size().y / 2.0);
+    painter.galley(place, end, palette.dim);
+}
+
 /// Paints the bar alone.
 pub fn paint(ui: &Ui, rect: Rect, map: ColourMap, palette: &Palette) {
     let steps = 64;

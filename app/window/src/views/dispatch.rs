@@ -1,7 +1,7 @@
 //! From the name of a view to the view. Adding a view is a module, a [`ViewKind`] and a line here.
 
 use super::scene::Shown;
-use super::{benchmarks, channels, compression, importance, ranking, shift, test_time, trace, validation};
+use super::{benchmarks, budget, channels, compression, importance, ledger, ranking, shift, test_time, trace, validation, variants};
 use crate::view_kind::ViewKind;
 
 /// The view of this kind.
@@ -16,5 +16,8 @@ pub const fn view(kind: ViewKind) -> Shown {
         ViewKind::TestTime => Shown::Results(&test_time::TestTimeView),
         ViewKind::Validation => Shown::Study(&validation::ValidationView),
         ViewKind::Compression => Shown::Study(&compression::CompressionView),
+        ViewKind::Variants => Shown::Study(&variants::VariantsView),
+        ViewKind::Budget => Shown::Study(&budget::BudgetView),
+        ViewKind::Ledger => Shown::Study(&ledger::LedgerView),
     }
 }

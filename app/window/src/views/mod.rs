@@ -2,6 +2,7 @@
 
 mod behaviour_head;
 pub mod benchmarks;
+mod budget;
 mod cells;
 pub mod channels;
 mod colour_bar;
@@ -9,6 +10,8 @@ pub mod compression;
 pub mod dispatch;
 pub mod importance;
 mod inspector;
+pub mod ledger;
+mod missing;
 pub mod problem;
 pub mod ranking;
 pub mod scene;
@@ -17,3 +20,4 @@ pub mod test_time;
 mod toolbar;
 pub mod trace;
 pub mod validation;
+pub mod variants;

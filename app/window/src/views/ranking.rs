@@ -15,7 +15,7 @@ pub struct RankingView;
 
 impl View for RankingView {
     fn show(&self, ui: &mut Ui, scene: &Scene<'_>, actions: &mut Vec<Action>) {
-        ui.horizontal(|ui| {
+        toolbar::row(ui, |ui| {
             toolbar::behaviours(ui, scene, actions);
             let text = match scene.state.ranking.basis {
                 Basis::Mean => "intervals over instances at 95 %, mean over behaviours",

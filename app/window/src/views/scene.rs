@@ -6,11 +6,13 @@ use cruxscope_theme::Palette;
 use egui::Ui;
 
 use crate::action::Action;
+use crate::budget::OpenBudget;
 use crate::comparison::OpenComparison;
 use crate::library::OpenResults;
 use crate::open::Part;
 use crate::state::State;
 use crate::studies::OpenStudy;
+use crate::variants::OpenVariants;
 
 /// All that a view of a study may look at.
 pub struct Scene<'a> {
@@ -20,6 +22,10 @@ pub struct Scene<'a> {
     pub studies: &'a [OpenStudy],
     /// The comparison that is on, where at least two studies are open.
     pub comparison: Option<&'a OpenComparison>,
+    /// The variants that are on, where their view is.
+    pub variants: Option<&'a OpenVariants>,
+    /// The budget that is on, where its view is.
+    pub budget: Option<&'a OpenBudget>,
     /// The state of the interface.
     pub state: &'a State,
     /// The colours.

@@ -4,11 +4,12 @@ mod lengths;
 
 use cruxscope_selectors::results::{SplitCell, SplitRow, splits};
 use cruxscope_theme::{Palette, sizes, typeface};
+use egui::text::LayoutJob;
 use egui::{Align2, Rect, Role, ScrollArea, Sense, Stroke, Ui, WidgetInfo, pos2, vec2};
 
 use super::benchmarks::{MARK, active};
 use super::scene::{ResultsScene, ResultsView};
-use super::toolbar;
+use super::{missing, toolbar};
 use crate::action::Action;
 use crate::widgets;
 
@@ -18,6 +19,8 @@ const SHARES: [(u32, &str); 2] = [(30, "30 %"), (20, "20 %")];
 const NAMES: f32 = 250.0;
 /// Width of the ratio behind an axis.
 const RATIO: f32 = 52.0;
+/// Least width of an axis.
+const AXIS: f32 = 44.0;
 
 /// The view of test-time compute.
 pub struct TestTimeView;
@@ -26,25 +29,34 @@ impl ResultsView for TestTimeView {
     fn show(&self, ui: &mut Ui, scene: &ResultsScene<'_>, actions: &mut Vec<Action>) {
         let Some(open) = active(scene.results, scene.state) else { return };
         let share = scene.state.results.share.0;
-        ui.horizontal(|ui| {
-            let pressed = ui.push_id("share", |ui| widgets::segmented(ui, &SHARES, share, |_, _, _| false, |_| None));
-            if let Some(share) = pressed.inner {
+        toolbar::row(ui, |ui| {
+            if let Some(share) = widgets::segmented(ui, "share", &SHARES, share, |_, _, _| false, |_| None) {
                 actions.push(Action::SetShare(share));
             }
-            let text = format!("filled: the shortest {share} % of outputs; hollow: the longest; × is the ratio of their mean lengths");
-            toolbar::caption(ui, scene.palette, &[&text, "filled: shortest, hollow: longest"]);
+            let palette = scene.palette;
+            toolbar::entry(ui, palette, &format!("the shortest {share} % of outputs"), |painter, place| {
+                painter.circle_filled(place, MARK, palette.dim);
+            });
+            toolbar::entry(ui, palette, "the longest", |painter, place| {
+                painter.circle(place, MARK - 1.0, palette.panel, Stroke::new(2.0, palette.dim));
+            });
+            toolbar::entry(ui, palette, "95 % interval", |painter, place| {
+                painter.hline(place.x - 5.0..=place.x + 5.0, place.y, Stroke::new(sizes::HAIRLINE, palette.dim));
+            });
+            toolbar::caption(ui, palette, &["score from 0 to 100 %; × is how many times longer the longest are"]);
         });
         ui.add_space(sizes::SMALL);
         let rows = splits(&open.results, share);
         if rows.is_empty() {
-            let text = "These results come without the lengths of outputs, and without a table of their ends. `cruxscope score --results` keeps lengths.";
-            ui.add(egui::Label::new(egui::RichText::new(text).color(scene.palette.dim)).wrap());
+            let text = "They were saved without the lengths of outputs, and hold no table of the shortest and the longest.";
+            let command = "cruxscope score samples.jsonl --data DATASET --results results.json";
+            missing::say(ui, "No lengths in these results", text, command, actions);
             return;
         }
         let selected = scene.state.results.row.unwrap_or(0).min(rows.len() - 1);
         let behind = lengths::behind(&open.results, &rows[selected], scene);
         let below = if behind.is_some() { lengths::HEIGHT + sizes::LARGE } else { 0.0 };
-        figure(ui, scene, &rows, selected, ui.available_height() - below, actions);
+        figure(ui, scene, &rows, selected, below, actions);
         if let Some(score) = behind {
             ui.add_space(sizes::GAP);
             lengths::show(ui, score, &rows[selected], scene);
@@ -93,29 +105,48 @@ fn columns(rows: &[SplitRow]) -> Vec<&str> {
     columns
 }
 
-fn figure(ui: &mut Ui, scene: &ResultsScene<'_>, rows: &[SplitRow], selected: usize, height: f32, actions: &mut Vec<Action>) {
+/// The columns that have room: all, or those from the one in focus on.
+fn in_sight<'a>(all: &[&'a str], width: f32, scene: &ResultsScene<'_>) -> Vec<&'a str> {
+    let names = NAMES.min(width * 0.35);
+    let fit = ((width - names - 2.0 * sizes::LARGE) / (AXIS + RATIO + sizes::GAP)) as usize;
+    let fit = fit.clamp(1, all.len().max(1));
+    let wanted = scene.state.results.benchmark.as_deref();
+    let on = all
+        .iter()
+        .position(|column| wanted.is_some_and(|wanted| *column == wanted || column.starts_with(&format!("{wanted} "))));
+    let from = on.unwrap_or(0).min(all.len().saturating_sub(fit));
+    all.iter().skip(from).take(fit).copied().collect()
+}
+
+fn figure(ui: &mut Ui, scene: &ResultsScene<'_>, rows: &[SplitRow], selected: usize, below: f32, actions: &mut Vec<Action>) {
     let palette = scene.palette;
-    let columns = columns(rows);
+    let all = columns(rows);
+    let columns = in_sight(&all, ui.available_width(), scene);
+    if columns.len() < all.len() {
+        let choices: Vec<(usize, &str)> = all.iter().copied().enumerate().collect();
+        let on = all.iter().position(|column| columns.first() == Some(column)).unwrap_or_default();
+        if let Some(at) = widgets::segmented(ui, "column", &choices, on, |_, _, _| false, |_| None) {
+            actions.push(Action::SetBenchmark(Some(all[at].to_owned())));
+        }
+        ui.add_space(sizes::SMALL);
+    }
+    let height = ui.available_height() - below;
     let wanted = sizes::TABLE_HEAD + (rows.len() as f32) * sizes::TABLE_ROW + sizes::GAP;
     let (head, body) = widgets::table(ui, wanted.min(height), palette);
     let painter = ui.painter();
     let (names, axes) = places(head, columns.len());
-    painter.text(
-        names.left_center(),
-        Align2::LEFT_CENTER,
-        "Model and compression",
-        typeface::caption_strong(),
-        palette.faint,
-    );
+    let head = |place: Rect, text: &str, right: bool| {
+        let mut job = LayoutJob::simple(text.to_owned(), typeface::caption_strong(), palette.faint, place.width());
+        job.wrap.max_rows = 2;
+        let galley = painter.layout_job(job);
+        let left = if right { place.right() - galley.size().x } else { place.left() };
+        painter.galley(pos2(left, place.center().y - galley.size().y / 2.0), galley, palette.faint);
+    };
+    head(names, "Model and compression", false);
     for (column, axis) in columns.iter().zip(&axes) {
-        painter.text(axis.left_center(), Align2::LEFT_CENTER, *column, typeface::caption_strong(), palette.faint);
-        painter.text(
-            pos2(axis.right() + RATIO - sizes::SMALL, axis.center().y),
-            Align2::RIGHT_CENTER,
-            "length ×",
-            typeface::caption_strong(),
-            palette.faint,
-        );
+        head(*axis, column, false);
+        let ratio = Rect::from_min_max(pos2(axis.right(), axis.top()), pos2(axis.right() + RATIO - sizes::SMALL, axis.bottom()));
+        head(ratio, "length ×", true);
     }
     ui.scope_builder(egui::UiBuilder::new().max_rect(body), |ui| {
         ui.set_clip_rect(ui.clip_rect().intersect(body));
@@ -158,7 +189,16 @@ fn show_row(ui: &mut Ui, row: &SplitRow, columns: &[&str], chosen: bool, palette
         format!("{}, {}", row.model, row.label)
     };
     let ink = if chosen { palette.text } else { palette.dim };
-    widgets::paint_cut(painter, names.left_center(), Align2::LEFT_CENTER, &name, typeface::body(), ink, names.width());
+    // A name that is too long for a line has two of smaller type.
+    let one = painter.layout_no_wrap(name.clone(), typeface::body(), ink);
+    let galley = if one.size().x <= names.width() {
+        one
+    } else {
+        let mut job = LayoutJob::simple(name.clone(), typeface::caption(), ink, names.width());
+        job.wrap.max_rows = 2;
+        painter.layout_job(job)
+    };
+    painter.galley(pos2(names.left(), names.center().y - galley.size().y / 2.0), galley, ink);
     let middle = rect.center().y;
     for (column, axis) in columns.iter().zip(&axes) {
         let Some(cell) = row.cells.iter().find(|cell| cell.column == *column) else {

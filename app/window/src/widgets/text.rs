@@ -27,7 +27,8 @@ pub fn paint_cut(painter: &Painter, place: Pos2, anchor: Align2, text: &str, fon
 /// A caption over a group.
 pub fn caption(ui: &mut Ui, text: &str) {
     let colour = Palette::of(ui.ctx()).faint;
-    ui.label(RichText::new(text).font(typeface::caption_strong()).color(colour));
+    let response = ui.label(RichText::new(text).font(typeface::caption_strong()).color(colour));
+    super::explained(response, text);
 }
 
 /// A caption with room above it.
@@ -63,5 +64,5 @@ pub fn fact(ui: &mut Ui, label: &str, value: &str) -> egui::Response {
     let room = rect.width() - value_width - sizes::GAP;
     paint_cut(painter, rect.left_center(), Align2::LEFT_CENTER, label, typeface::body(), palette.dim, room);
     painter.hline(rect.x_range(), rect.bottom(), Stroke::new(sizes::HAIRLINE, palette.line));
-    response
+    super::explained(response, label)
 }

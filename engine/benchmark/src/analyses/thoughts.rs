@@ -80,6 +80,7 @@ mod tests {
             model: None,
             settings: None,
             prompt: None,
+            prompt_begin: None,
             output: text.into(),
             finish,
             new_tokens: None,

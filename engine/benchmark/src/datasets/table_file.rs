@@ -21,18 +21,10 @@ pub(super) type Record = Map<String, Value>;
 /// The records of a file.
 pub(super) fn records(path: &Path) -> Result<Vec<Record>, BenchmarkError> {
     let wrong = |why: String| BenchmarkError::Dataset { path: path.to_owned(), why };
-    let bounded = |reader: &mut dyn Read| -> Result<Vec<u8>, String> {
-        let mut bytes = Vec::new();
-        reader.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
-        if bytes.len() as u64 > LARGEST {
-            return Err(format!("it is larger than {LARGEST} bytes, and no dataset that is known here is"));
-        }
-        Ok(bytes)
-    };
     let mut file = fs::File::open(path).map_err(|error| wrong(error.to_string()))?;
-    let mut bytes = bounded(&mut file).map_err(wrong)?;
+    let mut bytes = bounded(&mut file, LARGEST).map_err(wrong)?;
     if bytes.starts_with(&[0x1f, 0x8b]) {
-        bytes = bounded(&mut MultiGzDecoder::new(bytes.as_slice())).map_err(|why| wrong(format!("unpacked, {why}")))?;
+        bytes = bounded(&mut MultiGzDecoder::new(bytes.as_slice()), LARGEST).map_err(|why| wrong(format!("unpacked, {why}")))?;
     }
     let values = if bytes.starts_with(b"PAR1") {
         parquet_rows(path, file).map_err(wrong)?
@@ -50,6 +42,16 @@ pub(super) fn records(path: &Path) -> Result<Vec<Record>, BenchmarkError> {
         return Err(wrong("it holds no record".into()));
     }
     Ok(records)
+}
+
+/// All that a reader gives, if it is no more than so many bytes.
+fn bounded(reader: &mut dyn Read, largest: u64) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    reader.take(largest + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    if bytes.len() as u64 > largest {
+        return Err(format!("it is larger than {largest} bytes, and no dataset that is known here is"));
+    }
+    Ok(bytes)
 }
 
 /// A whole file of JSON, or one value a line. A list is its elements, and so is the list that an object keeps under
@@ -145,6 +147,19 @@ fn without_parquet(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_small_file_cannot_unpack_to_more_than_is_read() {
+        use std::io::Write as _;
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        encoder.write_all(&[b' '; 100_000]).unwrap();
+        let packed = encoder.finish().unwrap();
+        assert!(packed.len() < 1000);
+        let unpacked = |largest| bounded(&mut MultiGzDecoder::new(packed.as_slice()), largest);
+        assert_eq!(unpacked(100_000).unwrap().len(), 100_000);
+        let why = unpacked(99_999).unwrap_err();
+        assert!(why.contains("larger than 99999 bytes"), "{why}");
+    }
 
     #[test]
     fn a_program_without_parquet_says_how_to_convert() {

@@ -1,5 +1,6 @@
 //! From a question to what a model is given: the published raw form, a checkpoint's own chat template, or one's own.
 
+mod python_json;
 mod template;
 
 use serde::{Deserialize, Serialize};

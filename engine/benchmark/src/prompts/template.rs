@@ -15,6 +15,9 @@ use crate::error::BenchmarkError;
 
 /// The name under which a template stands in its environment.
 const NAME: &str = "prompt";
+/// Instructions that rendering a template may take: a thousand times what the longest published one takes for a conversation. A template
+/// without an end is an error instead of a program that hangs.
+const FUEL: u64 = 10_000_000;
 
 /// A checkpoint's chat template.
 pub struct ChatTemplate {
@@ -162,18 +165,49 @@ fn environment(source: &str, template: String, last_line_break: LastLineBreak) -
         .build()
         .map_err(|error| unusable(source, &error.to_string()))?;
     environment.set_syntax(syntax);
+    environment.set_fuel(Some(FUEL));
     environment.set_undefined_behavior(UndefinedBehavior::Lenient);
     environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
     environment.add_function("raise_exception", |text: String| -> Result<String, Error> {
         Err(Error::new(ErrorKind::InvalidOperation, text))
     });
     environment.add_function("strftime_now", strftime_now);
+    environment.add_filter("tojson", super::python_json::to_json);
     // Jinja reads every kind of line break as one character.
-    let template = template.replace("\r\n", "\n").replace('\r', "\n");
+    let template = without_generation_marks(&template.replace("\r\n", "\n").replace('\r', "\n"));
     environment
         .add_template_owned(NAME, template)
         .map_err(|error| unusable(source, &error.to_string()))?;
     Ok(environment)
+}
+
+/// A template without `{% generation %}`: the marks with which training finds what an assistant said. What stands between them is
+/// rendered as if they were not there, with the white space that they take away.
+fn without_generation_marks(template: &str) -> String {
+    let mut rest = template;
+    let mut text = String::with_capacity(template.len());
+    while let Some(start) = rest.find("{%") {
+        let Some(length) = rest[start..].find("%}") else { break };
+        let tag = &rest[start + 2..start + length];
+        let name = tag.trim_start_matches(['-', '+']).trim_end_matches(['-', '+']);
+        let opens = |mark: &'static str| if tag.starts_with(mark) { mark } else { "" };
+        let closes = |mark: &'static str| if tag.ends_with(mark) { mark } else { "" };
+        text.push_str(&rest[..start]);
+        let stands_for = match name.trim() {
+            "generation" => Some("if true"),
+            "endgeneration" => Some("endif"),
+            _ => None,
+        };
+        match stands_for {
+            Some(other) => {
+                text.extend(["{%", opens("-"), opens("+"), " ", other, " ", closes("-"), closes("+"), "%}"]);
+            }
+            None => text.push_str(&rest[start..start + length + 2]),
+        }
+        rest = &rest[start + length + 2..];
+    }
+    text.push_str(rest);
+    text
 }
 
 /// The local time in a format of strftime, as transformers gives it to templates.
@@ -222,6 +256,16 @@ mod tests {
     use super::*;
     use crate::datasets::Benchmark;
 
+    #[test]
+    fn a_template_without_an_end_is_an_error() {
+        let endless = "{% for a in range(9999) %}{% for b in range(9999) %}{% for c in range(9999) %}{% endfor %}{% endfor %}{% endfor %}";
+        let template = ChatTemplate::new("endless", endless.into(), String::new(), String::new()).unwrap();
+        let began = std::time::Instant::now();
+        let error = template.render(&[Message::user("?")]).unwrap_err().to_string();
+        assert!(error.contains("fuel"), "{error}");
+        assert!(began.elapsed().as_secs() < 60, "it took {:?}", began.elapsed());
+    }
+
     const TEMPLATE: &str = "{{ bos_token }}{% for message in messages %}\n    {% if message.role == 'user' %}\n<|user|>{{ message.content.strip() }}\
                             \n    {% else %}\n{{ raise_exception('only users') }}\n    {% endif %}\n{% endfor %}{% if add_generation_prompt \
                             %}<|assistant|><think>\n{% endif %}";
@@ -263,6 +307,52 @@ mod tests {
         let year: i32 = text.get(..4).and_then(|year| year.parse().ok()).unwrap_or_default();
         assert!(year >= 2025 && text.as_bytes().get(4) == Some(&b'-') && text.len() > 13, "{text}");
         assert!(template("{{ strftime_now('%') }}").render(&[]).is_err());
+    }
+
+    /// Right is what `apply_chat_template` of transformers 5 gives.
+    #[test]
+    fn json_is_pythons() {
+        let rendered = |text: &str| {
+            let template = ChatTemplate::new("t", text.into(), String::new(), String::new()).unwrap();
+            template.render(&[Message::user("it's <é> & \u{1f600}\u{7f}\n")])
+        };
+        for (text, right) in [
+            (
+                "{{ messages | tojson }}",
+                "[{\"role\": \"user\", \"content\": \"it's <é> & \u{1f600}\u{7f}\\n\"}]",
+            ),
+            (
+                "{{ messages[0].content | tojson(ensure_ascii=True) }}",
+                "\"it's <\\u00e9> & \\ud83d\\ude00\u{7f}\\n\"",
+            ),
+            (
+                "{{ {'b': [1, 2.0, none, true], 'a': {}} | tojson }}",
+                "{\"b\": [1, 2.0, null, true], \"a\": {}}",
+            ),
+            (
+                "{{ {'b': [1], 'a': []} | tojson(sort_keys=True, separators=(',', ':')) }}",
+                "{\"a\":[],\"b\":[1]}",
+            ),
+            (
+                "{{ {'b': [1, [2]], 'a': []} | tojson(indent=2) }}",
+                "{\n  \"b\": [\n    1,\n    [\n      2\n    ]\n  ],\n  \"a\": []\n}",
+            ),
+            ("{% for key, value in {'z': 1, 'a': 2}.items() %}{{ key }}{{ value }}{% endfor %}", "z1a2"),
+        ] {
+            assert_eq!(rendered(text).unwrap(), right, "{text}");
+        }
+        assert!(rendered("{{ messages | tojson(allow_nan=False) }}").is_err());
+    }
+
+    #[test]
+    fn marks_of_what_an_assistant_said_leave_no_trace() {
+        let template = "{% for m in messages %}{% if m.role == 'user' %}<u>{{ m.content }}{% else %}\n{%- generation -%}\n x {{ m.content }} \n{% endgeneration %}\nend{% endif %}\n{% endfor %}";
+        let template = ChatTemplate::new("t", template.into(), String::new(), String::new()).unwrap();
+        let said = Message {
+            role: "assistant".into(),
+            content: "y".into(),
+        };
+        assert_eq!(template.render(&[Message::user("q"), said]).unwrap(), "<u>qx y \nend");
     }
 
     #[test]

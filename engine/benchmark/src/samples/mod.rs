@@ -92,6 +92,9 @@ pub struct Sample {
     pub settings: SamplingSettings,
     /// What the model was given.
     pub prompt: Prompt,
+    /// Text of a special token that stood before the prompt, where the model's tokenizer does not put it there by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt_begin: Option<String>,
     /// What it wrote.
     pub output: String,
     /// How many of the output's bytes came apart, as thoughts.
@@ -130,6 +133,7 @@ impl Sample {
             engine: origin.engine.clone(),
             settings: origin.settings.clone(),
             prompt: origin.prompt.clone(),
+            prompt_begin: None,
             output: generation.text,
             reasoning_bytes: generation.reasoning_bytes,
             finish: generation.finish,

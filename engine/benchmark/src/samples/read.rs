@@ -30,12 +30,22 @@ pub struct Output {
     pub settings: Option<SamplingSettings>,
     /// What the model was given, if the file says so.
     pub prompt: Option<Prompt>,
+    /// What stood before that and the model's tokenizer does not put there, if the file says so.
+    pub prompt_begin: Option<String>,
     /// What it wrote.
     pub output: String,
     /// Why it ended, if the file says so.
     pub finish: Option<Finish>,
     /// Tokens of the output, if the file says so.
     pub new_tokens: Option<u64>,
+}
+
+impl Output {
+    /// What the model read before its output, if the file says so: the prompt behind what began it.
+    pub fn whole_prompt(&self) -> Option<String> {
+        let begin = self.prompt_begin.as_deref().unwrap_or_default();
+        self.prompt.as_ref().map(|prompt| format!("{begin}{}", prompt.text()))
+    }
 }
 
 /// The outputs of a file.
@@ -60,6 +70,7 @@ struct Line {
     model: Option<ModelIdentity>,
     settings: Option<SamplingSettings>,
     prompt: Option<Prompt>,
+    prompt_begin: Option<String>,
     finish: Option<Finish>,
     new_tokens: Option<u64>,
 }
@@ -110,6 +121,7 @@ impl Outputs {
                 model,
                 settings: record.settings,
                 prompt: record.prompt,
+                prompt_begin: record.prompt_begin,
                 output: record.output,
                 finish: record.finish,
                 new_tokens: record.new_tokens,

@@ -6,10 +6,12 @@
 //! thoughts are counted as well: what is read out of them was said while thinking.
 
 pub mod extract;
+mod paired;
 mod rule;
 mod table;
 mod words;
 
+pub use paired::{PairedScores, compare};
 pub use rule::{Extracted, Rule, Verdict};
 pub use table::{BenchmarkScore, Estimate, Judged, ScoreSettings, score};
 pub use words::{exact_match, f1, f1_of, normalised};

@@ -204,6 +204,7 @@ mod tests {
             model: None,
             settings: None,
             prompt: None,
+            prompt_begin: None,
             output: text.into(),
             finish: None,
             new_tokens: None,

@@ -1,23 +1,40 @@
-//! The packed layouts that inference engines load: codes in 32-bit words, transposed, with float16 scales.
+//! The forms in which compressed models are kept: codes in several arrays in the place of a weight.
 //!
-//! [`Codes`] is a matrix of codes as it is thought of, [`PackedWeight`] the arrays that stand for it in a file. There are two
-//! layouts: AutoAWQ's GEMM and that of GPTQ in both of its versions. Ragged last groups in words and other sizes that no engine
-//! loads are refused.
+//! What is read: [`Packing`] is what `quantization_config` says, [`arrays::Module`] the arrays of one module, and [`Rows`] those arrays
+//! once they are checked, of which rows come as float32. AutoAWQ's and GPTQ's words are in [`words`], all forms of codes with scales in
+//! [`scaled`], and every format says in a file of its own which arrays it has and what they stand for.
+//!
+//! What is written: [`Codes`] is a matrix of codes as it is thought of, [`PackedWeight`] the arrays that stand for it in a file. There are
+//! three layouts: AutoAWQ's GEMM, that of GPTQ in both of its versions, and compressed-tensors' packed words. Ragged last groups in words
+//! and other sizes that no engine loads are refused.
 
+pub(crate) mod arrays;
 mod awq;
+mod bitsandbytes;
+mod compressed;
+mod configuration;
 mod fields;
+mod float8;
+mod gemv;
 mod gptq;
-pub(crate) mod scheme;
+mod keys;
+pub mod mxfp4;
+mod packing;
+mod scaled;
+mod scheme;
+mod small_floats;
+mod words;
 
 use half::f16;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+pub use configuration::quantization_config;
 pub(crate) use gptq::zeros_of_words;
-pub use scheme::{Scheme, quantization_config};
-
-/// Names of a packed module's arrays.
-pub(crate) const PARTS: [&str; 4] = ["qweight", "qzeros", "scales", "g_idx"];
+pub(crate) use packing::Packing;
+pub(crate) use scaled::Rows;
+pub(crate) use scheme::Scheme;
+pub use scheme::WrittenGroup;
 
 /// How zeros are stored; `checkpoint_format` in a configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -44,6 +61,32 @@ pub enum Layout {
     Awq,
     /// GPTQ's: 2, 3, 4 or 8 bits, the codes of one output running down the words of a column.
     Gptq(ZeroFormat),
+    /// compressed-tensors' `pack-quantized`: 2 to 8 bits, the codes of one output running along the words of a row; scales are of this
+    /// type, to which weights are rounded too.
+    CompressedTensors(ScaleType),
+}
+
+/// How scales are stored where a layout leaves the choice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ScaleType {
+    /// 32 bits.
+    Float32,
+    /// 16 bits, half precision.
+    Float16,
+    /// 16 bits, with float32's range.
+    BFloat16,
+}
+
+impl ScaleType {
+    /// The usual name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Float32 => "float32",
+            Self::Float16 => "float16",
+            Self::BFloat16 => "bfloat16",
+        }
+    }
 }
 
 impl Layout {
@@ -52,6 +95,7 @@ impl Layout {
         match self {
             Self::Awq => "awq",
             Self::Gptq(_) => "gptq",
+            Self::CompressedTensors(_) => "compressed-tensors",
         }
     }
 }
@@ -102,7 +146,7 @@ impl Codes {
         weights
     }
 
-    /// These codes in a layout. Scales become float16, which is the only loss.
+    /// These codes in a layout. Scales become float16, or what the layout says, which is the only loss.
     ///
     /// # Errors
     /// When the layout holds no such bits, groups or sizes, or a scale is beyond float16.
@@ -112,7 +156,16 @@ impl Codes {
         match layout {
             Layout::Awq => awq::pack(self),
             Layout::Gptq(zero_format) => gptq::pack(self, zero_format),
+            Layout::CompressedTensors(scales) => compressed::pack(self, scales, false),
         }
+    }
+
+    /// These codes, all of whose zeros are the middle one, in compressed-tensors' layout without zeros.
+    ///
+    /// # Errors
+    /// As [`Codes::pack`], and when a zero is another.
+    pub fn pack_symmetric(&self, scales: ScaleType) -> Result<PackedWeight, PackedError> {
+        compressed::pack(self, scales, true)
     }
 
     /// The same weights, as nearly as codes can say it, without zeros of 0, which version 1 of GPTQ's layout cannot hold safely: the
@@ -157,7 +210,7 @@ impl Codes {
                 if half.is_finite() {
                     Ok(half.to_f32())
                 } else {
-                    Err(PackedError::Scale { scale })
+                    Err(PackedError::Scale { scale, dtype: "float16" })
                 }
             })
             .collect()
@@ -177,13 +230,13 @@ pub struct PackedWeight {
     pub bits: u8,
     /// Columns of a group.
     pub group: usize,
-    /// AWQ `[in, out/8]`; GPTQ `[in · bits / 32, out]`.
+    /// AWQ `[in, out/8]`; GPTQ `[in · bits / 32, out]`; compressed-tensors `[out, in · bits / 32]`, rounded up.
     pub qweight: Vec<i32>,
-    /// `[groups, out · bits / 32]`.
+    /// `[groups, out · bits / 32]`; compressed-tensors `[out · bits / 32, groups]`, rounded up, or nothing where all are the middle code.
     pub qzeros: Vec<i32>,
-    /// `[groups, out]`; float16 in what is written, float32 in some checkpoints that are read.
+    /// `[groups, out]`, compressed-tensors `[out, groups]`; numbers of float16, or of the layout's type, in what is written.
     pub scales: Vec<f32>,
-    /// `g_idx`, the group of every column, `[in]`; none in AWQ's layout.
+    /// `g_idx`, the group of every column, `[in]`; in GPTQ's layout only.
     pub group_index: Vec<i32>,
 }
 
@@ -196,7 +249,21 @@ impl PackedWeight {
         match self.layout {
             Layout::Awq => awq::unpack(self),
             Layout::Gptq(zero_format) => gptq::unpack(self, zero_format),
+            Layout::CompressedTensors(_) => compressed::unpack(self),
         }
+    }
+
+    /// The weights that are read back, `[out, in]`.
+    ///
+    /// # Errors
+    /// As [`PackedWeight::unpack`].
+    pub fn weights(&self) -> Result<Vec<f32>, PackedError> {
+        let mut weights = self.unpack()?.dequantize();
+        if let Layout::CompressedTensors(scales) = self.layout {
+            let rounded = scales.rounded();
+            weights.par_iter_mut().for_each(|weight| *weight = rounded.round(*weight));
+        }
+        Ok(weights)
     }
 
     /// Names and shapes of the arrays.
@@ -215,6 +282,7 @@ impl PackedWeight {
                 ("scales", vec![groups, self.rows]),
                 ("g_idx", vec![self.columns]),
             ],
+            Layout::CompressedTensors(_) => compressed::shapes(self),
         }
     }
 
@@ -249,11 +317,13 @@ pub enum PackedError {
         /// What was expected.
         expected: usize,
     },
-    /// A scale is beyond float16.
-    #[error("the scale {scale:e} of a group is not finite in float16 (at most 65504), which packed layouts hold scales in; write plain numbers instead")]
+    /// A scale is beyond the type that scales are stored in.
+    #[error("the scale {scale:e} of a group is not finite in {dtype}, which this layout holds scales in; write plain numbers instead")]
     Scale {
         /// The scale.
         scale: f32,
+        /// The type.
+        dtype: &'static str,
     },
 }
 

@@ -1,8 +1,8 @@
 //! `quantization_config`: what a checkpoint says of its packed weights.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::{Layout, ZeroFormat};
+use super::{Layout, ZeroFormat, keys};
 
 /// How a checkpoint's packed weights are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,7 +129,7 @@ impl Scheme {
         let layout = match (method.as_str(), format.as_deref()) {
             ("awq", _) => match [text("version"), format.clone()].into_iter().flatten().find(|name| name != "gemm") {
                 None => Layout::Awq,
-                Some(other) => return Err(format!("its AWQ weights are packed as `{other}`; known is `gemm`")),
+                Some(other) => return Err(format!("its AWQ weights are packed as `{other}`; known are `gemm` and `gemv`")),
             },
             ("gptq", None | Some("gptq")) => Layout::Gptq(ZeroFormat::V1),
             ("gptq", Some("gptq_v2")) => Layout::Gptq(ZeroFormat::V2),
@@ -146,8 +146,7 @@ impl Scheme {
             },
             (other, _) => {
                 return Err(format!(
-                    "quantization_config says the weights are packed by `{other}`; known are `awq`, `gptq` and `auto-round`. Give a checkpoint in float32, \
-                     float16 or bfloat16 (dequantized, same values), or a GGUF file"
+                    "quantization_config says the weights are packed by `{other}`, which has no words of AutoAWQ or GPTQ"
                 ));
             }
         };
@@ -174,17 +173,6 @@ impl Scheme {
         })
     }
 
-    /// Of a checkpoint in which every packed module has the same groups.
-    pub fn uniform(layout: Layout, bits: u8, group: Option<usize>) -> Self {
-        Self {
-            layout,
-            bits,
-            group,
-            groups_differ: false,
-            zeros_unknown: false,
-        }
-    }
-
     /// Columns of a group in rows of `columns`.
     pub fn group_of(&self, columns: usize) -> usize {
         self.group.unwrap_or(columns).clamp(1, columns.max(1))
@@ -193,19 +181,7 @@ impl Scheme {
 
 /// Refuses keys that are not known, and known ones that say what is not read.
 fn refuse_unknown(config: &Value) -> Result<(), String> {
-    for (key, value) in config.as_object().into_iter().flatten() {
-        let said_nothing = match value {
-            Value::Null | Value::Bool(false) => true,
-            Value::Array(items) => items.is_empty(),
-            Value::Object(fields) => fields.is_empty(),
-            _ => false,
-        };
-        if !said_nothing && !KNOWN.contains(&key.as_str()) {
-            return Err(format!(
-                "quantization_config has {key}: {value}, a key that is not known here and may change what the codes stand for; remove it if it does not"
-            ));
-        }
-    }
+    keys::refuse_unknown(config, KNOWN)?;
     for (key, only) in [("pack_dtype", "int32"), ("data_type", "int")] {
         if let Some(said) = config.get(key).and_then(Value::as_str)
             && said != only
@@ -216,42 +192,36 @@ fn refuse_unknown(config: &Value) -> Result<(), String> {
     Ok(())
 }
 
-/// `quantization_config` for engines: one scheme, and the modules that stay as they are, by their names (`model.layers.3.mlp.up_proj`).
-pub fn quantization_config(scheme: &Scheme, symmetric: bool, activation_order: bool, kept: &[String]) -> Value {
-    let group = scheme.group.map_or(-1, |size| i64::try_from(size).unwrap_or(i64::MAX));
-    match scheme.layout {
-        Layout::Awq => {
-            let mut skipped = vec!["lm_head".to_string()];
-            skipped.extend(kept.iter().cloned());
-            json!({
-                "quant_method": "awq", "bits": scheme.bits, "group_size": group, "zero_point": !symmetric, "version": "gemm",
-                "modules_to_not_convert": skipped,
-            })
-        }
-        Layout::Gptq(zero_format) => {
-            let dynamic: serde_json::Map<String, Value> = kept.iter().map(|name| (format!("-:^{}$", name.replace('.', "\\.")), json!({}))).collect();
-            json!({
-                "quant_method": "gptq", "bits": scheme.bits, "group_size": group, "sym": symmetric, "desc_act": activation_order,
-                "lm_head": false, "checkpoint_format": zero_format, "dynamic": dynamic,
-            })
-        }
-    }
+/// What modules that are written alike have in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct WrittenGroup {
+    /// Bits of a code.
+    pub bits: u8,
+    /// Columns of a group; none is the whole row.
+    pub group: Option<usize>,
+    /// Whether every zero is the middle code.
+    pub symmetric: bool,
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
-    #[test]
-    fn schemes_read_what_is_written_and_refuse_the_rest() {
-        for layout in [Layout::Awq, Layout::Gptq(ZeroFormat::V1), Layout::Gptq(ZeroFormat::V2)] {
-            for group in [None, Some(128)] {
-                let scheme = Scheme::uniform(layout, 4, group);
-                let config = quantization_config(&scheme, false, false, &["model.layers.1.mlp.up_proj".to_string()]);
-                assert_eq!(Scheme::parse(&config).unwrap(), scheme);
-                assert!(config.to_string().contains("up_proj"));
-            }
+    /// Of a checkpoint in which every packed module has the same groups.
+    fn uniform(layout: Layout, bits: u8, group: Option<usize>) -> Scheme {
+        Scheme {
+            layout,
+            bits,
+            group,
+            groups_differ: false,
+            zeros_unknown: false,
         }
+    }
+
+    #[test]
+    fn what_is_not_known_is_refused_by_name() {
         let refused = |config: Value, part: &str| assert!(Scheme::parse(&config).unwrap_err().contains(part), "{config}");
         refused(json!({"quant_method": "fp8"}), "`fp8`");
         refused(json!({"quant_method": "awq", "version": "gemv", "bits": 4, "group_size": 64}), "`gemv`");
@@ -274,7 +244,7 @@ mod tests {
         refused(gptq("pack_dtype", json!("int8")), "`int8`");
         assert_eq!(
             Scheme::parse(&gptq("rotation", Value::Null)).unwrap(),
-            Scheme::uniform(Layout::Gptq(ZeroFormat::V1), 4, Some(64))
+            uniform(Layout::Gptq(ZeroFormat::V1), 4, Some(64))
         );
         assert_eq!(Scheme::parse(&gptq("format", json!("gptq_v2"))).unwrap().layout, Layout::Gptq(ZeroFormat::V2));
         let mut both = gptq("format", json!("gptq_v2"));

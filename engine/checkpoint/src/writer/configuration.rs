@@ -6,9 +6,11 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::{StoredAs, io};
-use crate::config::{Architecture, ModelConfig};
+use crate::architecture::Architecture;
+use crate::config::ModelConfig;
+use crate::families;
 use crate::rope::RopeScaling;
-use crate::{Checkpoint, CheckpointError};
+use crate::{Checkpoint, CheckpointError, wrapped};
 
 /// What is copied from a folder, where it is there.
 pub(super) const COPIED: [&str; 10] = [
@@ -28,8 +30,9 @@ pub(super) const COPIED: [&str; 10] = [
 /// four of attention; a GGUF file may have any, and what it lacks is written as zeros.
 pub(super) fn has_bias(config: &ModelConfig, projection: usize) -> bool {
     match config.architecture {
-        Architecture::Qwen2 => projection < 3,
-        Architecture::Llama | Architecture::Qwen3 => projection < 4 && (0..4).any(|other| config.has_bias(other)),
+        Architecture::QWEN2 => projection < 3,
+        Architecture::LLAMA | Architecture::QWEN3 => projection < 4 && (0..4).any(|other| config.has_bias(other)),
+        _ => config.has_bias(projection),
     }
 }
 
@@ -45,6 +48,11 @@ pub(super) fn configuration(source: &Checkpoint, stored_as: StoredAs, quantizati
     } else {
         made_configuration(source)
     };
+    if let Some((_, decoder)) = wrapped::text_model(&config).map_err(|reason| CheckpointError::Configuration { file: own.clone(), reason })? {
+        // Of a model around a decoder, the decoder is written.
+        config = decoder;
+        config["architectures"] = json!([families::class_of(source.config().architecture)]);
+    }
     // Version 4 of transformers reads the one, version 5 the other.
     for key in ["torch_dtype", "dtype"] {
         config[key] = stored_as.name().into();
@@ -105,7 +113,7 @@ pub(super) fn tokenizer_files(source: &Checkpoint) -> Result<Vec<(&'static str, 
 
 /// Whether a GGUF file's biases can be said in a Hugging Face configuration.
 pub(super) fn check_biases(source: &Path, config: &ModelConfig) -> Result<(), CheckpointError> {
-    if config.architecture == Architecture::Qwen2 && config.output_bias {
+    if config.architecture == Architecture::QWEN2 && config.output_bias {
         return Err(CheckpointError::Unsupported {
             file: source.to_path_buf(),
             reason: "its attention output has a bias, which Hugging Face's Qwen2 has no place for; start from the model's folder".to_string(),
@@ -117,11 +125,7 @@ pub(super) fn check_biases(source: &Path, config: &ModelConfig) -> Result<(), Ch
 /// A configuration in words of Hugging Face.
 fn made_configuration(source: &Checkpoint) -> Value {
     let config = source.config();
-    let (kind, class) = match config.architecture {
-        Architecture::Llama => ("llama", "LlamaForCausalLM"),
-        Architecture::Qwen2 => ("qwen2", "Qwen2ForCausalLM"),
-        Architecture::Qwen3 => ("qwen3", "Qwen3ForCausalLM"),
-    };
+    let (kind, class) = (config.architecture.name(), families::class_of(config.architecture));
     let scaling = match &config.rope.scaling {
         RopeScaling::Linear { factor } => json!({"rope_type": "linear", "factor": factor}),
         RopeScaling::Llama3 {

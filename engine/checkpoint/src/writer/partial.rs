@@ -2,16 +2,15 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use cruxscope_study::DigestBuilder;
-use cruxscope_study::files::{Lock, atomic_write, atomic_write_with, is_temporary, sync_folder};
+use cruxscope_study::files::{atomic_write, atomic_write_with, is_temporary, sync_folder};
+use cruxscope_study::{DigestBuilder, OutputLock, StudyError};
 
 use super::configuration::COPIED;
 use super::{EMBEDDING_FILE, HEAD_FILE, INDEX_FILE, NORM_FILE, io};
 use crate::CheckpointError;
 
-/// The lock's name.
-const LOCK: &str = ".lock";
 /// The note that says of what run the files are.
 const RUN: &str = "run";
 /// What ends the names of notes.
@@ -22,7 +21,7 @@ const OTHERS: [&str; 6] = ["config.json", EMBEDDING_FILE, HEAD_FILE, INDEX_FILE,
 /// A folder that is being filled.
 pub(super) struct Partial {
     folder: PathBuf,
-    lock: Lock,
+    lock: OutputLock,
 }
 
 impl Partial {
@@ -39,14 +38,14 @@ impl Partial {
                 name: "nothing, but is a link to another place".to_owned(),
             });
         }
-        fs::create_dir_all(&folder).map_err(io(&folder))?;
-        let path = folder.join(LOCK);
-        let busy = || CheckpointError::Busy { path: target.to_owned() };
-        let lock = Lock::take(&path).map_err(io(&path))?.ok_or_else(busy)?;
+        let lock = OutputLock::take_in(&folder, Duration::ZERO).map_err(|error| match error {
+            StudyError::Io { path, source, .. } => CheckpointError::Io { path, source },
+            _ => CheckpointError::Busy { path: target.to_owned() },
+        })?;
         let partial = Self { folder, lock };
         if target.exists() {
             // Another run finished it just now.
-            partial.lock.remove().map_err(io(&path))?;
+            drop(partial.lock);
             fs::remove_dir(&partial.folder).ok();
             return Err(CheckpointError::Occupied { path: target.to_owned() });
         }
@@ -58,7 +57,7 @@ impl Partial {
             });
         }
         let same = partial.note(RUN).is_some_and(|noted| noted == key.as_bytes());
-        for name in names.iter().filter(|name| *name != LOCK && (!same || is_temporary(name))) {
+        for name in names.iter().filter(|name| !OutputLock::is_of_folder(name) && (!same || is_temporary(name))) {
             partial.remove(name)?;
         }
         if !same {
@@ -156,8 +155,7 @@ impl Partial {
             return Err(CheckpointError::Occupied { path: target.to_owned() });
         }
         sync_folder(&self.folder);
-        self.lock.remove().map_err(io(&self.folder))?;
-        fs::rename(&self.folder, target).map_err(io(target))?;
+        self.lock.rename_folder(&self.folder, target).map_err(io(target))?;
         if let Some(parent) = target.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             sync_folder(parent);
         }
@@ -169,5 +167,5 @@ impl Partial {
 fn is_ours(name: &str) -> bool {
     let layer = name.strip_prefix("model-layer-").and_then(|rest| rest.strip_suffix(".safetensors"));
     let is_layer = layer.is_some_and(|number| !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit()));
-    name == LOCK || name.ends_with(NOTE) || is_temporary(name) || is_layer || OTHERS.contains(&name) || COPIED.contains(&name)
+    OutputLock::is_of_folder(name) || name.ends_with(NOTE) || is_temporary(name) || is_layer || OTHERS.contains(&name) || COPIED.contains(&name)
 }

@@ -6,7 +6,7 @@ use half::{bf16, f16};
 use safetensors::tensor::Dtype;
 
 use crate::CheckpointError;
-use crate::packed::PackedWeight;
+use crate::packed::{Layout, PackedWeight, ScaleType};
 
 /// Share of a tensor's numbers that storing may turn into zeros; more is an error. A few tiny numbers are in many models, and a tensor of
 /// tiny numbers is a tensor lost.
@@ -143,17 +143,36 @@ pub(super) type Arrays = BTreeMap<String, Array>;
 /// The arrays of a packed weight.
 pub(super) fn packed_arrays(stem: &str, packed: &PackedWeight) -> Vec<(String, Array)> {
     let integers = |values: &[i32]| values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    // Scales that were packed here are numbers of the type that they are stored in.
+    let scales_as = match packed.layout {
+        Layout::CompressedTensors(ScaleType::Float32) => StoredAs::Float32,
+        Layout::CompressedTensors(ScaleType::BFloat16) => StoredAs::BFloat16,
+        Layout::CompressedTensors(ScaleType::Float16) | Layout::Awq | Layout::Gptq(_) => StoredAs::Float16,
+    };
     let array = |(part, shape): (&str, Vec<usize>)| {
         let (dtype, bytes) = match part {
-            "qweight" => (Dtype::I32, integers(&packed.qweight)),
-            "qzeros" => (Dtype::I32, integers(&packed.qzeros)),
+            "qweight" | "weight_packed" => (Dtype::I32, integers(&packed.qweight)),
+            "qzeros" | "weight_zero_point" => (Dtype::I32, integers(&packed.qzeros)),
             "g_idx" => (Dtype::I32, integers(&packed.group_index)),
-            // Scales that were packed here are float16's numbers.
-            _ => (Dtype::F16, packed.scales.iter().flat_map(|value| f16::from_f32(*value).to_le_bytes()).collect()),
+            "weight_shape" => {
+                let sizes = [packed.rows, packed.columns].map(|size| size as i64);
+                (Dtype::I64, sizes.iter().flat_map(|size| size.to_le_bytes()).collect())
+            }
+            _ => (scales_as.dtype(), scales_as.bytes(&packed.scales)),
         };
         (format!("{stem}.{part}"), Array { dtype, shape, bytes })
     };
     packed.shapes().into_iter().map(array).collect()
+}
+
+impl From<StoredAs> for ScaleType {
+    fn from(stored_as: StoredAs) -> Self {
+        match stored_as {
+            StoredAs::Float32 => Self::Float32,
+            StoredAs::Float16 => Self::Float16,
+            StoredAs::BFloat16 => Self::BFloat16,
+        }
+    }
 }
 
 #[cfg(test)]

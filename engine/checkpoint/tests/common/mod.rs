@@ -156,6 +156,31 @@ pub fn gguf(metadata: &HashMap<String, GgufMetadataValue>, tensors: &Tensors) ->
     (folder, file)
 }
 
+/// The same in parts, as llama.cpp splits files: the first has the metadata, all say which part they are.
+pub fn gguf_parts(metadata: &HashMap<String, GgufMetadataValue>, tensors: &Tensors, count: usize) -> (tempfile::TempDir, Vec<PathBuf>) {
+    let folder = tempfile::tempdir().unwrap();
+    let files = (0..count).map(|part| {
+        let file = folder.path().join(format!("tiny-{:05}-of-{count:05}.gguf", part + 1));
+        let data: Vec<_> = tensors
+            .iter()
+            .enumerate()
+            .filter(|(place, _)| place % count == part)
+            .map(|(_, (name, (shape, values)))| {
+                let bytes = stored(&interleave(name, shape, values), Dtype::F32);
+                (gguf_name(name), shape.iter().rev().copied().collect::<Vec<_>>(), bytes)
+            })
+            .collect();
+        let mut values = if part == 0 { metadata.clone() } else { HashMap::new() };
+        values.insert("split.no".to_string(), GgufMetadataValue::U16(part as u16));
+        values.insert("split.count".to_string(), GgufMetadataValue::U16(count as u16));
+        values.insert("split.tensors.count".to_string(), GgufMetadataValue::I32(tensors.len() as i32));
+        write(&file, &values, &data);
+        file
+    });
+    let files = files.collect();
+    (folder, files)
+}
+
 fn write(file: &Path, metadata: &HashMap<String, GgufMetadataValue>, data: &[(String, Vec<usize>, Vec<u8>)]) {
     let tensors: Vec<_> = data
         .iter()

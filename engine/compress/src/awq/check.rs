@@ -1,12 +1,26 @@
 //! Whether arrays have the shapes that they must have, and hold nothing but numbers.
 
-use cruxscope_checkpoint::{LayerWeights, Matrix};
+use cruxscope_checkpoint::{LayerWeights, Matrix, Projection};
 
 use crate::CompressError;
 
+/// The projections of a layer of the usual seven; AWQ knows no other.
+pub(super) fn seven(layer: &LayerWeights) -> Result<&[Projection; 7], CompressError> {
+    let count = layer.projections.len();
+    let all = layer.projections.first_chunk().filter(|_| count == 7);
+    all.ok_or_else(|| shape("a layer", format!("{count} linear maps"), "seven".to_string()))
+}
+
+/// The same, to be changed.
+pub(super) fn seven_mut(layer: &mut LayerWeights) -> Result<&mut [Projection; 7], CompressError> {
+    let count = layer.projections.len();
+    let all = layer.projections.first_chunk_mut().filter(|_| count == 7);
+    all.ok_or_else(|| shape("a layer", format!("{count} linear maps"), "seven".to_string()))
+}
+
 /// Whether a layer's arrays fit together.
 pub(super) fn check_layer(layer: &LayerWeights) -> Result<(), CompressError> {
-    let [query, key, value, output, gate, up, down] = &layer.projections;
+    let [query, key, value, output, gate, up, down] = seven(layer)?;
     let hidden = layer.attention_norm.len();
     expect("the feed-forward norm", "values", layer.feed_forward_norm.len(), hidden)?;
     for (what, projection, width) in [

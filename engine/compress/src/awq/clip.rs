@@ -52,7 +52,7 @@ pub fn search_clips(folded: &LayerWeights, evidence: LayerCalibration<'_>, scale
             ModuleInput::Attention => Some(&scales.attention),
             ModuleInput::Output => scales.output.as_ref(),
             ModuleInput::FeedForward => Some(&scales.feed_forward),
-            ModuleInput::Down => Some(&scales.down),
+            _ => Some(&scales.down),
         };
         let scale = scale.map(|scale| scale.values.as_slice());
         *limit = Some(search_clip(&folded.projections[projection].weight, evidence.input(input), scale, settings)?);

@@ -5,11 +5,12 @@
 //! layer replaced and no others run, so the pieces of [`block`] are called here rather than [`block::forward`] as a whole; what
 //! calibration sees of a layer comes from `forward` itself.
 
-use cruxscope_checkpoint::{LayerWeights, Matrix};
+use cruxscope_checkpoint::{Activation, LayerWeights, Matrix};
 use cruxscope_model::block;
-use cruxscope_model::decoder::{Layer, LayerShape, Rotation};
+use cruxscope_model::decoder::{Layer, LayerShape};
 use cruxscope_model::kernels::{Kernels, SequenceSpan};
 use cruxscope_model::module::{ModuleInput, projection_index};
+use cruxscope_model::rotation::Rotation;
 
 use super::check::{check_layer, expect};
 use super::evidence::LayerInputs;
@@ -41,7 +42,7 @@ pub fn run_layer<K: Kernels>(kernels: &K, weights: &LayerWeights, shape: &BlockS
     expect("the hidden states", "columns", hidden.columns, weights.attention_norm.len())?;
     expect("the hidden states", "values", hidden.values.len(), hidden.rows * hidden.columns)?;
     expect("the hidden states", "rows", hidden.rows, lengths.iter().sum())?;
-    let layer = Layer::new(kernels, weights.clone());
+    let layer = Layer::new(kernels, &shape.block, weights.clone());
     let layer_shape = shape.layer(hidden.columns);
     let mut inputs: [Vec<f32>; 4] = [const { Vec::new() }; 4];
     let mut after = Vec::with_capacity(hidden.values.len());
@@ -49,9 +50,11 @@ pub fn run_layer<K: Kernels>(kernels: &K, weights: &LayerWeights, shape: &BlockS
     for rows in lengths.iter().copied().filter(|rows| *rows > 0) {
         let own = hidden.values[first * hidden.columns..][..rows * hidden.columns].to_vec();
         let own = kernels.upload(rows, hidden.columns, own);
-        let rotation = Rotation::new(kernels, &shape.rope, shape.head_dim, &(0..rows).collect::<Vec<_>>());
+        let rotation = Rotation::new(kernels, &shape.ropes(), (0..rows).map(|position| (position, rows)));
         let (next, _) = block::forward(kernels, &layer_shape, &layer, &own, &rotation, |input, _, x| {
-            inputs[input as usize].extend(kernels.download(x)?);
+            if let Some(own) = inputs.get_mut(input.index()) {
+                own.extend(kernels.download(x)?);
+            }
             Ok(())
         })?;
         after.extend(kernels.download(&next)?);
@@ -105,11 +108,11 @@ pub(super) struct Attention<K: Kernels> {
 impl<K: Kernels> Attention<K> {
     /// For sequences of these lengths, of hidden states of this width.
     pub(super) fn new(kernels: &K, shape: &BlockShape, hidden: usize, lengths: &[usize]) -> Self {
-        let positions: Vec<usize> = lengths.iter().flat_map(|length| 0..*length).collect();
+        let places = lengths.iter().flat_map(|length| (0..*length).map(move |position| (position, *length)));
         Self {
             shape: shape.layer(hidden),
             lengths: lengths.to_vec(),
-            rotation: Rotation::new(kernels, &shape.rope, shape.head_dim, &positions),
+            rotation: Rotation::new(kernels, &shape.ropes(), places),
         }
     }
 
@@ -118,18 +121,31 @@ impl<K: Kernels> Attention<K> {
     /// # Shapes
     /// `x` is all sequences, `[tokens, hidden]`, as is the result.
     pub(super) fn output(&self, kernels: &K, layer: &Layer<K>, x: &K::Matrix) -> K::Matrix {
-        let heads = |index: usize, norm: Option<&K::Matrix>| {
-            let projected = block::linear(kernels, layer, index, x, None);
-            block::rotated(kernels, &self.shape, projected, norm, &self.rotation.cosine, &self.rotation.sine)
-        };
-        let queries = heads(projection_index::QUERY, layer.query_norm.as_ref());
-        let keys = heads(projection_index::KEY, layer.key_norm.as_ref());
+        let (shape, heads, rotation) = (&self.shape, layer.heads(&self.shape), layer.kind.rotation);
+        let queries = block::linear(kernels, layer, projection_index::QUERY, x, None);
+        let queries = block::placed(
+            kernels,
+            shape,
+            queries,
+            heads.queries,
+            layer.norms.query.as_ref(),
+            self.rotation.queries(rotation),
+        );
+        let keys = block::linear(kernels, layer, projection_index::KEY, x, None);
+        let keys = block::placed(kernels, shape, keys, heads.keys, layer.norms.key.as_ref(), self.rotation.keys(rotation));
         let values = block::linear(kernels, layer, projection_index::VALUE, x, None);
         let mut mixed = Vec::with_capacity(self.lengths.len());
         let mut first = 0;
         for rows in self.lengths.iter().copied() {
             let of = |matrix: &K::Matrix| kernels.slice(matrix, first, rows);
-            mixed.push(kernels.attention(self.shape.heads, &of(&queries), &of(&keys), &of(&values), &[SequenceSpan { position: 0, rows }]));
+            mixed.push(kernels.attention(
+                heads,
+                &of(&queries),
+                &of(&keys),
+                &of(&values),
+                layer.beside.sinks.as_ref(),
+                &[SequenceSpan { position: 0, rows }],
+            ));
             first += rows;
         }
         let mixed = if mixed.is_empty() { queries } else { kernels.stack(mixed) };
@@ -137,11 +153,11 @@ impl<K: Kernels> Attention<K> {
     }
 }
 
-/// The feed-forward block without what was there before: `D · (silu(G x) · U x)`.
-pub(super) fn feed_forward<K: Kernels>(kernels: &K, layer: &Layer<K>, x: &K::Matrix) -> K::Matrix {
+/// The feed-forward block without what was there before: `D · (f(G x) · U x)`.
+pub(super) fn feed_forward<K: Kernels>(kernels: &K, activation: Activation, layer: &Layer<K>, x: &K::Matrix) -> K::Matrix {
     in_parts(kernels, x, |x| {
         let gate = block::linear(kernels, layer, projection_index::GATE, x, None);
         let up = block::linear(kernels, layer, projection_index::UP, x, None);
-        block::linear(kernels, layer, projection_index::DOWN, &kernels.gated(&gate, &up), None)
+        block::linear(kernels, layer, projection_index::DOWN, &kernels.gated(activation, &gate, &up), None)
     })
 }

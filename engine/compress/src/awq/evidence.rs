@@ -97,13 +97,13 @@ impl<'a> LayerCalibration<'a> {
                 ModuleInput::Attention => &inputs.attention,
                 ModuleInput::Output => &inputs.output,
                 ModuleInput::FeedForward => &inputs.feed_forward,
-                ModuleInput::Down => &inputs.down,
+                _ => &inputs.down,
             }),
             Self::Grams(grams) => InputCalibration::Gram(match input {
                 ModuleInput::Attention => &grams.attention,
                 ModuleInput::Output => &grams.output,
                 ModuleInput::FeedForward => &grams.feed_forward,
-                ModuleInput::Down => &grams.down,
+                _ => &grams.down,
             }),
         }
     }

@@ -9,7 +9,7 @@ use cruxscope_checkpoint::{LayerWeights, Matrix, Projection};
 use rayon::prelude::*;
 
 use super::AwqSettings;
-use super::check::{check_layer, expect};
+use super::check::{check_layer, expect, seven, seven_mut};
 use super::clip::Clips;
 use super::rounding::Rounding;
 use super::scale::LayerScales;
@@ -29,7 +29,7 @@ pub fn fold(layer: &LayerWeights, scales: &LayerScales) -> Result<LayerWeights, 
     let mut folded = layer.clone();
     divide(&mut folded.attention_norm, &scales.attention.values);
     divide(&mut folded.feed_forward_norm, &scales.feed_forward.values);
-    let [query, key, value, output, gate, up, down] = &mut folded.projections;
+    let [query, key, value, output, gate, up, down] = seven_mut(&mut folded)?;
     for projection in [query, key, &mut *value] {
         columns(projection, &scales.attention.values, |weight, s| weight * s);
     }
@@ -58,7 +58,7 @@ pub fn fold_back(folded: &LayerWeights, original: &LayerWeights, scales: &LayerS
     for (back, original) in back.projections.iter().zip(&original.projections) {
         expect("the folded layer", "rows of a projection", back.weight.rows, original.weight.rows)?;
     }
-    let [query, key, value, output, gate, up, down] = &mut back.projections;
+    let [query, key, value, output, gate, up, down] = seven_mut(&mut back)?;
     for projection in [query, key, &mut *value] {
         columns(projection, &scales.attention.values, |weight, s| weight / s);
     }
@@ -121,7 +121,7 @@ pub fn round(layer: &mut LayerWeights, settings: &AwqSettings) {
 /// Whether every scale has the length of its input.
 fn check(layer: &LayerWeights, scales: &LayerScales) -> Result<(), CompressError> {
     check_layer(layer)?;
-    let [_, _, value, output, .., up, down] = &layer.projections;
+    let [_, _, value, output, .., up, down] = seven(layer)?;
     expect("the attention's scale", "values", scales.attention.values.len(), value.weight.columns)?;
     expect("the feed-forward scale", "values", scales.feed_forward.values.len(), up.weight.columns)?;
     expect("the down scale", "values", scales.down.values.len(), down.weight.columns)?;

@@ -10,6 +10,7 @@
 //!
 //! Departures from the programs, all of them permissions: a ragged last group, any number of rows, fewer than 512 tokens.
 
+mod alone;
 mod check;
 mod clip;
 mod evaluation;
@@ -26,6 +27,7 @@ mod tests;
 use cruxscope_checkpoint::LayerWeights;
 use cruxscope_model::kernels::Kernels;
 
+pub use alone::compress_group;
 pub use clip::{Clips, search_clip, search_clips};
 pub use evaluation::{LayerRun, run_layer};
 pub use evidence::{InputCalibration, InputGram, LayerCalibration, LayerGrams, LayerInputs};

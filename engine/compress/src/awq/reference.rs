@@ -65,7 +65,7 @@ pub(super) fn limits(weight: &Matrix, inputs: &Matrix, scale: &[f32], settings: 
 
 /// A layer on hidden states, token by token, in float64: `[tokens, hidden]` after it.
 pub(super) fn run_layer(layer: &LayerWeights, shape: &BlockShape, hidden: &Matrix, lengths: &[usize]) -> Vec<f64> {
-    let [query, key, value, output, gate, up, down] = &layer.projections;
+    let [query, key, value, output, gate, up, down] = layer.projections.first_chunk().unwrap();
     let half = shape.head_dim / 2;
     let frequencies = shape.rope.inverse_frequencies(shape.head_dim);
     let mut after = Vec::new();

@@ -20,7 +20,7 @@ use cruxscope_model::kernels::Kernels;
 use cruxscope_model::module::{ModuleInput, projection_index};
 use rayon::prelude::*;
 
-use super::check::{check_weight, expect};
+use super::check::{check_weight, expect, seven};
 use super::evaluation::{Attention, feed_forward, upload};
 use super::evidence::{InputCalibration, InputGram, LayerCalibration, LayerInputs};
 use super::rounding::Rounding;
@@ -93,7 +93,7 @@ pub fn search_scales<K: Kernels>(
     settings: &AwqSettings,
 ) -> Result<LayerScales, CompressError> {
     evidence.check(layer)?;
-    let [query, key, value, output, gate, up, down] = &layer.projections;
+    let [query, key, value, output, gate, up, down] = seven(layer)?;
     let attention = [query, key, value].map(|projection| &projection.weight);
     let feed_forward = [gate, up].map(|projection| &projection.weight);
     let one_shape = (value.weight.rows, value.weight.columns) == (output.weight.rows, output.weight.columns);
@@ -103,7 +103,7 @@ pub fn search_scales<K: Kernels>(
         LayerCalibration::Grams(_) => (own(&attention, ModuleInput::Attention)?, own(&feed_forward, ModuleInput::FeedForward)?),
         LayerCalibration::Inputs(inputs, shape) => (
             search_attention(kernels, layer, inputs, shape, settings)?,
-            search_feed_forward(kernels, layer, inputs, settings)?,
+            search_feed_forward(kernels, layer, inputs, shape, settings)?,
         ),
     };
     Ok(LayerScales {
@@ -194,11 +194,11 @@ fn search_attention<K: Kernels>(
     shape: &BlockShape,
     settings: &AwqSettings,
 ) -> Result<Scale, CompressError> {
-    let [query, key, value, ..] = &layer.projections;
+    let [query, key, value, ..] = seven(layer)?;
     let evidence = InputCalibration::Inputs(&inputs.attention);
     let candidates = Candidates::new(&[&query.weight, &key.weight, &value.weight], &evidence.mean_absolute(), settings);
     let attention = Attention::new(kernels, shape, inputs.attention.columns, &inputs.lengths);
-    let mut rounded = Layer::new(kernels, layer.clone());
+    let mut rounded = Layer::new(kernels, &shape.block, layer.clone());
     let x = upload(kernels, &inputs.attention);
     let original = block::linear(kernels, &rounded, projection_index::OUTPUT, &upload(kernels, &inputs.output), None);
     let original = kernels.download(&original)?;
@@ -212,11 +212,17 @@ fn search_attention<K: Kernels>(
 }
 
 /// One scale for gate and up, judged by the output of the feed-forward block.
-fn search_feed_forward<K: Kernels>(kernels: &K, layer: &LayerWeights, inputs: &LayerInputs, settings: &AwqSettings) -> Result<Scale, CompressError> {
-    let [.., gate, up, _] = &layer.projections;
+fn search_feed_forward<K: Kernels>(
+    kernels: &K,
+    layer: &LayerWeights,
+    inputs: &LayerInputs,
+    shape: &BlockShape,
+    settings: &AwqSettings,
+) -> Result<Scale, CompressError> {
+    let [.., gate, up, _] = seven(layer)?;
     let evidence = InputCalibration::Inputs(&inputs.feed_forward);
     let candidates = Candidates::new(&[&gate.weight, &up.weight], &evidence.mean_absolute(), settings);
-    let mut rounded = Layer::new(kernels, layer.clone());
+    let mut rounded = Layer::new(kernels, &shape.block, layer.clone());
     let x = upload(kernels, &inputs.feed_forward);
     let original = block::linear(kernels, &rounded, projection_index::DOWN, &upload(kernels, &inputs.down), None);
     let original = kernels.download(&original)?;
@@ -224,7 +230,7 @@ fn search_feed_forward<K: Kernels>(kernels: &K, layer: &LayerWeights, inputs: &L
         for index in [projection_index::GATE, projection_index::UP] {
             rounded.weights[index] = upload(kernels, &candidates.rounded(&layer.projections[index].weight, scale));
         }
-        let output = kernels.download(&feed_forward(kernels, &rounded, &x))?;
+        let output = kernels.download(&feed_forward(kernels, shape.block.activation, &rounded, &x))?;
         Ok(squared_distance(&output, &original) / original.len() as f64)
     })
 }

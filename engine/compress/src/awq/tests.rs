@@ -1,6 +1,6 @@
 //! The fast searches against the plain ones, and what must hold for any layer.
 
-use cruxscope_checkpoint::{LayerWeights, Matrix, Projection, Rope, RopeScaling};
+use cruxscope_checkpoint::{BlockDescription, LayerKind, LayerWeights, Matrix, Projection, QueryKeyNorm, Rope, RopeScaling};
 use cruxscope_model::kernels::cpu::CpuKernels;
 
 use super::*;
@@ -62,8 +62,21 @@ impl Numbers {
             feed_forward_norm: self.vector(hidden, 0.4, 1.0),
             query_norm: head_norms.then(|| self.vector(head_dim, 0.4, 1.0)),
             key_norm: head_norms.then(|| self.vector(head_dim, 0.4, 1.0)),
-            projections,
+            after_attention_norm: None,
+            after_feed_forward_norm: None,
+            norm_biases: None,
+            delta: None,
+            query_latent_norm: None,
+            key_value_latent_norm: None,
+            sinks: None,
+            choice_bias: None,
+            projections: projections.to_vec(),
+            kind: LayerKind::default(),
         };
+        let mut block = BlockDescription::plain(head_dim);
+        if head_norms {
+            block.query_key_norm = QueryKeyNorm::Heads;
+        }
         let rope = Rope {
             theta: 10_000.0,
             scaling: RopeScaling::Default,
@@ -76,6 +89,8 @@ impl Numbers {
                 head_dim,
                 norm_epsilon: 1e-6,
                 rope,
+                local_rope: None,
+                block,
             },
         )
     }

@@ -3,13 +3,17 @@
 use cruxscope_statistics::SplitMix;
 use cruxscope_study::Label;
 
-use super::Puzzle;
+use super::{Level, Puzzle};
 
-/// A puzzle such as `7x+15=92?`, solved by a number from 1 to 15.
-pub fn draw(generator: &mut SplitMix) -> Puzzle {
+/// A puzzle such as `7x+15=92?`, solved by a number from 1 to 15; a hard one has factors from 13 to 29 and constants from 11 to 99.
+pub fn draw(generator: &mut SplitMix, level: Level) -> Puzzle {
+    let ((least_factor, factors), (least_constant, constants)) = match level {
+        Level::Standard => ((3, 13), (1, 39)),
+        Level::Hard => ((13, 17), (11, 89)),
+    };
     let solution = 1 + generator.below(15);
-    let factor = 3 + generator.below(13);
-    let constant = 1 + generator.below(39);
+    let factor = least_factor + generator.below(factors);
+    let constant = least_constant + generator.below(constants);
     let value = factor * solution + constant;
     let mut sentences = vec![(Label::Initializing, "task: x.".to_owned())];
     let (mut low, mut high, mut guess) = (1, 15, 8);

@@ -3,7 +3,7 @@
 use cruxscope_statistics::SplitMix;
 use cruxscope_study::Label;
 
-use super::{Puzzle, shuffle};
+use super::{Level, Puzzle, shuffle};
 
 /// The relations between people.
 pub const RELATIONS: [&str; 3] = ["mother", "friend", "boss"];
@@ -17,11 +17,22 @@ pub struct World {
     pub homes: Vec<String>,
     /// For each of the [`RELATIONS`], whom each person has.
     pub related: Vec<Vec<usize>>,
+    /// How hard puzzles are in it, those of other kinds too.
+    pub level: Level,
 }
 
 impl World {
-    /// The world of a seed: 40 people in 20 towns.
+    /// The standard world of a seed: 40 people in 20 towns.
     pub fn new(seed: u64) -> Self {
+        Self::of(seed, Level::Standard)
+    }
+
+    /// The world of a seed; a hard one has 80 people in 30 towns.
+    pub fn of(seed: u64, level: Level) -> Self {
+        let (people, towns) = match level {
+            Level::Standard => (40, 20),
+            Level::Hard => (80, 30),
+        };
         let mut generator = SplitMix::new(seed);
         let mut names = Vec::new();
         for first in "BDFKLMPRST".chars() {
@@ -30,8 +41,8 @@ impl World {
             }
         }
         shuffle(&mut names, &mut generator);
-        let towns: Vec<String> = names[40..60].iter().map(|name| name.to_lowercase() + "a").collect();
-        names.truncate(40);
+        let towns: Vec<String> = names[people..people + towns].iter().map(|name| name.to_lowercase() + "a").collect();
+        names.truncate(people);
         let homes = names.iter().map(|_| towns[generator.below(towns.len())].clone()).collect();
         let related = RELATIONS
             .iter()
@@ -41,7 +52,12 @@ impl World {
                     .collect()
             })
             .collect();
-        Self { people: names, homes, related }
+        Self {
+            people: names,
+            homes,
+            related,
+            level,
+        }
     }
 
     /// A single fact as a puzzle of its own; none is ever held out.

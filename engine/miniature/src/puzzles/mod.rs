@@ -14,6 +14,8 @@ pub use facts::World;
 pub const OPEN: &str = "<think>";
 /// Ends the reasoning; one token.
 pub const CLOSE: &str = "</think>";
+/// Tokens of one sequence in training; no puzzle is longer.
+pub const LENGTH: usize = 192;
 
 /// One puzzle, with the reasoning that solves it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +26,17 @@ pub struct Puzzle {
     pub spans: Vec<(Label, String)>,
     /// What is right.
     pub answer: String,
+}
+
+/// How hard puzzles are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// What the models that the program carries were trained on.
+    #[default]
+    Standard,
+    /// Larger numbers, longer deductions, fuller days, more people.
+    Hard,
 }
 
 /// The kinds of puzzle.
@@ -80,12 +93,12 @@ impl Kind {
     pub fn draw(self, world: &World, generator: &mut SplitMix, held_out: bool) -> Puzzle {
         loop {
             let puzzle = match self {
-                Self::Arithmetic => arithmetic::draw(generator),
-                Self::Deduction => deduction::draw(generator),
-                Self::Schedule => schedule::draw(generator),
+                Self::Arithmetic => arithmetic::draw(generator, world.level),
+                Self::Deduction => deduction::draw(generator, world.level),
+                Self::Schedule => schedule::draw(generator, world.level),
                 Self::Facts => facts::draw(world, generator),
             };
-            if puzzle.is_held_out() == held_out {
+            if puzzle.is_held_out() == held_out && puzzle.tokens() <= LENGTH {
                 return puzzle;
             }
         }
@@ -107,6 +120,11 @@ impl Puzzle {
     /// Whether training never shows this puzzle: every fifth, by a hash of its question.
     pub fn is_held_out(&self) -> bool {
         hash(&self.question).is_multiple_of(5)
+    }
+
+    /// Tokens of the whole text with reasoning: every character, the two marks and the end.
+    fn tokens(&self) -> usize {
+        self.question.len() + self.trace().len() + self.answer.len() + 3
     }
 
     /// The reasoning as one text.
@@ -170,15 +188,20 @@ mod tests {
 
     #[test]
     fn traces_are_short_and_their_labels_follow_from_their_words() {
-        let (alphabet, world) = (crate::Alphabet::default(), World::new(0));
+        let alphabet = crate::Alphabet::default();
         let mut generator = SplitMix::new(1);
         let mut seen = std::collections::BTreeSet::new();
-        for kind in Kind::ALL {
+        for (level, kind) in [Level::Standard, Level::Hard].into_iter().flat_map(|level| Kind::ALL.map(|kind| (level, kind))) {
+            let world = World::of(0, level);
             for turn in 0..500 {
                 let puzzle = kind.draw(&world, &mut generator, turn % 2 == 0);
                 let trace = puzzle.trace();
                 let tokens = alphabet.encode(&puzzle.reasoned()).len();
-                assert!(tokens <= 192, "{tokens}: {trace}");
+                assert!(tokens <= LENGTH && tokens == puzzle.tokens(), "{tokens}: {trace}");
+                assert!(
+                    !alphabet.encode(&puzzle.reasoned()).contains(&(alphabet.size() as u32 - 1)),
+                    "an unknown character: {trace}"
+                );
                 let labelled: Vec<(Label, String)> = label_trace(&trace).into_iter().map(|(label, text)| (label, text.to_owned())).collect();
                 assert_eq!(labelled, puzzle.spans);
                 seen.extend(puzzle.spans.iter().map(|(label, _)| label.name()));

@@ -2,14 +2,19 @@
 
 use std::sync::Arc;
 
-use cruxscope_checkpoint::{Checkpoint, ModelConfig};
+use cruxscope_checkpoint::{Activation, Checkpoint, ModelConfig};
 
 use super::weights::{Held, HeldLayer, Weights};
 use crate::ModelError;
-use crate::decoder::{Decoder, Residence, Rotation};
+use crate::block;
+use crate::decoder::{Decoder, Residence};
+use crate::delta::{self, DeltaState};
+use crate::experts::Mixture;
 use crate::kernels::generation::GenerationKernels;
-use crate::kernels::{RopeDirection, SequenceSpan};
-use crate::module::projection_index;
+use crate::kernels::{Heads, SequenceSpan};
+use crate::latent::LatentAttention;
+use crate::module::{place_modules, projection_index};
+use crate::rotation::Rotation;
 
 /// Tokens of a prompt that go through the layers at a time.
 const PROMPT_TILE: usize = 512;
@@ -20,19 +25,25 @@ pub struct Generator<K: GenerationKernels> {
     weights: Weights<K>,
 }
 
-/// What is kept of a sequence: the keys and values of its tokens in every layer.
+/// What is kept of a sequence: its tokens, and their keys and values in every layer.
 pub struct Sequence<K: GenerationKernels> {
     tokens: usize,
+    /// Only where a longer text is computed anew; see [`Generator::renew`].
+    ids: Vec<u32>,
     keys: Vec<K::Cache>,
     values: Vec<K::Cache>,
+    /// Of layers with a delta rule.
+    states: Vec<Option<DeltaState>>,
 }
 
 impl<K: GenerationKernels> Clone for Sequence<K> {
     fn clone(&self) -> Self {
         Self {
             tokens: self.tokens,
+            ids: self.ids.clone(),
             keys: self.keys.clone(),
             values: self.values.clone(),
+            states: self.states.clone(),
         }
     }
 }
@@ -85,8 +96,10 @@ impl<K: GenerationKernels> Generator<K> {
         let caches = || (0..self.config().layers).map(|_| self.kernels().cache(heads)).collect();
         Sequence {
             tokens: 0,
+            ids: Vec::new(),
             keys: caches(),
             values: caches(),
+            states: (0..self.config().layers).map(|layer| self.config().delta(layer).map(DeltaState::new)).collect(),
         }
     }
 
@@ -96,13 +109,15 @@ impl<K: GenerationKernels> Generator<K> {
     /// # Errors
     /// When a token is beyond the vocabulary, the prompt is empty or leaves no room in the context, or the device failed.
     pub fn prompt(&self, sequence: &mut Sequence<K>, ids: &[u32], go_on: &mut dyn FnMut() -> bool) -> Result<Option<Vec<f32>>, ModelError> {
-        self.has_room(sequence.tokens + ids.len())?;
+        let whole = sequence.tokens + ids.len();
+        self.has_room(whole)?;
+        self.renew(sequence, whole)?;
         let mut last = None;
         for tile in ids.chunks(PROMPT_TILE) {
             if !go_on() {
                 return Ok(None);
             }
-            let hidden = self.layers(std::slice::from_mut(sequence), tile, Rows::Prompt)?;
+            let hidden = self.layers(std::slice::from_mut(sequence), tile, Rows::Prompt, whole)?;
             last = Some(self.kernels().slice(&hidden, tile.len() - 1, 1));
         }
         let Some(last) = last else { return Err(ModelError::EmptyPrompt) };
@@ -117,8 +132,12 @@ impl<K: GenerationKernels> Generator<K> {
         for sequence in sequences.iter() {
             self.has_room(sequence.tokens + 1)?;
         }
+        for sequence in sequences.iter_mut() {
+            let tokens = sequence.tokens + 1;
+            self.renew(sequence, tokens)?;
+        }
         self.kernels().together(|| {
-            let hidden = self.layers(sequences, ids, Rows::Step)?;
+            let hidden = self.layers(sequences, ids, Rows::Step, 0)?;
             self.logits(&hidden)
         })
     }
@@ -131,22 +150,51 @@ impl<K: GenerationKernels> Generator<K> {
         Ok(())
     }
 
-    /// The layers over new tokens: `ids` all of the one sequence, or one of each.
-    fn layers(&self, sequences: &mut [Sequence<K>], ids: &[u32], rows: Rows) -> Result<K::Matrix, ModelError> {
+    /// Whether a rotary embedding of the model depends on the length of a text.
+    fn depends_on_length(&self) -> bool {
+        let config = self.config();
+        std::iter::once(&config.rope)
+            .chain(&config.local_rope)
+            .any(|rope| rope.changes_between(0, usize::MAX))
+    }
+
+    /// Computes what is kept of a sequence anew where a text of `tokens` has other rotary frequencies than the sequence had so far.
+    fn renew(&self, sequence: &mut Sequence<K>, tokens: usize) -> Result<(), ModelError> {
+        let config = self.config();
+        let mut ropes = std::iter::once(&config.rope).chain(&config.local_rope);
+        if sequence.tokens == 0 || !ropes.any(|rope| rope.changes_between(sequence.tokens, tokens)) {
+            return Ok(());
+        }
+        let ids = std::mem::take(&mut sequence.ids);
+        *sequence = self.begin();
+        for tile in ids.chunks(PROMPT_TILE) {
+            self.layers(std::slice::from_mut(sequence), tile, Rows::Prompt, tokens)?;
+        }
+        Ok(())
+    }
+
+    /// The layers over new tokens: `ids` all of the one sequence, or one of each. `whole` is the number of tokens of the text that a
+    /// prompt is a part of; a step's texts end with its tokens.
+    fn layers(&self, sequences: &mut [Sequence<K>], ids: &[u32], rows: Rows, whole: usize) -> Result<K::Matrix, ModelError> {
         let runs: Vec<SequenceSpan> = (sequences.iter())
             .map(|sequence| SequenceSpan {
                 position: sequence.tokens,
                 rows: if rows == Rows::Prompt { ids.len() } else { 1 },
             })
             .collect();
-        let positions: Vec<usize> = runs.iter().flat_map(|run| run.position..run.position + run.rows).collect();
-        let rotation = self.decoder.rotation(&positions);
+        let places = (runs.iter()).flat_map(move |run| (run.position..run.position + run.rows).map(move |position| (position, whole.max(position + 1))));
+        let rotation = self.decoder.rotation_within(places);
         let mut hidden = self.decoder.embed(ids)?;
         for (index, layer) in self.weights.layers.iter().enumerate() {
-            hidden = self.layer(index, layer, hidden, &rotation, sequences, &runs, rows);
+            hidden = self.layer(index, layer, hidden, &rotation, sequences, &runs, rows)?;
         }
         for (sequence, run) in sequences.iter_mut().zip(&runs) {
             sequence.tokens += run.rows;
+        }
+        if self.depends_on_length() {
+            for (sequence, (first, run)) in sequences.iter_mut().zip(SequenceSpan::placed(&runs)) {
+                sequence.ids.extend_from_slice(&ids[first..first + run.rows]);
+            }
         }
         Ok(hidden)
     }
@@ -161,34 +209,98 @@ impl<K: GenerationKernels> Generator<K> {
         sequences: &mut [Sequence<K>],
         runs: &[SequenceSpan],
         rows: Rows,
-    ) -> K::Matrix {
-        let (kernels, heads) = (self.kernels(), self.decoder.heads());
-        let (width, epsilon) = (self.config().hidden, self.config().norm_epsilon);
-        let placed = |x: K::Matrix, norm: &Option<K::Matrix>| {
-            let x = match norm {
-                Some(weight) => kernels.norm(&x, weight, heads.width, epsilon),
-                None => x,
-            };
-            kernels.rotate(x, heads.width, &rotation.cosine, &rotation.sine, RopeDirection::Forward)
+    ) -> Result<K::Matrix, ModelError> {
+        let (kernels, shape) = (self.kernels(), self.decoder.shape());
+        let (norms, rotary) = (&layer.norms, layer.kind.rotation);
+        let heads = Heads {
+            window: layer.kind.window,
+            ..shape.heads
         };
 
-        let normed = kernels.norm(&hidden, &layer.attention_norm, width, epsilon);
-        let [queries, keys, values] = self.project(layer, &normed, [projection_index::QUERY, projection_index::KEY, projection_index::VALUE], rows);
-        let (queries, keys) = (placed(queries, &layer.head_norms[0]), placed(keys, &layer.head_norms[1]));
-        for (sequence, (first, run)) in sequences.iter_mut().zip(SequenceSpan::placed(runs)) {
-            kernels.extend(&mut sequence.keys[index], &keys, first, run.rows);
-            kernels.extend(&mut sequence.values[index], &values, first, run.rows);
-        }
-        let cached: Vec<(SequenceSpan, &K::Cache, &K::Cache)> = (sequences.iter().zip(runs))
-            .map(|(sequence, run)| (*run, &sequence.keys[index], &sequence.values[index]))
-            .collect();
-        let attended = kernels.attend(heads, &queries, &cached);
-        let [output] = self.project(layer, &attended, [projection_index::OUTPUT], rows);
-        let hidden = kernels.add(output, &hidden);
-        let normed = kernels.norm(&hidden, &layer.feed_forward_norm, width, epsilon);
-        let [gate, up] = self.project(layer, &normed, [projection_index::GATE, projection_index::UP], rows);
-        let [down] = self.project(layer, &kernels.gated(&gate, &up), [projection_index::DOWN], rows);
-        kernels.add(down, &hidden)
+        let read = block::normed(kernels, &shape, &hidden, norms.before_attention.as_ref());
+        let maps = |places: &[usize], x: &K::Matrix| match rows {
+            Rows::Prompt => places.iter().map(|place| kernels.project_prompt(x, layer.projection(*place))).collect(),
+            Rows::Step => kernels.project_step(x, &places.iter().map(|place| layer.projection(*place)).collect::<Vec<_>>()),
+        };
+        let first_map = shape.block.attention_maps(layer.kind);
+        let latent = shape.block.latent.map(|latent| LatentAttention {
+            kernels,
+            shape: &shape,
+            latent,
+            norms,
+        });
+        let attended = match (&shape.block.delta, &layer.beside.delta) {
+            (Some(rule), Some(weights)) => {
+                let counts: Vec<usize> = runs.iter().map(|run| run.rows).collect();
+                let mut states: Vec<&mut DeltaState> = sequences.iter_mut().filter_map(|sequence| sequence.states[index].as_mut()).collect();
+                delta::forward(kernels, rule, weights, shape.norm_epsilon, &read, &maps, &counts, &mut states)?
+            }
+            _ => {
+                let mut gate = None;
+                let (queries, keys, values) = match &latent {
+                    Some(latent) => {
+                        let (keys, values) = latent.keys_values(&read, rotation.keys(rotary), &maps, &mut |_, _| Ok(()))?;
+                        let queries = latent.queries(&read, rotation.queries(rotary), &maps, &mut |_, _| Ok(()))?.queries;
+                        (queries, keys, values)
+                    }
+                    None => {
+                        let [mut queries, keys, values] =
+                            self.project(layer, &read, [projection_index::QUERY, projection_index::KEY, projection_index::VALUE], rows);
+                        if let Some((own, of_output)) = block::output_gate(kernels, &shape, &queries) {
+                            (queries, gate) = (own, Some(of_output));
+                        }
+                        let queries = block::placed(kernels, &shape, queries, heads.queries, norms.query.as_ref(), rotation.queries(rotary));
+                        let keys = block::placed(kernels, &shape, keys, heads.keys, norms.key.as_ref(), rotation.keys(rotary));
+                        (queries, keys, values)
+                    }
+                };
+                for (sequence, (first, run)) in sequences.iter_mut().zip(SequenceSpan::placed(runs)) {
+                    kernels.extend(&mut sequence.keys[index], &keys, first, run.rows);
+                    kernels.extend(&mut sequence.values[index], &values, first, run.rows);
+                }
+                let cached: Vec<(SequenceSpan, &K::Cache, &K::Cache)> = (sequences.iter().zip(runs))
+                    .map(|(sequence, run)| (*run, &sequence.keys[index], &sequence.values[index]))
+                    .collect();
+                let attended = kernels.attend(heads, &queries, layer.beside.sinks.as_ref(), &cached);
+                match (&latent, gate) {
+                    (Some(latent), _) => latent.output(&attended),
+                    (None, Some(gate)) => kernels.gated(Activation::Sigmoid, &gate, &attended),
+                    (None, None) => attended,
+                }
+            }
+        };
+        let [output] = self.project(layer, &attended, [first_map - 1], rows);
+        let hidden = kernels.add(block::given_to_stream(kernels, &shape, output, norms.after_attention.as_ref()), &hidden);
+        let read = if shape.block.parallel {
+            read
+        } else {
+            block::normed(kernels, &shape, &hidden, norms.before_feed_forward.as_ref())
+        };
+        let given = match shape.block.experts.as_ref().filter(|_| layer.kind.experts) {
+            Some(experts) => {
+                let mixture = Mixture {
+                    kernels,
+                    shape: &shape,
+                    experts,
+                    choice_bias: layer.beside.choice_bias.as_deref(),
+                    first: first_map,
+                };
+                mixture.forward(&read, &mixture.route(&read, None, &maps)?, &maps, &mut |_, _, _| Ok(()))?
+            }
+            None => {
+                let [gate_map, up_map, down_map] = place_modules(first_map, 0);
+                let [gate, up] = if shape.block.ungated {
+                    let [up] = self.project(layer, &read, [up_map], rows);
+                    let ones = block::ones_like(kernels, &up, shape.intermediate);
+                    [up, ones]
+                } else {
+                    self.project(layer, &read, [gate_map, up_map], rows)
+                };
+                let [down] = self.project(layer, &kernels.gated(shape.block.activation, &gate, &up), [down_map], rows);
+                down
+            }
+        };
+        Ok(kernels.add(block::given_to_stream(kernels, &shape, given, norms.after_feed_forward.as_ref()), &hidden))
     }
 
     /// Outputs of several modules that read the same rows.
@@ -206,10 +318,14 @@ impl<K: GenerationKernels> Generator<K> {
     /// Logits of some final hidden rows, `[rows][vocabulary]`.
     fn logits(&self, hidden: &K::Matrix) -> Result<Vec<Vec<f32>>, ModelError> {
         let (kernels, config) = (self.kernels(), self.config());
-        let normed = kernels.norm(hidden, self.decoder.final_norm(), config.hidden, config.norm_epsilon);
+        let read = block::head_input(&self.decoder, hidden);
         let head: Vec<_> = self.weights.head.iter().map(|part| (part, None)).collect();
         let mut logits = vec![Vec::with_capacity(config.vocabulary); kernels.rows(hidden)];
-        for part in kernels.project_step(&normed, &head) {
+        for part in kernels.project_step(&read, &head) {
+            let part = match config.ends.logit_cap {
+                None => part,
+                Some(cap) => kernels.capped(part, cap),
+            };
             let values = kernels.download(&part)?;
             let columns = values.len() / logits.len();
             for (logits, values) in logits.iter_mut().zip(values.chunks_exact(columns)) {

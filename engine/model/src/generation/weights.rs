@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use cruxscope_checkpoint::{Checkpoint, Matrix};
+use cruxscope_checkpoint::{Checkpoint, LayerKind, Matrix};
 
 use crate::ModelError;
+use crate::decoder::{LayerNorms, LayerVectors};
 use crate::kernels::generation::{GenerationKernels, Projection};
 
 /// Rows of the head that are held as one weight: devices limit the size of an array.
@@ -12,13 +13,13 @@ const HEAD_PART: usize = 16_384;
 
 /// One decoder layer.
 pub struct HeldLayer<K: GenerationKernels> {
-    /// Norm before attention, `[1, hidden]`.
-    pub attention_norm: K::Matrix,
-    /// Norm before the feed-forward block, `[1, hidden]`.
-    pub feed_forward_norm: K::Matrix,
-    /// Norm of each query head and of each key head, `[1, head_dim]`, where the architecture has them.
-    pub head_norms: [Option<K::Matrix>; 2],
-    /// q, k, v, o, gate, up, down; see [`projection_index`](crate::module::projection_index).
+    /// Norms around the blocks, and of queries and keys.
+    pub norms: LayerNorms<K>,
+    /// What it has of its own beside weights.
+    pub kind: LayerKind,
+    /// What else belongs to no linear map.
+    pub beside: LayerVectors<K>,
+    /// The linear maps, in the order of [`ModelConfig::modules`](cruxscope_checkpoint::ModelConfig::modules).
     weights: Vec<K::Weight>,
     biases: Vec<Option<K::Matrix>>,
 }
@@ -66,16 +67,23 @@ impl<K: GenerationKernels> Weights<K> {
         let row = |values: Vec<f32>| kernels.upload(1, values.len(), values);
         let mut layers = Vec::new();
         for index in 0..checkpoint.config().layers {
-            let read = checkpoint.layer(index)?;
+            let mut read = checkpoint.layer(index)?;
+            let norms = LayerNorms::take(kernels, &checkpoint.config().block, &mut read);
+            let beside = LayerVectors::take(kernels, &mut read);
             let (mut weights, mut biases) = (Vec::new(), Vec::new());
             for projection in read.projections {
-                weights.push(hold(projection.weight));
+                let weight = match projection.weight.rows {
+                    // Of a block without a gate: its place is kept.
+                    0 => kernels.hold(1, 1, vec![0.0]),
+                    _ => hold(projection.weight),
+                };
+                weights.push(weight);
                 biases.push(projection.bias.map(row));
             }
             layers.push(HeldLayer {
-                attention_norm: row(read.attention_norm),
-                feed_forward_norm: row(read.feed_forward_norm),
-                head_norms: [read.query_norm.map(row), read.key_norm.map(row)],
+                norms,
+                kind: read.kind,
+                beside,
                 weights,
                 biases,
             });

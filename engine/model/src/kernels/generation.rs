@@ -59,5 +59,5 @@ pub trait GenerationKernels: Kernels {
     /// # Shapes
     /// `queries [n, heads * head_dim]`, the runs one below the other; each run's keys and values hold every token up to its
     /// last; out as `queries`.
-    fn attend(&self, heads: Heads, queries: &Self::Matrix, runs: &[(SequenceSpan, &Self::Cache, &Self::Cache)]) -> Self::Matrix;
+    fn attend(&self, heads: Heads, queries: &Self::Matrix, sinks: Option<&Self::Matrix>, runs: &[(SequenceSpan, &Self::Cache, &Self::Cache)]) -> Self::Matrix;
 }

@@ -13,10 +13,13 @@ pub mod reference;
 #[cfg(feature = "tensors")]
 pub mod tensors;
 
-use crate::ModelError;
+use cruxscope_checkpoint::{Activation, NormKind, RopePairs, Router};
 
-/// How many heads there are, and how wide each is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+use crate::ModelError;
+use crate::routing;
+
+/// How many heads there are, how wide each is, and how their scores come about.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Heads {
     /// Query heads.
     pub queries: usize,
@@ -24,9 +27,37 @@ pub struct Heads {
     pub keys: usize,
     /// Features of one head.
     pub width: usize,
+    /// What q . k is multiplied by; `None` for 1 / sqrt(width).
+    pub scale: Option<f64>,
+    /// c of scores that are capped as c tanh(s / c).
+    pub cap: Option<f64>,
+    /// A token sees itself and the tokens before it, so many together; `None` for all. At least one.
+    pub window: Option<usize>,
 }
 
 impl Heads {
+    /// Heads that see all tokens before, their scores scaled by 1 / sqrt(width).
+    pub fn plain(queries: usize, keys: usize, width: usize) -> Self {
+        Self {
+            queries,
+            keys,
+            width,
+            scale: None,
+            cap: None,
+            window: None,
+        }
+    }
+
+    /// What q . k is multiplied by.
+    pub fn scale(self) -> f64 {
+        self.scale.unwrap_or_else(|| 1.0 / (self.width as f64).sqrt())
+    }
+
+    /// The first token that the one at a position sees.
+    pub fn first_seen(self, position: usize) -> usize {
+        self.window.map_or(0, |window| (position + 1).saturating_sub(window))
+    }
+
     /// Query heads that share one key head.
     pub fn group(self) -> usize {
         self.queries / self.keys
@@ -62,6 +93,34 @@ pub enum RopeDirection {
     Inverse,
 }
 
+/// Products of two matrices' rows, summed over columns.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RowProducts {
+    /// d_t = sum over i of x_ti y_ti.
+    pub sums: Vec<f64>,
+    /// q_t = sum over i of (x_ti y_ti)^2.
+    pub squares: Vec<f64>,
+}
+
+fn wide(values: &[f32]) -> Vec<f64> {
+    values.iter().map(|value| f64::from(*value)).collect()
+}
+
+fn narrow(values: Vec<f64>) -> Vec<f32> {
+    values.into_iter().map(|value| value as f32).collect()
+}
+
+/// Columns of one of several matrices, or of zeros.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ColumnRun {
+    /// Which of the matrices; `None` for zeros.
+    pub part: Option<usize>,
+    /// The first column.
+    pub first: usize,
+    /// How many.
+    pub count: usize,
+}
+
 /// What a device must be able to do.
 pub trait Kernels: Send + Sync {
     /// A matrix `[rows, columns]` on the device.
@@ -95,6 +154,19 @@ pub trait Kernels: Send + Sync {
     /// When the device failed.
     fn download(&self, matrix: &Self::Matrix) -> Result<Vec<f32>, ModelError>;
 
+    /// Brings a matrix back in float64, which rounds nothing where the device computes in it.
+    ///
+    /// # Errors
+    /// When the device failed.
+    fn wide(&self, matrix: &Self::Matrix) -> Result<Vec<f64>, ModelError> {
+        Ok(wide(&self.download(matrix)?))
+    }
+
+    /// Brings a matrix of float64 to the device, which rounds it where it computes in float32.
+    fn upload_wide(&self, rows: usize, columns: usize, values: Vec<f64>) -> Self::Matrix {
+        self.upload(rows, columns, narrow(values))
+    }
+
     /// Number of rows.
     fn rows(&self, matrix: &Self::Matrix) -> usize;
 
@@ -109,6 +181,41 @@ pub trait Kernels: Send + Sync {
 
     /// x + y.
     fn add(&self, x: Self::Matrix, y: &Self::Matrix) -> Self::Matrix;
+
+    /// factor x.
+    fn scaled(&self, x: Self::Matrix, factor: f64) -> Self::Matrix;
+
+    /// The soft cap c tanh(x / c).
+    fn capped(&self, x: Self::Matrix, cap: f64) -> Self::Matrix;
+
+    /// Gradient of [`Self::capped`] at its input x: g (1 - tanh(x / c)^2).
+    fn capped_backward(&self, x: &Self::Matrix, cap: f64, gradient: Self::Matrix) -> Self::Matrix;
+
+    /// The norm of whole rows that a description asks for: [`Self::norm`] or [`Self::layer_norm`].
+    fn norm_of(&self, kind: NormKind, x: &Self::Matrix, weight: &Self::Matrix, width: usize, epsilon: f64) -> Self::Matrix {
+        match kind {
+            NormKind::Rms => self.norm(x, weight, width, epsilon),
+            NormKind::Layer => self.layer_norm(x, weight, epsilon),
+        }
+    }
+
+    /// Gradient of [`Self::norm_of`] at its input.
+    fn norm_of_backward(&self, kind: NormKind, x: &Self::Matrix, weight: &Self::Matrix, width: usize, epsilon: f64, gradient: &Self::Matrix) -> Self::Matrix {
+        match kind {
+            NormKind::Rms => self.norm_backward(x, weight, width, epsilon, gradient),
+            NormKind::Layer => self.layer_norm_backward(x, weight, epsilon, gradient),
+        }
+    }
+
+    /// Norm of whole rows about their mean: y = w (x - m) / sqrt(mean((x - m)^2) + epsilon) + b, with m = mean(x).
+    ///
+    /// # Shapes
+    /// `x [n, width]`, `weight [1, width]`, or `[2, width]` with b below w.
+    fn layer_norm(&self, x: &Self::Matrix, weight: &Self::Matrix, epsilon: f64) -> Self::Matrix;
+
+    /// Gradient of [`Self::layer_norm`] at its input: with z = (x - m) r, r = 1 / sqrt(mean((x - m)^2) + epsilon) and h = w g,
+    /// dx = r (h - mean(h) - z mean(h z)).
+    fn layer_norm_backward(&self, x: &Self::Matrix, weight: &Self::Matrix, epsilon: f64, gradient: &Self::Matrix) -> Self::Matrix;
 
     /// Root-mean-square norm over groups of `width` columns: y = w * x / sqrt(mean(x^2) + epsilon).
     ///
@@ -132,24 +239,35 @@ pub trait Kernels: Send + Sync {
     /// `gradient [n, out]`, `weight [out, in]`, `dx [n, in]`.
     fn linear_backward(&self, gradient: &Self::Matrix, weight: &Self::Matrix, onto: Option<Self::Matrix>) -> Self::Matrix;
 
-    /// Rotary position embedding, the halves of each head turned against each other:
-    /// (a, b) -> (a cos - b sin, b cos + a sin), with a the first and b the second half.
+    /// Rotary position embedding: (a, b) -> (a cos - b sin, b cos + a sin) for pairs of the first 2 p features of each head; what is
+    /// beyond them stays. With [`RopePairs::Halves`] a is among the first p of them and b as far among the next p; with
+    /// [`RopePairs::Neighbours`] they stand side by side.
     ///
     /// # Shapes
-    /// `x [n, k * width]`, `cosine` and `sine` `[n, width / 2]`.
-    fn rotate(&self, x: Self::Matrix, width: usize, cosine: &Self::Matrix, sine: &Self::Matrix, turn: RopeDirection) -> Self::Matrix;
+    /// `x [n, k * width]`, `cosine` and `sine` `[n, p]` with 2 p <= width.
+    fn rotate(&self, x: Self::Matrix, width: usize, pairs: RopePairs, cosine: &Self::Matrix, sine: &Self::Matrix, turn: RopeDirection) -> Self::Matrix;
 
     /// Causal attention of packed runs of tokens over keys and values from the beginning of their sequence:
-    /// o_t = sum over s <= t of softmax(q_t . k_s / sqrt(width)) v_s.
+    /// o_t = sum over s <= t of softmax(q_t . k_s / sqrt(width)) v_s, the scores scaled, capped and within a window as `heads` says.
+    ///
+    /// Where `sinks` are given, each head has one score more, which takes its share of the softmax and has no value.
     ///
     /// # Shapes
     /// `queries [n, heads * width]`, the runs one below the other; `keys` and `values` `[tokens, key heads * width]` hold every
-    /// token up to the last one of a run; out as `queries`.
-    fn attention(&self, heads: Heads, queries: &Self::Matrix, keys: &Self::Matrix, values: &Self::Matrix, runs: &[SequenceSpan]) -> Self::Matrix;
+    /// token up to the last one of a run; `sinks [1, heads]`; out as `queries`.
+    fn attention(
+        &self,
+        heads: Heads,
+        queries: &Self::Matrix,
+        keys: &Self::Matrix,
+        values: &Self::Matrix,
+        sinks: Option<&Self::Matrix>,
+        runs: &[SequenceSpan],
+    ) -> Self::Matrix;
 
     /// Gradients of [`Self::attention`] at the queries, and at the keys and values of the same run's tokens only: everything
     /// else is held constant, other runs too. With D = rowsum(dO * O), dS = P * (dO V^T - D) / sqrt(width):
-    /// dQ = dS K, dK = dS^T Q, dV = P^T dO.
+    /// dQ = dS K, dK = dS^T Q, dV = P^T dO; a cap multiplies dS by 1 - tanh(s / c)^2.
     ///
     /// # Shapes
     /// `output` and `gradient` as `queries`; out: `dQ` as `queries`, `dK` and `dV` `[n, key heads * width]`.
@@ -159,16 +277,92 @@ pub trait Kernels: Send + Sync {
         queries: &Self::Matrix,
         keys: &Self::Matrix,
         values: &Self::Matrix,
+        sinks: Option<&Self::Matrix>,
         runs: &[SequenceSpan],
         output: &Self::Matrix,
         gradient: &Self::Matrix,
     ) -> (Self::Matrix, Self::Matrix, Self::Matrix);
 
-    /// The gated activation silu(gate) * up, with silu(x) = x / (1 + exp(-x)).
-    fn gated(&self, gate: &Self::Matrix, up: &Self::Matrix) -> Self::Matrix;
+    /// Columns of matrices side by side, in the order of `runs`; they may come by several times.
+    ///
+    /// # Shapes
+    /// `parts` each `[n, d]` with a `d` of its own; out: `[n, sum of the runs' counts]`.
+    fn arrange(&self, parts: &[&Self::Matrix], runs: &[ColumnRun]) -> Self::Matrix;
+
+    /// Gradients of [`Self::arrange`] at its parts, `widths` columns wide: sums over all places at which a column stands.
+    ///
+    /// # Shapes
+    /// `gradient` as the result of [`Self::arrange`]; out: `[n, width]` each.
+    fn arrange_backward(&self, gradient: &Self::Matrix, widths: &[usize], runs: &[ColumnRun]) -> Vec<Self::Matrix>;
+
+    /// `onto` with the rows of `x` added to those at `rows`, each of which stands there once.
+    ///
+    /// # Shapes
+    /// `onto [n, d]`, `x [rows, d]`.
+    fn add_rows(&self, onto: Self::Matrix, rows: &[usize], x: &Self::Matrix) -> Self::Matrix;
+
+    /// Rows times a number each.
+    ///
+    /// # Shapes
+    /// `x [n, d]`, `factors [n, 1]`.
+    fn scaled_rows(&self, x: Self::Matrix, factors: &Self::Matrix) -> Self::Matrix;
+
+    /// Products of rows with the same rows of another matrix, summed over columns, on the device.
+    ///
+    /// # Shapes
+    /// `x` and `y` `[n, d]`; out: `[n, 1]`.
+    fn row_dots(&self, x: &Self::Matrix, y: &Self::Matrix) -> Self::Matrix;
+
+    /// Which experts a router chooses for each token, by its outputs; see [`Router`].
+    ///
+    /// # Shapes
+    /// `outputs [n, experts]`, `bias [experts]`; out: `[n * chosen]`, one token after the other.
+    ///
+    /// # Errors
+    /// When the device failed.
+    fn choose(&self, router: &Router, outputs: &Self::Matrix, bias: Option<&[f32]>) -> Result<Vec<usize>, ModelError> {
+        let values = self.download(outputs)?;
+        Ok(values
+            .chunks_exact(router.experts)
+            .flat_map(|row| routing::choose(router, &wide(row), bias))
+            .collect())
+    }
+
+    /// The weights of chosen experts, by the router's outputs.
+    ///
+    /// # Shapes
+    /// `outputs [n, experts]`, `experts [n * chosen]`; out: `[n * chosen, 1]`.
+    ///
+    /// # Errors
+    /// When the device failed.
+    fn choice_weights(&self, router: &Router, outputs: &Self::Matrix, experts: &[usize]) -> Result<Self::Matrix, ModelError> {
+        let values = self.download(outputs)?;
+        let rows = values.chunks_exact(router.experts).zip(experts.chunks_exact(router.chosen));
+        let weights: Vec<f32> = rows.flat_map(|(row, experts)| narrow(routing::weights(router, &wide(row), experts))).collect();
+        Ok(self.upload(experts.len(), 1, weights))
+    }
+
+    /// Gradient at a router's outputs, given that at the weights of the chosen; which are chosen is held constant.
+    ///
+    /// # Shapes
+    /// `outputs [n, experts]`, `experts [n * chosen]`, `gradient [n * chosen, 1]`; out as `outputs`.
+    ///
+    /// # Errors
+    /// When the device failed.
+    fn choice_weights_backward(&self, router: &Router, outputs: &Self::Matrix, experts: &[usize], gradient: &Self::Matrix) -> Result<Self::Matrix, ModelError> {
+        let (values, gradient) = (self.download(outputs)?, self.download(gradient)?);
+        let chosen = experts.chunks_exact(router.chosen).zip(gradient.chunks_exact(router.chosen));
+        let back = (values.chunks_exact(router.experts).zip(chosen))
+            .flat_map(|(row, (experts, gradient))| narrow(routing::weights_backward(router, &wide(row), experts, &wide(gradient))))
+            .collect();
+        Ok(self.upload(self.rows(outputs), router.experts, back))
+    }
+
+    /// The gated activation f(gate) * up; see [`Activation`] for f.
+    fn gated(&self, activation: Activation, gate: &Self::Matrix, up: &Self::Matrix) -> Self::Matrix;
 
     /// Gradients of [`Self::gated`] at gate and up.
-    fn gated_backward(&self, gate: &Self::Matrix, up: &Self::Matrix, gradient: &Self::Matrix) -> (Self::Matrix, Self::Matrix);
+    fn gated_backward(&self, activation: Activation, gate: &Self::Matrix, up: &Self::Matrix, gradient: &Self::Matrix) -> (Self::Matrix, Self::Matrix);
 
     /// Cross-entropy of logits against one target a row, times that row's weight: the losses, and the gradient at the logits,
     /// weight * (softmax(logits) - one_hot(target)). A row of weight zero has no loss and no gradient.
@@ -199,4 +393,13 @@ pub trait Kernels: Send + Sync {
     /// # Errors
     /// When the device failed.
     fn linear_vectors(&self, vectors: &[Vec<f64>], weight: &Self::Matrix, bias: Option<&Self::Matrix>) -> Result<Vec<Vec<f64>>, ModelError>;
+
+    /// Products of rows with the same rows of another matrix, summed over columns as they are and squared ([`RowProducts`]).
+    ///
+    /// # Shapes
+    /// `x` and `y` `[n, d]`; out: `[n]` each.
+    ///
+    /// # Errors
+    /// When the device failed.
+    fn row_products(&self, x: &Self::Matrix, y: &Self::Matrix) -> Result<RowProducts, ModelError>;
 }

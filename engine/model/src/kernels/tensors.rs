@@ -9,17 +9,24 @@
 mod attention;
 mod calibration;
 mod generation;
+#[cfg(test)]
+mod tests;
 
 use burn::tensor::activation::sigmoid;
 use burn::tensor::{DType, Device, IndexingUpdateOp, Int, Tensor, TensorData};
+use cruxscope_checkpoint::{Activation, RopePairs};
 use half::bf16;
 
-use super::{Heads, Kernels, RopeDirection, SequenceSpan};
+use super::{ColumnRun, Heads, Kernels, RopeDirection, RowProducts, SequenceSpan};
 use crate::ModelError;
 use crate::precision::Precision;
 
 /// Rows that are summed in float32 before float64 takes over.
 const SUMMED_ROWS: usize = 512;
+
+/// Where gpt-oss's activation clamps, and the steepness of its sigmoid.
+const CLAMP: f64 = 7.0;
+const STEEPNESS: f64 = 1.702;
 
 /// Kernels over burn tensors on one device.
 #[derive(Clone, Debug)]
@@ -82,8 +89,66 @@ impl TensorKernels {
         }
     }
 
+    /// sigmoid(v) and the slope of v, for an activation x sigmoid(v).
+    fn gate(activation: Activation, x: &Tensor<2>) -> (Tensor<2>, Option<Tensor<2>>) {
+        match activation {
+            Activation::Silu | Activation::Sigmoid | Activation::SquaredRelu => (sigmoid(x.clone()), None),
+            Activation::ClampedSwish => (sigmoid(x.clone().mul_scalar(STEEPNESS)), None),
+            Activation::GeluTanh => {
+                let root = 2.0 * (2.0 / std::f64::consts::PI).sqrt();
+                let square = x.clone().square().mul_scalar(0.044715);
+                let v = x.clone() * square.clone().add_scalar(1.0).mul_scalar(root);
+                (sigmoid(v), Some(square.mul_scalar(3.0).add_scalar(1.0).mul_scalar(root)))
+            }
+        }
+    }
+
+    /// 1 - tanh(y)^2 = 4 e / (1 + e)^2 with e = exp(-2 |y|).
+    fn slope_of_tanh<const D: usize>(y: Tensor<D>) -> Tensor<D> {
+        let e = y.abs().mul_scalar(-2.0).exp();
+        e.clone().mul_scalar(4.0) / e.add_scalar(1.0).square()
+    }
+
+    /// Rows less their means, times one over their deviation; and that.
+    fn standardised(x: &Tensor<2>, epsilon: f64) -> (Tensor<2>, Tensor<2>) {
+        let centred = x.clone() - x.clone().mean_dim(1);
+        let r = Self::reciprocal_root(centred.clone(), epsilon);
+        (centred * r.clone(), r)
+    }
+
     fn reciprocal_root(x: Tensor<2>, epsilon: f64) -> Tensor<2> {
         x.square().mean_dim(1).add_scalar(epsilon).sqrt().recip()
+    }
+}
+
+impl TensorKernels {
+    /// [`Kernels::rotate`] of neighbours, or of a part of each head.
+    fn rotate_pairs(x: Tensor<2>, width: usize, pairs: RopePairs, cosine: &Tensor<2>, sine: &Tensor<2>, turn: RopeDirection) -> Tensor<2> {
+        let [rows, columns] = x.dims();
+        let (heads, half) = (columns / width, cosine.dims()[1]);
+        let x = x.reshape([rows, heads, width]);
+        let turned = x.clone().narrow(2, 0, 2 * half);
+        // The dimension in which the two of a pair lie.
+        let (shape, pair) = match pairs {
+            RopePairs::Halves => ([rows, heads, 2, half], 2),
+            RopePairs::Neighbours => ([rows, heads, half, 2], 3),
+        };
+        let turned = turned.reshape(shape);
+        let (a, b) = (turned.clone().narrow(pair, 0, 1), turned.narrow(pair, 1, 1));
+        let mut table = shape;
+        (table[1], table[pair]) = (1, 1);
+        let cosine = cosine.clone().reshape(table);
+        let mut sine = sine.clone().reshape(table);
+        if turn == RopeDirection::Inverse {
+            sine = sine.neg();
+        }
+        let first = a.clone() * cosine.clone() - b.clone() * sine.clone();
+        let second = b * cosine + a * sine;
+        let mut parts = vec![Tensor::cat(vec![first, second], pair).reshape([rows, heads, 2 * half])];
+        if 2 * half < width {
+            parts.push(x.narrow(2, 2 * half, width - 2 * half));
+        }
+        Tensor::cat(parts, 2).reshape([rows, columns])
     }
 }
 
@@ -142,6 +207,30 @@ impl Kernels for TensorKernels {
         x + y.clone()
     }
 
+    fn scaled(&self, x: Tensor<2>, factor: f64) -> Tensor<2> {
+        x.mul_scalar(factor)
+    }
+
+    fn capped(&self, x: Tensor<2>, cap: f64) -> Tensor<2> {
+        x.div_scalar(cap).tanh().mul_scalar(cap)
+    }
+
+    fn capped_backward(&self, x: &Tensor<2>, cap: f64, gradient: Tensor<2>) -> Tensor<2> {
+        gradient * Self::slope_of_tanh(x.clone().div_scalar(cap))
+    }
+
+    fn layer_norm(&self, x: &Tensor<2>, weight: &Tensor<2>, epsilon: f64) -> Tensor<2> {
+        let y = Self::standardised(x, epsilon).0 * weight.clone().narrow(0, 0, 1);
+        if weight.dims()[0] > 1 { y + weight.clone().narrow(0, 1, 1) } else { y }
+    }
+
+    fn layer_norm_backward(&self, x: &Tensor<2>, weight: &Tensor<2>, epsilon: f64, gradient: &Tensor<2>) -> Tensor<2> {
+        let (z, r) = Self::standardised(x, epsilon);
+        let weighted = gradient.clone() * weight.clone().narrow(0, 0, 1);
+        let along = (weighted.clone() * z.clone()).mean_dim(1);
+        (weighted.clone() - weighted.mean_dim(1) - z * along) * r
+    }
+
     fn norm(&self, x: &Tensor<2>, weight: &Tensor<2>, width: usize, epsilon: f64) -> Tensor<2> {
         let [rows, columns] = x.dims();
         let groups = x.clone().reshape([rows * (columns / width), width]);
@@ -179,9 +268,12 @@ impl Kernels for TensorKernels {
         }
     }
 
-    fn rotate(&self, x: Tensor<2>, width: usize, cosine: &Tensor<2>, sine: &Tensor<2>, turn: RopeDirection) -> Tensor<2> {
+    fn rotate(&self, x: Tensor<2>, width: usize, pairs: RopePairs, cosine: &Tensor<2>, sine: &Tensor<2>, turn: RopeDirection) -> Tensor<2> {
         let [rows, columns] = x.dims();
-        let (heads, half) = (columns / width, width / 2);
+        let (heads, half) = (columns / width, cosine.dims()[1]);
+        if pairs == RopePairs::Neighbours || 2 * half < width {
+            return Self::rotate_pairs(x, width, pairs, cosine, sine, turn);
+        }
         let halves = x.reshape([rows, heads, 2, half]);
         let a = halves.clone().slice([0..rows, 0..heads, 0..1, 0..half]);
         let b = halves.slice([0..rows, 0..heads, 1..2, 0..half]);
@@ -195,8 +287,16 @@ impl Kernels for TensorKernels {
         Tensor::cat(vec![first, second], 2).reshape([rows, columns])
     }
 
-    fn attention(&self, heads: Heads, queries: &Tensor<2>, keys: &Tensor<2>, values: &Tensor<2>, runs: &[SequenceSpan]) -> Tensor<2> {
-        self.attended(heads, queries, keys, values, runs)
+    fn attention(
+        &self,
+        heads: Heads,
+        queries: &Tensor<2>,
+        keys: &Tensor<2>,
+        values: &Tensor<2>,
+        sinks: Option<&Tensor<2>>,
+        runs: &[SequenceSpan],
+    ) -> Tensor<2> {
+        self.attended(heads, queries, keys, values, sinks, runs)
     }
 
     fn attention_backward(
@@ -205,21 +305,90 @@ impl Kernels for TensorKernels {
         queries: &Tensor<2>,
         keys: &Tensor<2>,
         values: &Tensor<2>,
+        sinks: Option<&Tensor<2>>,
         runs: &[SequenceSpan],
         output: &Tensor<2>,
         gradient: &Tensor<2>,
     ) -> (Tensor<2>, Tensor<2>, Tensor<2>) {
-        self.attended_backward(heads, queries, keys, values, runs, output, gradient)
+        self.attended_backward(heads, queries, keys, values, sinks, runs, output, gradient)
     }
 
-    fn gated(&self, gate: &Tensor<2>, up: &Tensor<2>) -> Tensor<2> {
-        gate.clone() * sigmoid(gate.clone()) * up.clone()
+    fn arrange(&self, parts: &[&Tensor<2>], runs: &[ColumnRun]) -> Tensor<2> {
+        let rows = parts.first().map_or(0, |part| part.dims()[0]);
+        let pieces = runs.iter().filter(|run| run.count > 0).map(|run| match run.part {
+            Some(part) => parts[part].clone().narrow(1, run.first, run.count),
+            None => Tensor::zeros([rows, run.count], &self.device),
+        });
+        Tensor::cat(pieces.collect(), 1)
     }
 
-    fn gated_backward(&self, gate: &Tensor<2>, up: &Tensor<2>, gradient: &Tensor<2>) -> (Tensor<2>, Tensor<2>) {
-        let s = sigmoid(gate.clone());
+    fn arrange_backward(&self, gradient: &Tensor<2>, widths: &[usize], runs: &[ColumnRun]) -> Vec<Tensor<2>> {
+        let rows = gradient.dims()[0];
+        let mut back: Vec<Tensor<2>> = widths.iter().map(|width| Tensor::zeros([rows, *width], &self.device)).collect();
+        let mut at = 0;
+        for run in runs {
+            if let (Some(part), true) = (run.part, run.count > 0) {
+                let place = [0..rows, run.first..run.first + run.count];
+                let sum = back[part].clone().slice(place.clone()) + gradient.clone().narrow(1, at, run.count);
+                back[part] = back[part].clone().slice_assign(place, sum);
+            }
+            at += run.count;
+        }
+        back
+    }
+
+    fn add_rows(&self, onto: Tensor<2>, rows: &[usize], x: &Tensor<2>) -> Tensor<2> {
+        let rows = self.indices(rows.iter().copied(), [rows.len()]);
+        onto.select_assign(0, rows, x.clone(), IndexingUpdateOp::Add)
+    }
+
+    fn scaled_rows(&self, x: Tensor<2>, factors: &Tensor<2>) -> Tensor<2> {
+        x * factors.clone()
+    }
+
+    fn row_dots(&self, x: &Tensor<2>, y: &Tensor<2>) -> Tensor<2> {
+        (x.clone() * y.clone()).sum_dim(1)
+    }
+
+    fn gated(&self, activation: Activation, gate: &Tensor<2>, up: &Tensor<2>) -> Tensor<2> {
+        if activation == Activation::Sigmoid {
+            return sigmoid(gate.clone()) * up.clone();
+        }
+        if activation == Activation::SquaredRelu {
+            return gate.clone().clamp_min(0.0).square() * up.clone();
+        }
+        if activation == Activation::ClampedSwish {
+            let (x, up) = (gate.clone().clamp_max(CLAMP), up.clone().clamp(-CLAMP, CLAMP).add_scalar(1.0));
+            return x.clone() * Self::gate(activation, &x).0 * up;
+        }
+        gate.clone() * Self::gate(activation, gate).0 * up.clone()
+    }
+
+    fn gated_backward(&self, activation: Activation, gate: &Tensor<2>, up: &Tensor<2>, gradient: &Tensor<2>) -> (Tensor<2>, Tensor<2>) {
+        if activation == Activation::SquaredRelu {
+            let x = gate.clone().clamp_min(0.0);
+            return (gradient.clone() * up.clone() * x.clone().mul_scalar(2.0), gradient.clone() * x.square());
+        }
+        if activation == Activation::Sigmoid {
+            let s = sigmoid(gate.clone());
+            let slope = s.clone() * s.clone().neg().add_scalar(1.0);
+            return (gradient.clone() * up.clone() * slope, gradient.clone() * s);
+        }
+        if activation == Activation::ClampedSwish {
+            let (x, u) = (gate.clone().clamp_max(CLAMP), up.clone().clamp(-CLAMP, CLAMP).add_scalar(1.0));
+            let s = Self::gate(activation, &x).0;
+            let bend = (x.clone() * s.clone().neg().add_scalar(1.0)).mul_scalar(STEEPNESS).add_scalar(1.0);
+            let at_gate = (gradient.clone() * u * s.clone() * bend).mask_fill(gate.clone().greater_elem(CLAMP), 0.0);
+            let at_up = (gradient.clone() * x * s).mask_fill(up.clone().abs().greater_elem(CLAMP), 0.0);
+            return (at_gate, at_up);
+        }
+        let (s, inner) = Self::gate(activation, gate);
         let dup = gradient.clone() * gate.clone() * s.clone();
-        let slope = s.clone() * (gate.clone() * (s.neg().add_scalar(1.0))).add_scalar(1.0);
+        let mut bend = gate.clone() * (s.clone().neg().add_scalar(1.0));
+        if let Some(inner) = inner {
+            bend = bend * inner;
+        }
+        let slope = s * bend.add_scalar(1.0);
         (gradient.clone() * up.clone() * slope, dup)
     }
 
@@ -292,50 +461,17 @@ impl Kernels for TensorKernels {
         let sums: Vec<f64> = main.into_iter().zip(rest).map(|(main, rest)| f64::from(main) + f64::from(rest)).collect();
         Ok(sums.chunks_exact(outputs).map(<[f64]>::to_vec).collect())
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bfloat16_products_are_as_near_as_their_rounding() {
-        let exact = TensorKernels::new(Device::flex(), "flex");
-        let short = exact.clone().with_precision(Precision::BFloat16).unwrap();
-        assert_ne!(exact.describe(), short.describe());
-        let (rows, inputs, outputs) = (5, 96, 64);
-        let values = |count: usize, step: f32| (0..count).map(|place| (place as f32 * step).sin()).collect::<Vec<f32>>();
-        let run = |kernels: &TensorKernels| {
-            let weight = kernels.keep(outputs, inputs, values(outputs * inputs, 0.37));
-            let onto = kernels.upload(rows, outputs, vec![1000.0; rows * outputs]);
-            let y = kernels.linear(&kernels.upload(rows, inputs, values(rows * inputs, 0.73)), &weight, None, Some(onto));
-            let x = kernels.linear_backward(&kernels.upload(rows, outputs, values(rows * outputs, 0.51)), &weight, None);
-            (weight.dtype(), kernels.download(&y).unwrap(), kernels.download(&x).unwrap())
-        };
-        let ((long, y, x), (kept, short_y, short_x)) = (run(&exact), run(&short));
-        assert_eq!((long, kept), (DType::F32, DType::BF16));
-        // Both operands are off by 2^-9 at most, each product of theirs is at most 1, so a sum of n of them is off by n / 256. What
-        // it is added to is not rounded: bfloat16 knows only every fourth number near 1000.
-        for (exact, short, terms) in [(&y, &short_y, inputs), (&x, &short_x, outputs)] {
-            let distance = exact.iter().zip(short).map(|(exact, short)| (exact - short).abs()).fold(0.0, f32::max);
-            assert!(distance > 0.0 && distance < terms as f32 / 256.0, "{distance}");
-        }
-    }
-
-    #[test]
-    fn a_weight_is_kept_short_only_where_nothing_is_lost() {
-        let kernels = TensorKernels::new(Device::flex(), "flex");
-        let x = kernels.upload(2, 4, vec![0.1, -0.7, 1.3, 2.0, 0.3, 0.9, -1.1, 0.01]);
-        let short = [0.5, -1.25, 3.0, 0.0078125, -0.75, 2.5, 1.0, -96.0, 0.25, 0.125, 7.0, -2.0];
-        let long = short.map(|value: f32| value + 1e-4);
-        for (values, expected) in [(short, DType::BF16), (long, DType::F32)] {
-            let (kept, whole) = (kernels.keep(3, 4, values.to_vec()), kernels.upload(3, 4, values.to_vec()));
-            assert_eq!(kept.dtype(), expected);
-            let product = |weight: &Tensor<2>| kernels.download(&kernels.linear(&x, weight, None, None)).unwrap();
-            assert_eq!(product(&kept), product(&whole));
-            let gradient = kernels.upload(2, 3, vec![1.0, -0.5, 0.3, 0.2, 0.7, -0.9]);
-            let back = |weight: &Tensor<2>| kernels.download(&kernels.linear_backward(&gradient, weight, None)).unwrap();
-            assert_eq!(back(&kept), back(&whole));
-        }
+    fn row_products(&self, x: &Tensor<2>, y: &Tensor<2>) -> Result<RowProducts, ModelError> {
+        let products = x.clone() * y.clone();
+        let squares = (products.clone() * products.clone()).sum_dim(1);
+        let both = self.host("products of rows", Tensor::cat(vec![products.sum_dim(1), squares], 1))?;
+        let (sums, squares) = both
+            .as_chunks::<2>()
+            .0
+            .iter()
+            .map(|[sum, square]| (f64::from(*sum), f64::from(*square)))
+            .unzip();
+        Ok(RowProducts { sums, squares })
     }
 }

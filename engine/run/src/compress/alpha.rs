@@ -6,10 +6,9 @@ use cruxscope_compress::method::MethodConfig;
 use cruxscope_compress::prune::alpha::{fit_tail, spectrum};
 use cruxscope_compress::prune::{AlphaPruningSettings, pruning_ratios};
 use cruxscope_interpret::InterpretError;
-use cruxscope_study::Module;
 use rayon::prelude::*;
 
-use super::plan::Planned;
+use super::plan::{Planned, of_layer};
 use crate::{Event, Observer, RunError};
 
 /// The note that keeps exponents for a run that goes on.
@@ -43,9 +42,8 @@ pub fn resolve(checkpoint: &Checkpoint, writer: &FolderWriter<'_>, key: &str, pl
                     what: "spectra of weights".into(),
                     share: layer as f64 / layers as f64,
                 });
-                exponents.push(of_layer(checkpoint, layer, &settings, |index| {
-                    asked(&planned[layer * Module::ALL.len() + index]).is_some()
-                })?);
+                let treated: Vec<&Planned> = of_layer(planned, layer).iter().filter(|planned| asked(planned).is_some()).collect();
+                exponents.push(exponents_of(checkpoint, layer, &settings, &treated)?);
             }
             writer.write_note(NOTE, &super::to_json(&(key, &exponents))?)?;
             exponents
@@ -54,9 +52,8 @@ pub fn resolve(checkpoint: &Checkpoint, writer: &FolderWriter<'_>, key: &str, pl
     let mut places = Vec::new();
     let (mut alphas, mut sizes) = (Vec::new(), Vec::new());
     for (layer, found) in exponents.iter().enumerate() {
-        let treated: Vec<usize> = (0..Module::ALL.len())
-            .filter(|index| asked(&planned[layer * Module::ALL.len() + index]).is_some())
-            .collect();
+        let is_treated = |index: &usize| planned[*index].component.layer.0 == layer && asked(&planned[*index]).is_some();
+        let treated: Vec<usize> = (0..planned.len()).filter(is_treated).collect();
         if treated.is_empty() {
             continue;
         }
@@ -64,11 +61,11 @@ pub fn resolve(checkpoint: &Checkpoint, writer: &FolderWriter<'_>, key: &str, pl
         sizes.push(
             treated
                 .iter()
-                .map(|index| checkpoint.config().dimensions(*index))
+                .map(|index| planned[*index].shape)
                 .map(|(rows, columns)| rows * columns)
                 .collect(),
         );
-        places.push(treated.into_iter().map(|index| layer * Module::ALL.len() + index).collect::<Vec<_>>());
+        places.push(treated);
     }
     let ratios = pruning_ratios(&alphas, &sizes, settings.sparsity, settings.epsilon, settings.mapping).map_err(|source| RunError::Compress {
         component: "the model".into(),
@@ -81,16 +78,15 @@ pub fn resolve(checkpoint: &Checkpoint, writer: &FolderWriter<'_>, key: &str, pl
 }
 
 /// The exponents of the treated matrices of a layer.
-fn of_layer(checkpoint: &Checkpoint, layer: usize, settings: &AlphaPruningSettings, treated: impl Fn(usize) -> bool) -> Result<Vec<f64>, RunError> {
+fn exponents_of(checkpoint: &Checkpoint, layer: usize, settings: &AlphaPruningSettings, treated: &[&Planned]) -> Result<Vec<f64>, RunError> {
     let weights = checkpoint.layer(layer)?;
-    let indices: Vec<usize> = (0..Module::ALL.len()).filter(|index| treated(*index)).collect();
-    indices
+    treated
         .into_par_iter()
-        .map(|index| {
-            let weight = &weights.projections[index].weight;
+        .map(|planned| {
+            let weight = &weights.projections[planned.module].weight;
             let found = spectrum(&weight.values, weight.rows, weight.columns).and_then(|eigenvalues| fit_tail(&eigenvalues, settings.tail));
             found.map(|tail| tail.alpha).map_err(|source| RunError::Compress {
-                component: cruxscope_study::Component::new(layer, Module::ALL[index]).to_string(),
+                component: planned.name(),
                 source,
             })
         })

@@ -1,7 +1,7 @@
 //! A layer by AWQ, which treats its matrices together and from the inputs that the original model gives.
 
 use cruxscope_checkpoint::writer::PackedLayer;
-use cruxscope_checkpoint::{LayerWeights, Matrix};
+use cruxscope_checkpoint::{LayerWeights, Matrix, ModelConfig};
 use cruxscope_compress::awq::{self, AwqSettings, BlockShape, InputGram, LayerCalibration, LayerGrams, LayerInputs, LayerScales, Search};
 use cruxscope_compress::evidence::{CalibrationStats, Statistics};
 use cruxscope_compress::linear_algebra::gram;
@@ -10,10 +10,11 @@ use cruxscope_compress::quantize::{Clipping, GridSettings, round_to_nearest};
 use cruxscope_model::decoder::Decoder;
 use cruxscope_model::kernels::calibration::CalibrationKernels;
 use cruxscope_model::module::ModuleInput;
+use cruxscope_study::Module;
 
 use super::Basis;
-use super::layer::CompressedLayer;
-use super::plan::Planned;
+use super::compressed_layer::CompressedLayer;
+use super::plan::{PLACES, Planned, by_input};
 use super::report::{ComponentReport, ScaleReport};
 use super::statistics::statistics;
 use super::storage::{Storage, check_groups};
@@ -33,13 +34,114 @@ pub fn settings_of(planned: &[Planned]) -> Result<Option<AwqSettings>, RunError>
         return Ok(None);
     };
     if let Some((component, _)) = all().find(|(_, treatment)| **treatment != MethodConfig::Awq(first)) {
-        let why = format!("{component} is in a layer with AWQ under other settings or another method: AWQ scales the matrices of a layer together");
+        let why = format!(
+            "{component} is in a layer with AWQ under other settings or another method: AWQ scales the matrices of a layer together, and only in the original basis (--basis original) does each stand alone"
+        );
         return Err(RunError::Recipe { why });
     }
     Ok(Some(AwqSettings {
         keep: std::array::from_fn(|index| planned[index].treatment.is_none()),
         ..first
     }))
+}
+
+/// Whether AWQ takes the matrices of a model group by group, each alone: where its layers are not the usual seven, or their norms hold
+/// no scales.
+pub fn is_by_groups(config: &ModelConfig) -> bool {
+    config.beyond_seven_modules().is_some() || config.block.unfoldable().is_some()
+}
+
+/// Refuses AWQ's scales in the folded basis where the model has nothing into which they can be folded.
+///
+/// # Errors
+/// [`RunError::Recipe`], which says why, and what to use instead.
+pub fn check(planned: &[Planned], config: &ModelConfig, basis: Basis) -> Result<(), RunError> {
+    let asked = planned.iter().any(|planned| matches!(planned.treatment, Some(MethodConfig::Awq(_))));
+    if basis == Basis::Original {
+        return Ok(());
+    }
+    if let (true, Some(why)) = (asked, config.beyond_seven_modules()) {
+        return Err(RunError::Beyond {
+            what: "AWQ with its scales folded in (--basis folded)",
+            architecture: config.architecture.name(),
+            why,
+        });
+    }
+    match config.block.unfoldable() {
+        Some(why) if asked => Err(RunError::Recipe {
+            why: format!(
+                "AWQ folds its scales into the norms before the two blocks of a layer, and in a {} model {why}; leave them out (--basis original), or use \
+                 GPTQ, which folds nothing, or RTN",
+                config.architecture.name()
+            ),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Treats the matrices of a layer that AWQ is asked for, group by group: those that share an input have one scale, judged by their own
+/// outputs, and stand in the original basis. What each becomes is put into `layer`, in which everything else is done already.
+pub fn by_groups<K: CalibrationKernels>(
+    decoder: &Decoder<K>,
+    original: &LayerWeights,
+    planned: &[Planned],
+    hidden: &[K::Matrix],
+    storage: Storage,
+    layer: &mut CompressedLayer,
+) -> Result<(), RunError> {
+    let settings_of = |index: &usize| match &planned[*index].treatment {
+        Some(MethodConfig::Awq(settings)) => Some(*settings),
+        _ => None,
+    };
+    let mut groups: Vec<(ModuleInput, AwqSettings, Vec<usize>)> = Vec::new();
+    for (input, members) in by_input(planned) {
+        for index in members {
+            let Some(settings) = settings_of(&index) else { continue };
+            match groups.iter_mut().find(|(other, own, _)| *other == input && *own == settings) {
+                Some((_, _, members)) => members.push(index),
+                None => groups.push((input, settings, vec![index])),
+            }
+        }
+    }
+    for stage in groups.chunks(2 * PLACES) {
+        let mut inputs: Vec<ModuleInput> = Vec::new();
+        for (input, _, _) in stage {
+            if !inputs.contains(input) {
+                inputs.push(*input);
+            }
+        }
+        let known = statistics(decoder, original, hidden, &inputs, None)?;
+        for (input, settings, members) in stage {
+            let Some(known) = inputs.iter().position(|other| other == input).map(|place| &known[place]) else {
+                continue;
+            };
+            let refuse = |source| RunError::Compress {
+                component: planned[members[0]].name(),
+                source,
+            };
+            let weights: Vec<&Matrix> = members.iter().map(|index| &original.projections[planned[*index].module].weight).collect();
+            // Queries and keys are not clipped, by the original programs neither.
+            let is_clipped = |place: usize| !matches!(planned[members[place]].component.module, Module::Query | Module::Key);
+            let (scale, treated) = awq::compress_group(&weights, &gram_of(&known.statistics), is_clipped, settings).map_err(refuse)?;
+            let evidence = CalibrationStats::new(known.statistics.clone());
+            for ((index, before), after) in members.iter().zip(&weights).zip(treated) {
+                let planned = &planned[*index];
+                let (values, _) = storage.keep(&planned.name(), &after, None)?;
+                if let Some(treatment) = &planned.treatment {
+                    check_groups(&planned.name(), before, &values, treatment, |_| false)?;
+                }
+                let mut measured = CompressedMatrix::measured(before, values, Some(&evidence));
+                measured.bits = Some(settings.bits.get());
+                layer.reports[*index] = ComponentReport {
+                    scale: Some(ScaleReport::of(&scale)),
+                    routed_tokens: known.routed,
+                    ..ComponentReport::of(planned, &measured)
+                };
+                layer.weights.projections[planned.module].weight = measured.weight;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Treats a layer.
@@ -65,17 +167,18 @@ pub fn layer<K: CalibrationKernels>(
         }
         Search::Grams => {
             let known = statistics(decoder, original, hidden, &ModuleInput::ALL, None)?;
+            let known: Vec<Statistics> = known.into_iter().map(|known| known.statistics).collect();
             let grams = LayerGrams {
-                attention: gram_of(&known[ModuleInput::Attention as usize]),
-                output: gram_of(&known[ModuleInput::Output as usize]),
-                feed_forward: gram_of(&known[ModuleInput::FeedForward as usize]),
-                down: gram_of(&known[ModuleInput::Down as usize]),
+                attention: gram_of(&known[ModuleInput::Attention.index()]),
+                output: gram_of(&known[ModuleInput::Output.index()]),
+                feed_forward: gram_of(&known[ModuleInput::FeedForward.index()]),
+                down: gram_of(&known[ModuleInput::Down.index()]),
             };
             let layer = awq::compress_layer(kernels, original, LayerCalibration::Grams(&grams), settings).map_err(refuse)?;
             (layer, Known::Sums(known.into_iter()))
         }
     };
-    let mut packed: PackedLayer = [const { None }; 7];
+    let mut packed: PackedLayer = vec![None; 7];
     let mut weights = match basis {
         Basis::Original => layer.rounded_back(original, settings).map_err(refuse)?,
         Basis::Folded => layer.rounded(settings),
@@ -88,7 +191,7 @@ pub fn layer<K: CalibrationKernels>(
             }
             _ => None,
         };
-        let component = planned.component.to_string();
+        let component = planned.name();
         (projection.weight.values, packed[index]) = storage.keep(&component, &projection.weight, codes.as_ref())?;
     }
     // What is read back, in the basis of the source.
@@ -99,7 +202,7 @@ pub fn layer<K: CalibrationKernels>(
     for (index, planned) in planned.iter().enumerate() {
         let (before, after) = (&original.projections[index].weight, &mut back.projections[index].weight);
         match &planned.treatment {
-            Some(treatment) => check_groups(&planned.component.to_string(), before, &after.values, treatment, |_| false)?,
+            Some(treatment) => check_groups(&planned.name(), before, &after.values, treatment, |_| false)?,
             None if basis == Basis::Folded => after.clone_from(before),
             None => {}
         }
@@ -134,7 +237,7 @@ impl Known {
                 ModuleInput::Attention => &inputs.attention,
                 ModuleInput::Output => &inputs.output,
                 ModuleInput::FeedForward => &inputs.feed_forward,
-                ModuleInput::Down => &inputs.down,
+                _ => &inputs.down,
             }),
         };
         Some(CalibrationStats::new(statistics))
@@ -190,7 +293,7 @@ fn reports(
             ModuleInput::Attention => Some(&scales.attention),
             ModuleInput::Output => scales.output.as_ref(),
             ModuleInput::FeedForward => Some(&scales.feed_forward),
-            ModuleInput::Down => Some(&scales.down),
+            _ => Some(&scales.down),
         };
         for (index, planned) in planned.iter().enumerate().filter(|(index, _)| ModuleInput::of(*index) == input) {
             let (before, after) = (&original.projections[index].weight, &back.projections[index].weight);

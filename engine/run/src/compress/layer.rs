@@ -2,36 +2,20 @@
 
 use cruxscope_checkpoint::writer::PackedLayer;
 use cruxscope_checkpoint::{LayerWeights, Matrix};
+use cruxscope_compress::awq::AwqSettings;
 use cruxscope_compress::evidence::CalibrationStats;
-use cruxscope_compress::method::{CompressedMatrix, Inputs};
+use cruxscope_compress::method::{CompressedMatrix, Inputs, MethodConfig};
 use cruxscope_model::decoder::Decoder;
 use cruxscope_model::kernels::calibration::CalibrationKernels;
-use cruxscope_model::module::{ModuleInput, projection_index};
+use cruxscope_model::module::ModuleInput;
 
-use super::plan::Planned;
+use super::compressed_layer::CompressedLayer;
+use super::plan::{PLACES, Planned, by_input};
 use super::report::ComponentReport;
 use super::statistics::{Streams, statistics};
 use super::storage::Storage;
 use super::{Basis, awq};
 use crate::RunError;
-
-/// A layer as it will be written, and what is said of it.
-pub struct CompressedLayer {
-    /// Its weights.
-    pub weights: LayerWeights,
-    /// Those of its projections that are written packed; `weights` holds what they are read back as.
-    pub packed: PackedLayer,
-    /// One for each component.
-    pub reports: Vec<ComponentReport>,
-}
-
-/// The order in which the original programs take the matrices that share an input; it matters to GPTAQ's damping only.
-const ORDER: [&[usize]; 4] = [
-    &[projection_index::KEY, projection_index::VALUE, projection_index::QUERY],
-    &[projection_index::OUTPUT],
-    &[projection_index::UP, projection_index::GATE],
-    &[projection_index::DOWN],
-];
 
 /// Treats a layer, from the calibration text's hidden states at its input. Its weights are those that will be read back.
 pub fn treat<K: CalibrationKernels>(
@@ -42,10 +26,82 @@ pub fn treat<K: CalibrationKernels>(
     basis: Basis,
     storage: Storage,
 ) -> Result<CompressedLayer, RunError> {
+    if awq::is_by_groups(decoder.config()) {
+        awq::check(planned, decoder.config(), basis)?;
+        let mut rest = planned.to_vec();
+        for planned in &mut rest {
+            if matches!(planned.treatment, Some(MethodConfig::Awq(_))) {
+                planned.treatment = None;
+            }
+        }
+        let mut layer = one_by_one(decoder, original.clone(), &rest, streams, storage)?;
+        awq::by_groups(decoder, &original, planned, &streams.original, storage, &mut layer)?;
+        return Ok(layer);
+    }
+    if basis == Basis::Original && is_mixed(planned) {
+        return mixed(decoder, &original, planned, streams, storage);
+    }
     match awq::settings_of(planned)? {
         Some(settings) => awq::layer(decoder, &original, &settings, planned, &streams.original, basis, storage),
         None => one_by_one(decoder, original, planned, streams, storage),
     }
+}
+
+/// Whether a layer has AWQ beside other methods, or under several settings.
+fn is_mixed(planned: &[Planned]) -> bool {
+    let mut treatments = planned.iter().filter_map(|planned| planned.treatment.as_ref());
+    let Some(first) = treatments.next() else { return false };
+    let is_awq = |treatment: &MethodConfig| matches!(treatment, MethodConfig::Awq(_));
+    let (mut has_awq, mut differs) = (is_awq(first), false);
+    for treatment in treatments {
+        has_awq |= is_awq(treatment);
+        differs |= treatment != first;
+    }
+    has_awq && differs
+}
+
+/// A layer in which some matrices are treated by AWQ and others differently, as recipes ask for that chose matrix by matrix.
+///
+/// With the scales folded back every matrix stands in the original basis, `W' = Q(W s) / s`, and depends on no other. So each AWQ of
+/// the layer is run over all of it, as it would be alone, and gives the matrices that asked for it; the rest are treated one by one.
+fn mixed<K: CalibrationKernels>(
+    decoder: &Decoder<K>,
+    original: &LayerWeights,
+    planned: &[Planned],
+    streams: &Streams<K>,
+    storage: Storage,
+) -> Result<CompressedLayer, RunError> {
+    let mut settings: Vec<AwqSettings> = Vec::new();
+    let mut rest = planned.to_vec();
+    for planned in &mut rest {
+        if let Some(MethodConfig::Awq(own)) = planned.treatment {
+            planned.treatment = None;
+            if !settings.contains(&own) {
+                settings.push(own);
+            }
+        }
+    }
+    let mut layer = one_by_one(decoder, original.clone(), &rest, streams, storage)?;
+    for settings in settings {
+        let treatment = MethodConfig::Awq(settings);
+        let mut all = planned.to_vec();
+        for planned in &mut all {
+            (planned.treatment, planned.method) = (Some(treatment.clone()), Some(treatment.name()));
+        }
+        let mut by_awq = awq::layer(decoder, original, &settings, &all, &streams.original, Basis::Original, storage)?;
+        for (index, projection) in by_awq.weights.projections.into_iter().enumerate() {
+            if planned[index].treatment.as_ref() != Some(&treatment) {
+                continue;
+            }
+            layer.weights.projections[index] = projection;
+            layer.packed[index] = by_awq.packed[index].take();
+            let component = &layer.reports[index].component;
+            if let Some(report) = by_awq.reports.iter().find(|report| report.component == *component) {
+                layer.reports[index] = report.clone();
+            }
+        }
+    }
+    Ok(layer)
 }
 
 /// Every matrix by its own treatment. Where a method asks for it, later matrices see what was done to earlier ones.
@@ -59,24 +115,36 @@ fn one_by_one<K: CalibrationKernels>(
     let sequential = planned
         .iter()
         .any(|planned| planned.treatment.as_ref().is_some_and(|treatment| treatment.is_sequential()));
-    let inputs_of = |input: ModuleInput| {
-        let treatments = ORDER[input as usize].iter().filter_map(|index| planned[*index].treatment.as_ref());
+    let groups = by_input(planned);
+    let inputs_of = |members: &[usize]| {
+        let treatments = members.iter().filter_map(|index| planned[*index].treatment.as_ref());
         treatments
             .map(|treatment| treatment.inputs())
             .filter(|inputs| *inputs != Inputs::None)
             .max_by_key(|inputs| *inputs == Inputs::Both)
     };
-    let stages: Vec<Vec<ModuleInput>> = if sequential {
-        ModuleInput::ALL.map(|input| vec![input]).to_vec()
+    let is_routed = |group: &&(ModuleInput, Vec<usize>)| planned[group.1[0]].is_routed();
+    let together: Vec<&(ModuleInput, Vec<usize>)> = groups.iter().filter(|group| !is_routed(group)).collect();
+    let routed: Vec<&(ModuleInput, Vec<usize>)> = groups.iter().filter(is_routed).collect();
+    // Of experts some at a time: every one has Hessians of its own.
+    let stages = if sequential {
+        together.chunks(1)
     } else {
-        vec![ModuleInput::ALL.to_vec()]
-    };
+        together.chunks(together.len().max(1))
+    }
+    .chain(routed.chunks(2 * PLACES));
     let mut weights = original.clone();
-    let mut outcomes: [Option<CompressedMatrix>; 7] = [const { None }; 7];
-    let mut packed: PackedLayer = [const { None }; 7];
+    let count = weights.projections.len();
+    let mut outcomes: Vec<Option<CompressedMatrix>> = (0..count).map(|_| None).collect();
+    let mut packed: PackedLayer = vec![None; count];
+    let mut reached: Vec<Option<usize>> = vec![None; count];
     for stage in stages {
-        let asking: Vec<ModuleInput> = stage.iter().copied().filter(|input| inputs_of(*input).is_some()).collect();
-        let both = asking.iter().any(|input| inputs_of(*input) == Some(Inputs::Both));
+        let asking: Vec<ModuleInput> = stage
+            .iter()
+            .filter(|(_, members)| inputs_of(members).is_some())
+            .map(|(input, _)| *input)
+            .collect();
+        let both = stage.iter().any(|(_, members)| inputs_of(members) == Some(Inputs::Both));
         let mut known = if asking.is_empty() {
             Vec::new()
         } else {
@@ -84,42 +152,51 @@ fn one_by_one<K: CalibrationKernels>(
             statistics(decoder, &weights, &streams.compressed, &asking, other)?
         }
         .into_iter();
-        for input in stage {
+        for (input, members) in stage {
             // CalibrationStats lives no longer than the matrices that read this input: its factors are as large as itself.
-            let mut evidence = if asking.contains(&input) {
-                known.next().map(CalibrationStats::new)
-            } else {
-                None
-            };
+            let of_input = if asking.contains(input) { known.next() } else { None };
+            let tokens = of_input.as_ref().and_then(|known| known.routed);
+            let mut evidence = of_input.map(|known| CalibrationStats::new(known.statistics));
             let mut nth = 0;
-            for index in ORDER[input as usize].iter().copied() {
-                let Some(treatment) = &planned[index].treatment else { continue };
-                let weight = &mut weights.projections[index].weight;
-                let component = planned[index].component.to_string();
+            for index in members.iter().copied() {
+                let (planned, module) = (&planned[index], planned[index].module);
+                let Some(treatment) = &planned.treatment else { continue };
+                let weight = &mut weights.projections[module].weight;
+                let component = planned.name();
                 let treated = treatment.apply(weight, evidence.as_mut(), nth).map_err(|source| RunError::Compress {
                     component: component.clone(),
                     source,
                 })?;
                 let (mut stored, arrays) = storage.stored(&component, weight, treated, treatment, evidence.as_ref())?;
                 std::mem::swap(weight, &mut stored.weight);
-                (outcomes[index], packed[index]) = (Some(stored), arrays);
+                (outcomes[module], packed[module], reached[module]) = (Some(stored), arrays, tokens);
                 nth += 1;
             }
         }
     }
     let mut reports = Vec::new();
-    for ((planned, outcome), projection) in planned.iter().zip(&outcomes).zip(&mut weights.projections) {
-        reports.push(match outcome {
-            Some(treated) => ComponentReport::of(planned, treated),
-            None => untouched(planned, &mut projection.weight, storage)?,
+    for planned in planned {
+        let module = planned.module;
+        reports.push(match &outcomes[module] {
+            Some(treated) => ComponentReport {
+                routed_tokens: reached[module],
+                ..ComponentReport::of(planned, treated)
+            },
+            None => untouched(planned, &mut weights.projections[module].weight, storage)?,
         });
+    }
+    // What only decides where tokens go is stored as it is.
+    for (module, projection) in weights.projections.iter_mut().enumerate() {
+        if !planned.iter().any(|planned| planned.module == module) {
+            projection.weight.values = storage.keep("a router", &projection.weight, None)?.0;
+        }
     }
     Ok(CompressedLayer { weights, packed, reports })
 }
 
 /// A matrix that was left as it is, and is stored all the same.
 fn untouched(planned: &Planned, weight: &mut Matrix, storage: Storage) -> Result<ComponentReport, RunError> {
-    let (values, _) = storage.keep(&planned.component.to_string(), weight, None)?;
+    let (values, _) = storage.keep(&planned.name(), weight, None)?;
     let report = ComponentReport::untouched(planned, weight, &values);
     weight.values = values;
     Ok(report)

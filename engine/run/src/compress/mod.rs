@@ -7,6 +7,7 @@
 
 mod alpha;
 mod awq;
+mod compressed_layer;
 mod layer;
 mod packing;
 mod plan;
@@ -14,12 +15,12 @@ mod report;
 mod statistics;
 mod storage;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cruxscope_checkpoint::Checkpoint;
-use cruxscope_checkpoint::packed::{Layout, quantization_config};
+use cruxscope_checkpoint::packed::Layout;
 use cruxscope_checkpoint::writer::{FolderWriter, StoredAs};
 use cruxscope_compress::method::MethodConfig;
 use cruxscope_compress::recipe::Recipe;
@@ -30,12 +31,12 @@ use cruxscope_model::kernels::calibration::CalibrationKernels;
 use cruxscope_model::with_kernels;
 use cruxscope_study::{DigestBuilder, FileDigest, folder};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 pub(crate) use self::layer::treat;
-use self::packing::PackedPlan;
 pub use self::plan::CompressPlan;
 use self::plan::{Needs, Rates};
-pub(crate) use self::plan::{Planned, of_layer, planned};
+pub(crate) use self::plan::{Planned, of_layer, planned, untreated};
 pub use self::report::{CalibrationReport, ComponentReport, CompressionReport, REPORT_FILE, ScaleReport, report_of};
 pub(crate) use self::statistics::Streams;
 pub(crate) use self::storage::Storage;
@@ -91,7 +92,8 @@ pub struct Compression<'a> {
     checkpoint: Arc<Checkpoint>,
     windows: Vec<Vec<u32>>,
     planned: Vec<Planned>,
-    packed: Option<PackedPlan>,
+    /// What the configuration will say of packed weights.
+    packed: Option<Value>,
     device: ChosenDevice,
     arithmetic: String,
     plan: CompressPlan,
@@ -117,7 +119,8 @@ impl<'a> Compression<'a> {
         let name = device;
         let device = device::find(name)?;
         let checkpoint = Arc::new(Checkpoint::open(&settings.model)?);
-        let planned = planned(&settings.recipe, checkpoint.config().layers)?;
+        let planned = planned(&settings.recipe, checkpoint.config())?;
+        awq::check(&planned, checkpoint.config(), settings.basis)?;
         let needs = Needs::of(&planned);
         let windows = match (&settings.calibration, needs.any()) {
             (Some(calibration), true) => calibration.read(&checkpoint)?,
@@ -186,7 +189,20 @@ impl<'a> Compression<'a> {
         &self.plan
     }
 
-    /// Compresses.
+    /// The key of the run: it covers everything that the written numbers hang on.
+    ///
+    /// # Errors
+    /// When a file of the model cannot be read.
+    pub fn key(&self) -> Result<String, RunError> {
+        key_of(self.settings, &self.source_files()?, &self.windows, &self.arithmetic)
+    }
+
+    fn source_files(&self) -> Result<Vec<FileDigest>, RunError> {
+        let files = self.checkpoint.files();
+        files.iter().map(|path| Ok(folder::digest_of_file(path)?)).collect()
+    }
+
+    /// Compresses, or gives what an earlier run said that wrote the same.
     ///
     /// # Errors
     /// When a method refuses a matrix, the observer says stop, or the disk refuses. Finished layers stay.
@@ -200,13 +216,15 @@ impl<'a> Compression<'a> {
             observer.event(Event::Note { text: note.clone() });
         }
         let layers = checkpoint.config().layers;
-        let mut source_files = Vec::new();
-        for path in checkpoint.files() {
-            source_files.push(folder::digest_of_file(&path)?);
-        }
+        let source_files = self.source_files()?;
         let key = key_of(settings, &source_files, &self.windows, &self.arithmetic)?;
-        let scheme = self.packed.as_ref().map(|packed| packed.scheme);
-        let writer = FolderWriter::begin(checkpoint, &settings.out, settings.stored_as, scheme, &key)?;
+        if let Some(report) = finished(&settings.out, &key) {
+            observer.event(Event::Note {
+                text: "an earlier run of the same settings finished this model; it is left as it is".into(),
+            });
+            return Ok(report);
+        }
+        let writer = FolderWriter::begin(checkpoint, &settings.out, settings.stored_as, self.packed.take(), &key)?;
         alpha::resolve(checkpoint, &writer, &key, &mut self.planned, observer)?;
 
         let backend = kernels.describe();
@@ -277,13 +295,10 @@ impl<'a> Compression<'a> {
             calibration,
             basis: if awq { settings.basis } else { Basis::Original },
             packed: settings.packed.map(|layout| layout.name().to_owned()),
+            run: Some(key),
             components,
         };
-        let quantization = self
-            .packed
-            .as_ref()
-            .map(|packed| quantization_config(&packed.scheme, packed.symmetric, packed.activation_order, &packed.kept));
-        writer.finish(&[(REPORT_FILE, to_json(&report)?)], quantization.as_ref())?;
+        writer.finish(&[(REPORT_FILE, to_json(&report)?)])?;
         Ok(report)
     }
 }
@@ -294,6 +309,12 @@ impl<'a> Compression<'a> {
 /// Theirs.
 pub fn compress(settings: &CompressSettings, observer: &mut dyn Observer) -> Result<CompressionReport, RunError> {
     Compression::prepare(settings)?.run(observer)
+}
+
+/// What an earlier run said of the model that it wrote into a folder, if it was the same run and the model can still be opened.
+fn finished(out: &Path, key: &str) -> Option<CompressionReport> {
+    let report = report_of(out).filter(|report| report.run.as_deref() == Some(key))?;
+    Checkpoint::open(out).ok().map(|_| report)
 }
 
 /// What stands beside a finished layer: from what it was made, and what was said of it.

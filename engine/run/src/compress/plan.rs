@@ -21,31 +21,115 @@ const WORKING: u64 = 200 << 20;
 /// Tokens whose inner features exist at the same time in a forward pass.
 const TILE: usize = 1024;
 
-/// What is done to a component.
+/// Places of a mixture whose statistics are gathered at the same time: a Hessian each for its two inputs.
+pub const PLACES: usize = 16;
+
+/// What is done to a linear map.
 #[derive(Clone, Debug)]
 pub struct Planned {
-    /// The component.
+    /// The component that it is, or is a part of.
     pub component: Component,
+    /// Its name among the component's parts, where there are several.
+    pub part: Option<String>,
+    /// Its position among the layer's linear maps.
+    pub module: usize,
+    /// What it reads.
+    pub input: ModuleInput,
+    /// Outputs and inputs.
+    pub shape: (usize, usize),
     /// What is done to it; what a recipe says for whole models is resolved to what that means for this matrix.
     pub treatment: Option<MethodConfig>,
     /// The name of what the recipe asks for.
     pub method: Option<&'static str>,
 }
 
-/// Every component, layer by layer.
-pub fn planned(recipe: &Recipe, layers: usize) -> Result<Vec<Planned>, RunError> {
-    let plan = recipe.plan(layers).map_err(|why| RunError::Recipe { why })?;
-    let of = |(component, treatment): (Component, Option<&MethodConfig>)| Planned {
-        component,
-        treatment: treatment.cloned(),
-        method: treatment.map(MethodConfig::name),
-    };
-    Ok(plan.into_iter().map(of).collect())
+impl Planned {
+    /// Its short name, such as `30_gate` or `12_gate.e37`.
+    pub fn name(&self) -> String {
+        match &self.part {
+            Some(part) => format!("{}.{part}", self.component),
+            None => self.component.to_string(),
+        }
+    }
+
+    /// Whether a router chooses the tokens that it reads.
+    pub fn is_routed(&self) -> bool {
+        matches!(self.input, ModuleInput::Place(_) | ModuleInput::PlaceDown(_))
+    }
 }
 
-/// The components of a layer.
+/// Every linear map that is a component or a part of one, untreated, layer by layer.
+pub fn untreated(config: &ModelConfig) -> Vec<Planned> {
+    let of_layer = |layer: usize| {
+        let mixture = config.experts(layer).is_some();
+        let modules = config.modules(layer).into_iter().enumerate();
+        modules.filter_map(move |(module, shape)| {
+            if shape.rows == 0 {
+                return None;
+            }
+            Some(Planned {
+                component: Component::new(layer, *Module::ALL.get(shape.slot?)?),
+                part: shape.part,
+                module,
+                input: ModuleInput::of_role(shape.role, mixture),
+                shape: (shape.rows, shape.columns),
+                treatment: None,
+                method: None,
+            })
+        })
+    };
+    (0..config.layers).flat_map(of_layer).collect()
+}
+
+/// Every linear map with its treatment, layer by layer.
+pub fn planned(recipe: &Recipe, config: &ModelConfig) -> Result<Vec<Planned>, RunError> {
+    let mut all = untreated(config);
+    let names: Vec<(Component, Option<&str>)> = all.iter().map(|planned| (planned.component, planned.part.as_deref())).collect();
+    let plan = recipe.plan_parts(config.layers, &names).map_err(|why| RunError::Recipe { why })?;
+    let plan: Vec<Option<MethodConfig>> = plan.into_iter().map(|treatment| treatment.cloned()).collect();
+    for (planned, treatment) in all.iter_mut().zip(plan) {
+        planned.method = treatment.as_ref().map(MethodConfig::name);
+        planned.treatment = treatment;
+    }
+    let crossed = |planned: &&Planned| planned.is_routed() && planned.treatment.as_ref().is_some_and(|treatment| treatment.inputs() == Inputs::Both);
+    match all.iter().find(crossed) {
+        Some(planned) => Err(RunError::Recipe {
+            why: format!(
+                "{} is one of several experts, and {} compares what the same tokens give in two models, whose routers may send them elsewhere: take GPTQ",
+                planned.name(),
+                planned.method.unwrap_or("the method")
+            ),
+        }),
+        None => Ok(all),
+    }
+}
+
+/// The linear maps of a layer.
 pub fn of_layer(planned: &[Planned], layer: usize) -> &[Planned] {
-    &planned[layer * Module::ALL.len()..][..Module::ALL.len()]
+    let first = planned.partition_point(|planned| planned.component.layer.0 < layer);
+    let end = planned.partition_point(|planned| planned.component.layer.0 <= layer);
+    &planned[first..end]
+}
+
+/// Positions in a layer's list of the maps that share an input, in the order in which inputs are reached and matrices are taken: that
+/// of the original programs, which matters to GPTAQ's damping only.
+pub fn by_input(planned: &[Planned]) -> Vec<(ModuleInput, Vec<usize>)> {
+    let mut groups: Vec<(ModuleInput, Vec<usize>)> = Vec::new();
+    for (index, planned) in planned.iter().enumerate() {
+        match groups.iter_mut().find(|(input, _)| *input == planned.input) {
+            Some((_, members)) => members.push(index),
+            None => groups.push((planned.input, vec![index])),
+        }
+    }
+    for (_, members) in &mut groups {
+        // Key, value, query; up, gate.
+        members.sort_by_key(|index| match planned[*index].component.module {
+            Module::Query => 3,
+            Module::Up => 0,
+            module => module.index(),
+        });
+    }
+    groups
 }
 
 /// Up to which layers inputs have to be known.
@@ -62,7 +146,7 @@ impl Needs {
     pub fn of(planned: &[Planned]) -> Self {
         let last = |wanted: fn(Inputs) -> bool| {
             let asks = |planned: &Planned| planned.treatment.as_ref().is_some_and(|treatment| wanted(treatment.inputs()));
-            planned.iter().rposition(asks).map(|index| index / Module::ALL.len())
+            planned.iter().rfind(|planned| asks(planned)).map(|planned| planned.component.layer.0)
         };
         Self {
             last_original: last(|inputs| matches!(inputs, Inputs::Original | Inputs::Both)),
@@ -118,13 +202,10 @@ impl CompressPlan {
     pub fn new(config: &ModelConfig, planned: &[Planned], lengths: &[usize], stored_as: StoredAs, rates: Option<Rates>) -> Self {
         let needs = Needs::of(planned);
         let tokens: usize = lengths.iter().sum();
-        let weights = |index: usize| {
-            let (rows, columns) = config.dimensions(index);
-            (rows * columns) as f64
-        };
-        let layer: f64 = (0..Module::ALL.len()).map(weights).sum();
+        let layer = (0..config.layers).map(|layer| config.layer_weights(layer)).max().unwrap_or(0) as f64;
+        let active = (0..config.layers).map(|layer| config.active_weights(layer)).max().unwrap_or(0) as f64;
         let attention: f64 = 2.0 * (config.heads * config.head_dim) as f64 * lengths.iter().map(|length| (*length as f64).powi(2)).sum::<f64>();
-        let forward = 2.0 * layer * tokens as f64 + attention;
+        let forward = 2.0 * active * tokens as f64 + attention;
         let (mut calibrating, mut treating) = (0.0, 0.0);
         let (mut most, mut most_on_device) = (0.0f64, 0.0f64);
         for index in 0..config.layers {
@@ -179,21 +260,21 @@ impl LayerWork {
             memory: 0.0,
             device_memory: 0.0,
         };
-        let treatments = |input: ModuleInput| {
-            let readers = planned.iter().enumerate().filter(move |(index, _)| ModuleInput::of(*index) == input);
-            readers.filter_map(|(index, planned)| planned.treatment.as_ref().map(|treatment| (index, treatment)))
-        };
         let sequential = planned
             .iter()
             .any(|planned| planned.treatment.as_ref().is_some_and(MethodConfig::is_sequential));
-        let (mut sums, mut factors, mut asking) = (0.0, 0.0f64, 0);
+        let share = config
+            .block
+            .experts
+            .map_or(1.0, |experts| experts.router.chosen as f64 / experts.router.experts as f64);
+        let (mut sums, mut factors, mut asking, mut places) = (0.0, 0.0f64, 0, 0);
         let mut awq = None;
-        for input in ModuleInput::ALL {
-            let width = config.dimensions(input.reader()).1 as f64;
+        for (input, members) in by_input(planned) {
+            let width = planned[members[0]].shape.1 as f64;
             let square = width * width;
             let (mut needed, mut both, mut hessian) = (false, false, false);
-            for (index, treatment) in treatments(input) {
-                let rows = config.dimensions(index).0 as f64;
+            for (planned, treatment) in members.iter().filter_map(|index| Some((&planned[*index], planned[*index].treatment.as_ref()?))) {
+                let rows = planned.shape.0 as f64;
                 needed |= treatment.inputs() != Inputs::None;
                 both |= treatment.inputs() == Inputs::Both;
                 hessian |= matches!(
@@ -205,6 +286,16 @@ impl LayerWork {
                 if let MethodConfig::Awq(settings) = treatment {
                     awq = Some(settings.search);
                 }
+            }
+            let routed = matches!(input, ModuleInput::Place(_) | ModuleInput::PlaceDown(_));
+            if needed && routed {
+                // Some places at a time, each with the tokens that reach it.
+                places += 1;
+                sums += if places <= 2 * PLACES { 8.0 * square } else { 0.0 };
+                work.calibrating += share * tokens as f64 * square;
+                factors = factors.max(if hessian { 28.0 } else { 4.0 } * square);
+                work.treating += if hessian { DOUBLE * square * width } else { 0.0 };
+                continue;
             }
             if needed {
                 asking += 1;
@@ -220,7 +311,7 @@ impl LayerWork {
                 work.treating += if hessian { DOUBLE * square * width } else { 0.0 };
             }
         }
-        let passes = if sequential { asking } else { usize::from(asking > 0) };
+        let passes = if sequential { asking } else { usize::from(asking > 0) } + places.div_ceil(2 * PLACES);
         work.calibrating += forward * passes as f64;
         let inner = (config.intermediate * 3 + config.hidden * 4) as f64;
         let tile = 4.0 * inner * tokens.min(TILE) as f64;
@@ -235,9 +326,8 @@ impl LayerWork {
                 work.device_memory += 4.0 * tokens as f64 * kept;
             }
             Some(Search::Grams) => {
-                let products: f64 = (0..7)
-                    .map(|index| config.dimensions(index))
-                    .map(|(rows, columns)| 2.0 * (rows * columns) as f64 * columns as f64)
+                let products: f64 = (planned.iter())
+                    .map(|planned| 2.0 * (planned.shape.0 * planned.shape.1) as f64 * planned.shape.1 as f64)
                     .sum();
                 work.treating += RATIOS as f64 * products;
             }

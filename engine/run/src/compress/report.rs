@@ -1,12 +1,13 @@
 //! What is said of a compression: a line for each component, and from what and how all of it was made.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use cruxscope_checkpoint::Matrix;
 use cruxscope_compress::awq::Scale;
 use cruxscope_compress::method::CompressedMatrix;
 use cruxscope_compress::recipe::Recipe;
-use cruxscope_study::{ComponentCompression, CompressionMap, FileDigest};
+use cruxscope_study::{Component, ComponentCompression, CompressionMap, FileDigest};
 use serde::{Deserialize, Serialize};
 
 use super::Basis;
@@ -33,6 +34,10 @@ pub struct ComponentReport {
     /// What had to be added to the Hessian's diagonal, as a share of its mean.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub damping: Option<f64>,
+    /// Of an expert, the tokens of the calibration text that were routed to it; where those are fewer than its inputs it was calibrated
+    /// on all tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub routed_tokens: Option<usize>,
     /// Inputs that were zero at every token of the calibration text.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub dead_inputs: usize,
@@ -49,13 +54,14 @@ impl ComponentReport {
     /// Of a treated component.
     pub(super) fn of(planned: &Planned, treated: &CompressedMatrix) -> Self {
         Self {
-            component: planned.component.to_string(),
+            component: planned.name(),
             method: planned.method.map(Into::into),
             bits: treated.bits,
             sparsity: treated.sparsity,
             output_error: treated.output_error,
             weight_error: treated.weight_error,
             damping: treated.damping,
+            routed_tokens: None,
             dead_inputs: treated.dead_columns,
             scale: None,
         }
@@ -67,13 +73,14 @@ impl ComponentReport {
         let error = square(&mut stored.iter().zip(&weight.values).map(|(stored, value)| stored - value));
         let whole = square(&mut weight.values.iter().copied());
         Self {
-            component: planned.component.to_string(),
+            component: planned.name(),
             method: None,
             bits: None,
             sparsity: stored.iter().filter(|value| **value == 0.0).count() as f64 / stored.len().max(1) as f64,
             output_error: None,
             weight_error: if whole > 0.0 { error / whole } else { 0.0 },
             damping: None,
+            routed_tokens: None,
             dead_inputs: 0,
             scale: None,
         }
@@ -126,9 +133,12 @@ pub struct CompressionReport {
     pub calibration: Option<CalibrationReport>,
     /// The basis of activations; only AWQ makes another.
     pub basis: Basis,
-    /// How weights are packed: `awq` or `gptq`; none where they are plain numbers.
+    /// How weights are packed: `awq`, `gptq` or `compressed-tensors`; none where they are plain numbers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub packed: Option<String>,
+    /// The key of the run that wrote the folder, by which the same command knows its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
     /// Every component, layer by layer.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub components: Vec<ComponentReport>,
@@ -140,6 +150,7 @@ impl CompressionReport {
     pub fn without_components(self) -> Self {
         Self {
             components: Vec::new(),
+            run: None,
             ..self
         }
     }
@@ -166,9 +177,51 @@ impl CompressionReport {
             program: self.program.clone(),
             model: model.to_owned(),
             summary: format!("{}{some}", ways.join(" and ")),
-            components: self.components.iter().map(component).collect(),
+            components: whole_components(&self.components),
         })
     }
+}
+
+/// What was done to each component: of one that is made of parts, such as experts, what was done to all of them, numbers as means.
+fn whole_components(reports: &[ComponentReport]) -> Vec<ComponentCompression> {
+    let component_of = |report: &ComponentReport| report.component.split('.').next().and_then(|name| name.parse::<Component>().ok());
+    let mut by_component: BTreeMap<Component, Vec<ComponentCompression>> = BTreeMap::new();
+    for report in reports {
+        let Some(of) = component_of(report) else {
+            return reports.iter().map(component).collect();
+        };
+        by_component.entry(of).or_default().push(component(report));
+    }
+    let layers = by_component.keys().map(|component| component.layer.0 + 1).max().unwrap_or(0);
+    let whole = |of: Component| {
+        let parts = by_component.get(&of).map_or(&[][..], Vec::as_slice);
+        match parts {
+            [one] => ComponentCompression {
+                component: of.to_string(),
+                ..one.clone()
+            },
+            parts => {
+                let mean = |number: fn(&ComponentCompression) -> Option<f64>| {
+                    let known: Vec<f64> = parts.iter().filter_map(number).collect();
+                    (!known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64)
+                };
+                let mut methods: Vec<&str> = parts.iter().map(|part| part.method.as_str()).filter(|method| !method.is_empty()).collect();
+                methods.sort_unstable();
+                methods.dedup();
+                ComponentCompression {
+                    component: of.to_string(),
+                    method: methods.join(" and "),
+                    storage: String::new(),
+                    bits: mean(|part| part.bits),
+                    sparsity: mean(|part| part.sparsity),
+                    weight_error: mean(|part| part.weight_error),
+                    output_error: mean(|part| part.output_error),
+                    awq_scale: mean(|part| part.awq_scale),
+                }
+            }
+        }
+    };
+    Component::all(layers).map(whole).collect()
 }
 
 fn component(report: &ComponentReport) -> ComponentCompression {

@@ -8,7 +8,7 @@ use cruxscope_model::block;
 use cruxscope_model::decoder::{Decoder, Layer};
 use cruxscope_model::kernels::Kernels;
 use cruxscope_model::kernels::calibration::CalibrationKernels;
-use cruxscope_model::module::ModuleInput;
+use cruxscope_model::module::{ModuleInput, place_modules};
 
 use self::tally::Tally;
 use super::plan::Needs;
@@ -56,6 +56,15 @@ fn run<K: Kernels>(
     Ok(block::forward(decoder.kernels(), &decoder.shape(), layer, hidden, &rotation, |input, _, x| observe(input, x))?.0)
 }
 
+/// Statistics of an input, and of an expert's how many tokens were routed to it.
+pub struct Known {
+    /// The statistics.
+    pub statistics: Statistics,
+    /// Tokens that were routed to the expert that reads the input. Where they are fewer than its features, which a Hessian of them could
+    /// not tell apart, the statistics are those of all tokens.
+    pub routed: Option<usize>,
+}
+
 /// Statistics of some of a layer's inputs over the calibration text, in the order of `inputs`. With `original`, a layer and the
 /// hidden states of the same text at its input, also of how far those inputs are from the layer's own.
 pub fn statistics<K: CalibrationKernels>(
@@ -64,11 +73,19 @@ pub fn statistics<K: CalibrationKernels>(
     hidden: &[K::Matrix],
     inputs: &[ModuleInput],
     original: Option<(&LayerWeights, &[K::Matrix])>,
-) -> Result<Vec<Statistics>, RunError> {
+) -> Result<Vec<Known>, RunError> {
     let kernels = decoder.kernels();
     let layer = decoder.bring(weights.clone());
     let other = original.map(|(weights, hidden)| (decoder.bring(weights.clone()), hidden));
-    let mut tallies: Vec<Tally<K>> = inputs.iter().map(|input| Tally::new(decoder.width(*input), other.is_some())).collect();
+    let shape = decoder.shape();
+    // What a delta rule gives is as wide as its values, and not as the heads of attention.
+    let width = |input: ModuleInput| match shape.block.delta.filter(|_| weights.kind.delta) {
+        Some(rule) if input == ModuleInput::Output => rule.values(),
+        _ => decoder.width(input),
+    };
+    let tally = |input: ModuleInput| Tally::new(width(input), other.is_some());
+    let mut tallies: Vec<Tally<K>> = inputs.iter().map(|input| tally(*input)).collect();
+    let mut tokens = vec![0; inputs.len()];
     let place = |input: ModuleInput| inputs.iter().position(|wanted| *wanted == input);
     for (window, hidden) in hidden.iter().enumerate() {
         // Tiles of each input, in the order in which they come by again.
@@ -85,11 +102,47 @@ pub fn statistics<K: CalibrationKernels>(
         run(decoder, &layer, hidden, |input, x| match place(input) {
             Some(place) => {
                 seen[place] += 1;
+                tokens[place] += kernels.rows(x);
                 tallies[place].add(kernels, x, before[place].get(seen[place] - 1))
             }
             None => Ok(()),
         })?;
     }
-    let finished = tallies.into_iter().map(|tally| Ok(tally.sums(kernels)?.finish(hidden.len())));
+    let routed = shape.block.experts.map_or(0, |experts| experts.router.experts);
+    let expert_of = |input: ModuleInput| match input {
+        ModuleInput::Place(place) | ModuleInput::PlaceDown(place) if place < routed => Some(place),
+        _ => None,
+    };
+    // Experts that too few tokens reached take in all of them.
+    let starved: Vec<usize> = (0..inputs.len())
+        .filter(|index| expert_of(inputs[*index]).is_some() && tokens[*index] < width(inputs[*index]))
+        .collect();
+    if !starved.is_empty() {
+        starved.iter().for_each(|index| tallies[*index] = tally(inputs[*index]));
+        for hidden in hidden {
+            run(decoder, &layer, hidden, |input, x| {
+                if input != ModuleInput::FeedForward {
+                    return Ok(());
+                }
+                for index in starved.iter().copied() {
+                    match inputs[index] {
+                        ModuleInput::PlaceDown(expert) => {
+                            let [gate, up, _] = place_modules(shape.block.attention_maps(layer.kind), expert);
+                            let [gate, up] = [gate, up].map(|map| block::linear(kernels, &layer, map, x, None));
+                            tallies[index].add(kernels, &kernels.gated(shape.block.activation, &gate, &up), None)?;
+                        }
+                        _ => tallies[index].add(kernels, x, None)?,
+                    }
+                }
+                Ok(())
+            })?;
+        }
+    }
+    let finished = tallies.into_iter().enumerate().map(|(index, tally)| {
+        Ok(Known {
+            statistics: tally.sums(kernels)?.finish(hidden.len()),
+            routed: expert_of(inputs[index]).map(|_| tokens[index]),
+        })
+    });
     finished.collect()
 }

@@ -32,8 +32,13 @@ impl Storage {
             component: component.to_owned(),
             source,
         };
-        let arrays = codes.codes().pack(layout).map_err(refused)?;
-        let values = arrays.unpack().map_err(refused)?.dequantize();
+        let arrays = match layout {
+            // Symmetric groups have no zeros stored, and the configuration says so.
+            Layout::CompressedTensors(scales) if codes.grid.is_symmetric() => codes.codes().pack_symmetric(scales),
+            layout => codes.codes().pack(layout),
+        };
+        let arrays = arrays.map_err(refused)?;
+        let values = arrays.weights().map_err(refused)?;
         let vanished = values
             .iter()
             .zip(&weight.values)
@@ -42,7 +47,7 @@ impl Storage {
         if vanished as f64 > TRACE * values.len() as f64 {
             return Err(CheckpointError::NotStorable {
                 tensor: component.to_owned(),
-                dtype: "codes with scales in float16",
+                dtype: "codes with their scales",
                 count: vanished,
                 of: values.len(),
                 turned: "zero",

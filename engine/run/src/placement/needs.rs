@@ -56,7 +56,9 @@ pub struct Memory {
 pub(super) struct Sizes {
     /// Layers.
     pub layers: u64,
-    /// Of one layer.
+    /// Of all layers.
+    pub all: u64,
+    /// Of the largest layer.
     pub layer: u64,
     /// Of the vocabulary head.
     pub head: u64,
@@ -69,10 +71,14 @@ pub(super) struct Sizes {
 impl Sizes {
     /// Of a model.
     pub fn of(config: &ModelConfig) -> Self {
-        let matrices = (0..7).map(|weight| config.dimensions(weight)).map(|(rows, columns)| (rows * columns) as u64);
+        let of_layers = (0..config.layers).map(|layer| config.layer_weights(layer) as u64);
+        let matrices = (0..config.layers)
+            .flat_map(|layer| config.modules(layer))
+            .map(|module| (module.rows * module.columns) as u64);
         Self {
             layers: config.layers as u64,
-            layer: matrices.clone().sum(),
+            all: of_layers.clone().sum(),
+            layer: of_layers.max().unwrap_or(0),
             head: (config.vocabulary * config.hidden) as u64,
             largest: matrices.max().unwrap_or(0),
             logits: LOGIT_ROWS * config.vocabulary as u64,

@@ -28,6 +28,7 @@ fn config(shape: &Shape) -> ModelConfig {
         heads: shape.heads,
         key_value_heads: shape.key_value_heads,
         head_dim: shape.hidden / shape.heads,
+        block: cruxscope_checkpoint::BlockDescription::plain(shape.hidden / shape.heads),
         vocabulary: shape.vocabulary,
         ..thin
     }

@@ -166,6 +166,14 @@ impl ShardPlan {
     /// # Errors
     /// When the disk refuses.
     pub fn write(&self, path: &Path) -> Result<(), RunError> {
+        if path.exists() && Self::read(path).is_err() {
+            return Err(RunError::Shards {
+                why: format!(
+                    "{} is there and is no plan of this program; move it away, or name another file with --plan",
+                    path.display()
+                ),
+            });
+        }
         let mut bytes = serde_json::to_vec_pretty(self).map_err(|source| StudyError::Json {
             file: path.display().to_string(),
             source,
@@ -174,22 +182,37 @@ impl ShardPlan {
         Ok(folder::write_atomically(path, &bytes)?)
     }
 
-    /// Computes what is missing of a shard, on the plan's device or another. A shard that is finished is left alone.
+    /// Whether the shards have been put together, so that there is nothing left to compute.
     ///
     /// # Errors
-    /// When the plan has other shards, the model cannot be run, the observer says stop, or the disk refuses. The error is noted
-    /// for [`Self::status`].
-    pub fn run(&self, shard: Shard, device: Option<&str>, observer: &mut dyn Observer) -> Result<(), RunError> {
+    /// When the folder holds another study, or an input has changed.
+    pub fn is_merged(&self, observer: &mut dyn Observer) -> Result<bool, RunError> {
+        if !self.settings.out.join(cruxscope_study::MANIFEST_FILE).is_file() {
+            return Ok(false);
+        }
+        PlannedRun::to_merge(self.settings.clone(), observer)?.is_finished()
+    }
+
+    /// Computes what is missing of a shard, on the plan's device or another. A shard that is finished is left alone, and so is a plan
+    /// whose shards have been merged: this gives whether there was something to go on with.
+    ///
+    /// # Errors
+    /// When the plan has other shards, another process computes this one, the model cannot be run, the observer says stop, or the disk
+    /// refuses. The error is noted for [`Self::status`].
+    pub fn run(&self, shard: Shard, device: Option<&str>, observer: &mut dyn Observer) -> Result<bool, RunError> {
         if shard.of != self.shards.len() {
             return Err(RunError::Shards {
                 why: format!("the plan has {} shards, not {}", self.shards.len(), shard.of),
             });
         }
+        if self.is_merged(observer)? {
+            return Ok(false);
+        }
         let ids = &self.shards[shard.number - 1];
         let mut note = Note::begin(&self.settings.out, shard.number, ids.len())?;
         let result = self.run_noted(ids, device, &mut note, observer);
         note.end(result.as_ref().err())?;
-        result
+        result.map(|()| true)
     }
 
     fn run_noted(&self, ids: &[String], device: Option<&str>, note: &mut Note, observer: &mut dyn Observer) -> Result<(), RunError> {
@@ -264,7 +287,7 @@ impl ShardPlan {
         Ok(outcome)
     }
 
-    /// How far every shard is.
+    /// How far every shard is; of shards that have been merged every instance counts as finished.
     ///
     /// # Errors
     /// When a note cannot be read.

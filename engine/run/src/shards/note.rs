@@ -1,8 +1,10 @@
 //! What a shard says of itself, in a small file that others read while it runs.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use cruxscope_study::{StudyError, folder};
+use cruxscope_study::parts::remove_parts;
+use cruxscope_study::{OutputLock, StudyError, folder};
 use serde::{Deserialize, Serialize};
 
 use super::{is_stop, now};
@@ -68,6 +70,8 @@ struct Written {
 
 /// The note of a shard that runs.
 pub struct Note {
+    /// That no other process computes the same shard; nothing once it has ended.
+    lock: Option<OutputLock>,
     path: PathBuf,
     written: Written,
 }
@@ -81,9 +85,10 @@ impl Note {
             path: folder.clone(),
             source,
         })?;
-        let at = now();
+        let (at, path) = (now(), path_of(out, shard));
         let note = Self {
-            path: path_of(out, shard),
+            lock: Some(OutputLock::take(&path, Duration::ZERO)?),
+            path,
             written: Written {
                 state: ShardState::Running,
                 host: host(),
@@ -121,13 +126,15 @@ impl Note {
             Some(error) if is_stop(error) => ShardState::Stopped,
             Some(_) => ShardState::Failed,
         };
-        self.save()
+        self.save()?;
+        self.lock = None;
+        Ok(())
     }
 
     /// Takes the notes of all shards away.
     pub fn forget(out: &Path) {
         // The study holds what matters; a leftover is only untidy.
-        std::fs::remove_dir_all(out.join(NOTES)).ok();
+        remove_parts(&out.join(NOTES));
     }
 
     fn save(&self) -> Result<(), RunError> {

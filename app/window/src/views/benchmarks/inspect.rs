@@ -58,10 +58,18 @@ pub fn show(ui: &mut Ui, scene: &ResultsScene<'_>, content: &Content<'_>, action
         if let Some(passes) = score.passes {
             widgets::fact(ui, "Passes", &passes.to_string());
         }
-        for (name, count) in [("Without a readable answer", score.unparsed), ("Missing outputs", score.missing)] {
+        let counts = [
+            ("Without a readable answer", score.unparsed),
+            ("Thoughts never closed", score.unclosed),
+            ("Missing outputs", score.missing),
+        ];
+        for (name, count) in counts {
             if let Some(count) = count {
                 widgets::fact(ui, name, &format::count(count));
             }
+        }
+        for (kind, count) in &score.failed {
+            widgets::fact(ui, &format!("Missing: {}", kind.replace('_', " ")), &format::count(*count));
         }
         if let Some(chance) = score.chance {
             widgets::fact(ui, "Chance level", &format!("{chance:.1} %"));
@@ -75,9 +83,10 @@ pub fn show(ui: &mut Ui, scene: &ResultsScene<'_>, content: &Content<'_>, action
             .filter(|output| output.score < 0.5)
             .map(|output| output.id.as_str())
             .collect();
-        wrong.dedup();
         if !wrong.is_empty() {
             widgets::section(ui, &format!("Wrong, {} of {} outputs", wrong.len(), score.outputs.len()));
+            // A question that several passes answered wrongly is listed once.
+            wrong.dedup();
             for id in wrong.iter().take(QUESTIONS) {
                 ui.add(Label::new(RichText::new(*id).color(palette.dim)).truncate());
             }

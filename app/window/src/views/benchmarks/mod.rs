@@ -6,10 +6,10 @@ mod marks;
 mod questions;
 mod table;
 
-use cruxscope_selectors::results::{Form, MethodKind, ResultsTable};
+use cruxscope_selectors::results::{Fill, Form, MethodKind, ResultsTable};
 use cruxscope_study::Results;
 use cruxscope_theme::{sizes, typeface};
-use egui::{Align2, RichText, Sense, Ui, vec2};
+use egui::{Align2, RichText, Ui, vec2};
 
 use super::scene::{ResultsScene, ResultsView};
 use super::toolbar;
@@ -99,10 +99,9 @@ impl ResultsView for BenchmarksView {
 
 /// The form, the model, and the legend.
 fn bar(ui: &mut Ui, scene: &ResultsScene<'_>, content: &Content<'_>, actions: &mut Vec<Action>) {
-    ui.horizontal(|ui| {
+    toolbar::row(ui, |ui| {
         let forms = Form::ALL.map(|form| (form, form.title()));
-        let pressed = ui.push_id("form", |ui| widgets::segmented(ui, &forms, scene.state.results.form, |_, _, _| false, |_| None));
-        if let Some(form) = pressed.inner {
+        if let Some(form) = widgets::segmented(ui, "form", &forms, scene.state.results.form, |_, _, _| false, |_| None) {
             actions.push(Action::SetForm(form));
         }
         models(ui, scene, content, actions);
@@ -122,10 +121,11 @@ fn models(ui: &mut Ui, scene: &ResultsScene<'_>, content: &Content<'_>, actions:
             models.push(&score.model);
         }
     }
-    if models.len() < 2 {
+    if models.len() < 2 || scene.state.presenting {
         return;
     }
     let chosen = scene.state.results.model.as_deref();
+    toolbar::break_before(ui, sizes::LARGE * 11.0);
     let text = RichText::new(chosen.unwrap_or("All models")).font(typeface::body());
     let combo = egui::ComboBox::from_id_salt("model").selected_text(text).width(sizes::LARGE * 10.0);
     let shown = combo.show_ui(ui, |ui| {
@@ -141,42 +141,45 @@ fn models(ui: &mut Ui, scene: &ResultsScene<'_>, content: &Content<'_>, actions:
     let _ = shown.response.accessible_name("Model");
 }
 
-/// What marks mean, on the right, as much as there is room for.
+/// What marks mean.
 fn legend(ui: &mut Ui, scene: &ResultsScene<'_>, content: &Content<'_>) {
-    let (rest, _) = ui.allocate_exact_size(vec2(ui.available_width(), sizes::BUTTON), Sense::hover());
-    let (painter, palette) = (ui.painter(), scene.palette);
-    let mut right = rest.right();
-    let mut entry = |text: &str, draw: &dyn Fn(egui::Pos2)| {
-        let galley = painter.layout_no_wrap(text.to_owned(), typeface::caption(), palette.faint);
-        let left = right - galley.size().x - sizes::LARGE;
-        if left < rest.left() {
-            return;
+    let palette = scene.palette;
+    for kind in content.table.kinds() {
+        if kind != MethodKind::None {
+            toolbar::entry(ui, palette, kind.title(), |painter, place| mark(painter, place, kind, Fill::Full, palette));
         }
-        painter.galley(
-            egui::pos2(left + sizes::LARGE - 4.0, rest.center().y - galley.size().y / 2.0),
-            galley,
-            palette.faint,
-        );
-        draw(egui::pos2(left + 4.0, rest.center().y));
-        right = left - sizes::GAP - 2.0;
-    };
+    }
+    for (fill, text) in content.table.fills() {
+        toolbar::entry(ui, palette, text, |painter, place| mark(painter, place, MethodKind::Other, fill, palette));
+    }
+    toolbar::entry(ui, palette, "not compressed", |painter, place| {
+        marks::reference(painter, place.x - sizes::SMALL, place.y, palette);
+        mark(painter, place + vec2(sizes::SMALL - 1.0, 0.0), MethodKind::None, Fill::Full, palette);
+    });
+    if content.table.groups.iter().any(|group| group.compressed.iter().any(Option::is_some)) {
+        toolbar::entry(ui, palette, "compressed all over; ± points from there", |painter, place| {
+            marks::dashed(painter, place - vec2(0.0, sizes::GAP), place + vec2(0.0, sizes::GAP), palette.faint);
+        });
+    }
     let has_interval = content
         .table
         .rows()
         .any(|(_, row)| row.cells.iter().flatten().any(|cell| cell.interval.is_some()));
     if has_interval {
-        entry("95 % interval", &|place| {
+        toolbar::entry(ui, palette, "95 % interval", |painter, place| {
             painter.hline(place.x - 5.0..=place.x + 5.0, place.y, egui::Stroke::new(1.5, palette.dim));
         });
     }
-    entry("not compressed", &|place| marks::reference(painter, place.x, place.y, palette));
-    if content.table.has_hollow() {
-        entry("under 4 bits", &|place| mark(painter, place, MethodKind::Other, true, palette));
+}
+
+/// The choice of a benchmark, where a form shows them one at a time.
+fn choose_benchmark(ui: &mut Ui, scene: &ResultsScene<'_>, content: &Content<'_>, column: usize, actions: &mut Vec<Action>) {
+    let choices: Vec<(usize, &str)> = content.table.columns.iter().map(|column| column.title.as_str()).enumerate().collect();
+    if choices.len() < 2 || scene.state.is_bare() {
+        return;
     }
-    for kind in content.table.kinds().into_iter().rev() {
-        if !matches!(kind, MethodKind::None | MethodKind::Other) {
-            entry(kind.title(), &|place| mark(painter, place, kind, false, palette));
-        }
+    if let Some(at) = widgets::segmented(ui, "benchmark", &choices, column, |_, _, _| false, |_| None) {
+        actions.push(Action::SetBenchmark(Some(content.table.columns[at].benchmark.clone())));
     }
 }
 

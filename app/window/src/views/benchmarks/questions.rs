@@ -8,6 +8,7 @@ use egui::{Align2, Color32, Rect, Role, ScrollArea, Sense, Ui, WidgetInfo, pos2,
 
 use super::Content;
 use crate::action::Action;
+use crate::views::missing;
 use crate::views::scene::ResultsScene;
 use crate::widgets;
 
@@ -31,7 +32,7 @@ fn questions(score: &Score) -> BTreeMap<&str, f64> {
 pub fn show(ui: &mut Ui, scene: &ResultsScene<'_>, content: &Content<'_>, actions: &mut Vec<Action>) {
     let palette = scene.palette;
     let column = content.column(scene);
-    choose_benchmark(ui, scene, content, column, actions);
+    super::choose_benchmark(ui, scene, content, column, actions);
     ui.add_space(sizes::SMALL);
     let mut rows = Vec::new();
     for (number, (group, row)) in content.table.rows().enumerate() {
@@ -44,8 +45,14 @@ pub fn show(ui: &mut Ui, scene: &ResultsScene<'_>, content: &Content<'_>, action
         }
     }
     if rows.is_empty() {
-        let text = "These scores come without their outputs, so single questions are not known. `cruxscope score --results` keeps them.";
-        ui.add(egui::Label::new(egui::RichText::new(text).color(palette.dim)).wrap());
+        let text = "These scores come without their outputs, so single questions are not known.";
+        missing::say(
+            ui,
+            "No single questions",
+            text,
+            "cruxscope score samples.jsonl --data DATASET --results results.json",
+            actions,
+        );
         return;
     }
     let mut totals: BTreeMap<&str, f64> = BTreeMap::new();
@@ -117,17 +124,4 @@ fn paint(ui: &Ui, cells: Rect, width: f32, order: &[(&str, f64)], of_row: &BTree
         mesh.add_colored_rect(rect, mix(*score));
     }
     ui.painter().add(mesh);
-}
-
-fn choose_benchmark(ui: &mut Ui, scene: &ResultsScene<'_>, content: &Content<'_>, column: usize, actions: &mut Vec<Action>) {
-    let choices: Vec<(usize, &str)> = content.table.columns.iter().map(|column| column.title.as_str()).enumerate().collect();
-    if choices.len() < 2 || scene.state.embed {
-        return;
-    }
-    let pressed = ui
-        .push_id("benchmark", |ui| widgets::segmented(ui, &choices, column, |_, _, _| false, |_| None))
-        .inner;
-    if let Some(at) = pressed {
-        actions.push(Action::SetBenchmark(Some(content.table.columns[at].benchmark.clone())));
-    }
 }

@@ -46,7 +46,7 @@ pub fn show(ui: &mut Ui, scene: &Scene<'_>, maps: &ChannelMaps, behaviour: Behav
                 widgets::row_ground(ui.painter(), rect, false, response.hovered(), palette);
                 let mut columns = widgets::Columns::of(rect, sizes::GAP + sizes::SMALL);
                 let (number, channel, term) = (columns.take(44.0), columns.take(120.0), columns.take(110.0));
-                let share = columns.take(90.0);
+                let share = columns.take_right(72.0, sizes::SMALL);
                 let painter = ui.painter();
                 painter.text(number.left_center(), Align2::LEFT_CENTER, place + 1, typeface::body(), palette.dim);
                 painter.text(
@@ -57,13 +57,10 @@ pub fn show(ui: &mut Ui, scene: &Scene<'_>, maps: &ChannelMaps, behaviour: Behav
                     palette.text,
                 );
                 painter.text(term.right_center(), Align2::RIGHT_CENTER, value, typeface::body(), palette.text);
-                painter.text(
-                    share.right_center(),
-                    Align2::RIGHT_CENTER,
-                    format::percent(line.share),
-                    typeface::body(),
-                    palette.dim,
-                );
+                if let Some(share) = share {
+                    let text = format::percent(line.share);
+                    painter.text(share.right_center(), Align2::RIGHT_CENTER, text, typeface::body(), palette.dim);
+                }
                 if let Some(rest) = columns.rest(60.0) {
                     let track = Rect::from_min_max(pos2(rest.left(), rect.center().y - 3.0), pos2(rest.right(), rect.center().y + 3.0));
                     let colour = if line.value < 0.0 { palette.faint } else { palette.behaviour(behaviour) };

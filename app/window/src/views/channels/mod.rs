@@ -9,7 +9,7 @@ use cruxscope_selectors::{ColourScale, Scale, channels, format};
 use cruxscope_study::{Behaviour, ChannelMaps, Component, Module};
 use cruxscope_theme::colour_map::ColourMap;
 use cruxscope_theme::{sizes, typeface};
-use egui::{Align2, CornerRadius, Id, Rect, RichText, Role, Sense, Stroke, StrokeKind, Ui, WidgetInfo, pos2, vec2};
+use egui::{Align2, CornerRadius, Id, Rect, Role, Sense, Stroke, StrokeKind, Ui, WidgetInfo, pos2, vec2};
 
 use super::scene::{Scene, View};
 use super::{colour_bar, toolbar};
@@ -18,7 +18,7 @@ use crate::heatmap::{LargeMap, Pointed, Window, show_large};
 use crate::open::{Part, PartState};
 use crate::state::State;
 use crate::studies::OpenStudy;
-use crate::views::{inspector, problem};
+use crate::views::{inspector, missing, problem};
 use crate::widgets;
 
 /// Columns in sight when one looks at a channel of the list.
@@ -29,15 +29,16 @@ pub struct ChannelsView;
 
 impl View for ChannelsView {
     fn show(&self, ui: &mut Ui, scene: &Scene<'_>, actions: &mut Vec<Action>) {
-        let palette = scene.palette;
         match (scene.open.parts().channels(), scene.open.parts().state(Part::Channels)) {
             (Some(maps), _) => figure(ui, scene, maps, actions),
             (None, Some(PartState::Failed(problem))) => {
                 problem::problem(ui, problem);
             }
             (None, Some(PartState::Absent)) => {
-                let text = "This study keeps no channels: `cruxscope interpret --channels` does.";
-                ui.add(egui::Label::new(RichText::new(text).color(palette.dim)).wrap());
+                let text = "Importance was kept by matrix only. A run that keeps channels opens every matrix into its output features.";
+                let command = "cruxscope interpret --model MODEL --traces traces.jsonl --annotations annotations.jsonl --channels --out study";
+                missing::say(ui, "This study keeps no channels", text, command, actions);
+                missing::offer(ui, scene, |other| Part::Channels.file(&other.study).is_some(), actions);
             }
             (None, _) => {
                 ui.spinner();
@@ -65,13 +66,13 @@ fn figure(ui: &mut Ui, scene: &Scene<'_>, maps: &Arc<ChannelMaps>, actions: &mut
     let selected = scene.state.selected.filter(|component| scene.open.figures.holds(*component));
     let selected = selected.unwrap_or(Component::new(0, Module::Query));
     let behaviour = behaviour(scene);
-    ui.horizontal(|ui| {
+    toolbar::row(ui, |ui| {
         let modules = Module::ALL.map(|module| (module, module.short()));
-        let pressed = ui.push_id("module", |ui| widgets::segmented(ui, &modules, selected.module, |_, _, _| false, |_| None));
-        if let Some(module) = pressed.inner {
+        if let Some(module) = widgets::segmented(ui, "module", &modules, selected.module, |_, _, _| false, |_| None) {
             actions.push(Action::Select(Component::new(selected.layer.0, module)));
         }
-        toolbar::choices(ui, scene, actions);
+        toolbar::scales(ui, scene, actions);
+        toolbar::one_behaviour(ui, scene, behaviour, actions);
         toolbar::caption(
             ui,
             scene.palette,
@@ -238,19 +239,11 @@ fn axes(ui: &Ui, body: Rect, map: &LargeMap, window: &Window, selected: Componen
 }
 
 fn legend(ui: &Ui, rect: Rect, scale: &ColourScale, scene: &Scene<'_>) {
-    let palette = scene.palette;
-    let middle = rect.bottom() - sizes::LINE / 2.0 - sizes::SMALL;
-    let width = sizes::COLOUR_BAR_WIDTH.min(rect.width() * 0.4);
-    let low = ui.painter().text(
-        pos2(rect.left() + sizes::ROW_LABELS, middle),
-        Align2::LEFT_CENTER,
-        format::signed(-scale.high),
-        typeface::tick(),
-        palette.dim,
+    let line = Rect::from_min_max(
+        pos2(rect.left() + sizes::ROW_LABELS, rect.bottom() - sizes::LINE - sizes::SMALL),
+        pos2(rect.right() - sizes::GAP, rect.bottom() - sizes::SMALL),
     );
-    let bar = Rect::from_center_size(pos2(low.right() + sizes::GAP + width / 2.0, middle), vec2(width, sizes::COLOUR_BAR));
-    colour_bar::paint(ui, bar, ColourMap::Net, palette);
-    let text = format!("{}, {} scale around zero", format::signed(scale.high), scale.scale.title().to_lowercase());
-    ui.painter()
-        .text(pos2(bar.right() + sizes::GAP, middle), Align2::LEFT_CENTER, text, typeface::tick(), palette.dim);
+    let ends = [format::signed(-scale.high), format::signed(scale.high)];
+    let more = format!("nats, {} scale around zero", scale.scale.title().to_lowercase());
+    colour_bar::between(ui, line, [&ends[0], &ends[1]], &more, ColourMap::Net, scene.palette);
 }

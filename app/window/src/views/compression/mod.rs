@@ -9,7 +9,7 @@ use cruxscope_selectors::{ColourScale, Scale, format};
 use cruxscope_study::{Component, ComponentCompression, CompressionMap, Module};
 use cruxscope_theme::colour_map::ColourMap;
 use cruxscope_theme::{sizes, typeface};
-use egui::{Align2, CornerRadius, Id, Rect, RichText, Role, Sense, Stroke, StrokeKind, Ui, WidgetInfo, pos2, vec2};
+use egui::{Align2, CornerRadius, Id, Rect, Role, Sense, Stroke, StrokeKind, Ui, WidgetInfo, pos2, vec2};
 
 use super::scene::{Scene, View};
 use super::{cells, colour_bar, toolbar};
@@ -18,7 +18,7 @@ use crate::heatmap::{self, Grid, Matrix};
 use crate::open::{Part, PartState};
 use crate::state::State;
 use crate::studies::OpenStudy;
-use crate::views::{inspector, problem};
+use crate::views::{inspector, missing, problem};
 use crate::widgets;
 
 /// Height of the heatmap's panel.
@@ -49,15 +49,17 @@ impl View for CompressionView {
             problem::problem(ui, problem);
         }
         let Some(content) = Content::of(scene) else {
-            let text = "Nothing is known of how this study's model was compressed. For a model that `cruxscope compress` made, `cruxscope compression-report MODEL \
-                        --study STUDY` puts what it did into the study's folder; of a GGUF file that mixes types the study itself knows them.";
-            ui.add(egui::Label::new(RichText::new(text).color(scene.palette.dim)).wrap());
+            let text = "Its model is not compressed, or what was done to it was not saved. Of a model that Cruxscope compressed a report puts it into the \
+                        study's folder; of a GGUF file that mixes types the study itself knows them.";
+            let command = "cruxscope compression-report MODEL --study STUDY";
+            missing::say(ui, "No compression is known of this study", text, command, actions);
+            let has = |other: &OpenStudy| compression::known(&other.study, other.parts().compression().map(|map| &**map)).is_some();
+            missing::offer(ui, scene, has, actions);
             return;
         };
-        ui.horizontal(|ui| {
+        toolbar::row(ui, |ui| {
             let choices: Vec<(Measure, &str)> = content.measures.iter().map(|measure| (*measure, measure.title())).collect();
-            let pressed = ui.push_id("measure", |ui| widgets::segmented(ui, &choices, content.measure, |_, _, _| false, |_| None));
-            if let Some(measure) = pressed.inner {
+            if let Some(measure) = widgets::segmented(ui, "measure", &choices, content.measure, |_, _, _| false, |_| None) {
                 actions.push(Action::SetMeasure(measure));
             }
             toolbar::behaviours(ui, scene, actions);
@@ -168,7 +170,14 @@ fn panel(ui: &mut Ui, rect: Rect, scene: &Scene<'_>, content: &Content, actions:
     let marked = cells::marked(scene.state);
     cells::row_labels(ui, &grid, marked, palette);
     cells::column_labels(ui, &grid, marked, palette);
-    if let Some(first) = lines.first() {
+    // Where all matrices are alike none is the largest, and a colour alone would say nothing.
+    let uniform = lines.first().zip(lines.last()).is_some_and(|(first, last)| first.value <= last.value);
+    if uniform && let Some(first) = lines.first() {
+        let colour_of = |_: Component| ColourMap::Decreases.at(scale.position(first.value), palette.dark);
+        if grid.cell_size().x >= sizes::CELL_TEXT[0] && grid.cell_size().y >= sizes::CELL_TEXT[1] {
+            cells::write(ui, &grid, scene.open.figures.layers(), colour_of, |_| content.measure.text(first.value));
+        }
+    } else if let Some(first) = lines.first() {
         let cell = cells::place(&grid, first.component);
         let colour = ColourMap::Decreases.at(scale.position(first.value), palette.dark);
         cells::dot(ui, cell, cell.center(), colour);
@@ -205,22 +214,18 @@ fn panel(ui: &mut Ui, rect: Rect, scene: &Scene<'_>, content: &Content, actions:
 }
 
 fn legend(ui: &Ui, rect: Rect, scale: &ColourScale, measure: Measure, scene: &Scene<'_>) {
-    let palette = scene.palette;
-    let width = sizes::COLOUR_BAR_WIDTH.min(rect.width() * 0.4);
-    let middle = rect.bottom() - sizes::LINE / 2.0 - sizes::SMALL;
-    let painter = ui.painter();
-    let low = painter.text(
-        pos2(rect.left() + sizes::ROW_LABELS, middle),
-        Align2::LEFT_CENTER,
-        measure.text(scale.low),
-        typeface::tick(),
-        palette.dim,
+    let line = Rect::from_min_max(
+        pos2(rect.left() + sizes::ROW_LABELS, rect.bottom() - sizes::LINE - sizes::SMALL),
+        pos2(rect.right() - sizes::GAP, rect.bottom() - sizes::SMALL),
     );
-    let bar = Rect::from_center_size(pos2(low.right() + sizes::GAP + width / 2.0, middle), vec2(width, sizes::COLOUR_BAR));
-    colour_bar::paint(ui, bar, ColourMap::Decreases, palette);
-    let high = format!("{}, {} scale", measure.text(scale.high), name(scale.scale));
-    ui.painter()
-        .text(pos2(bar.right() + sizes::GAP, middle), Align2::LEFT_CENTER, high, typeface::tick(), palette.dim);
+    let ends = [measure.text(scale.low), measure.text(scale.high)];
+    // Where all matrices are alike there is nothing between two ends.
+    let more = if scale.low < scale.high || scale.low == 0.0 {
+        format!("{} scale", name(scale.scale))
+    } else {
+        "every matrix alike".to_owned()
+    };
+    colour_bar::between(ui, line, [&ends[0], &ends[1]], &more, ColourMap::Decreases, scene.palette);
 }
 
 fn name(scale: Scale) -> String {

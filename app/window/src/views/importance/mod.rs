@@ -27,7 +27,12 @@ struct Division {
 
 impl Division {
     fn of(width: f32, height: f32, scene: &Scene<'_>) -> Self {
-        let columns = if width < sizes::ONE_COLUMN || scene.state.maximised.is_some() { 1 } else { 2 };
+        let stage = scene.state.presenting;
+        let columns = if width < sizes::ONE_COLUMN && !stage || scene.state.maximised.is_some() {
+            1
+        } else {
+            2
+        };
         let rows = if scene.state.maximised.is_some() {
             1
         } else {
@@ -35,11 +40,13 @@ impl Division {
         };
         let gaps = sizes::GAP * (rows as f32 + 3.0);
         let bars = sizes::BUTTON * 2.0 + sizes::LINE + sizes::LARGE;
-        let list = if scene.state.embed { 0.0 } else { sizes::TABLE_MINIMUM };
+        let list = if scene.state.is_bare() { 0.0 } else { sizes::TABLE_MINIMUM };
         let [least, most] = sizes::PANEL_HEIGHT;
         let room = height - bars - gaps;
         let free = (room - list) / rows as f32;
-        let panel_height = match (scene.state.maximised, scene.state.embed) {
+        // An audience sees all of it at once.
+        let least = if stage { 0.0 } else { least };
+        let panel_height = match (scene.state.maximised, scene.state.is_bare()) {
             (Some(_), _) | (_, true) => free.max(least),
             // The list gets what is left, and some more as the window grows.
             _ => (room * 0.56 / rows as f32).clamp(least, most),
@@ -93,7 +100,7 @@ fn content(ui: &mut Ui, scene: &Scene<'_>, division: &Division, actions: &mut Ve
     }
     ui.add_space(sizes::SMALL);
     legend::show(ui, scene, &scales, actions);
-    if !scene.state.embed {
+    if !scene.state.is_bare() {
         ui.add_space(sizes::SMALL);
         let height = if division.scrolls { sizes::TABLE_SCROLLING } else { ui.available_height() };
         ranking::show(ui, scene, height, actions);
@@ -113,7 +120,7 @@ fn toolbar(ui: &mut Ui, scene: &Scene<'_>, actions: &mut Vec<Action>) {
         (_, true) => ["relative importance, not all panels on one scale", "not all on one scale"],
         (_, false) => ["relative importance, one scale for all four panels", "one scale for all"],
     };
-    ui.horizontal(|ui| {
+    toolbar::row(ui, |ui| {
         toolbar::choices(ui, scene, actions);
         toolbar::caption(ui, scene.palette, &caption);
     });

@@ -50,7 +50,7 @@ fn head(ui: &mut Ui, rect: Rect, scene: &Scene<'_>, behaviour: Behaviour, action
         behaviour_head::icon_place(right + (sizes::ICON + sizes::SMALL) / 2.0, middle)
     };
     // An empty panel has nothing to enlarge and no scale.
-    let full = head.first.is_some() || scene.state.maximised == Some(behaviour);
+    let full = !scene.state.presenting && (head.first.is_some() || scene.state.maximised == Some(behaviour));
     if full {
         behaviour_head::enlarge(ui, next_icon(), scene.state, behaviour, actions);
     }

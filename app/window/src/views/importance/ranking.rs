@@ -54,17 +54,47 @@ pub fn filter_id() -> Id {
 pub fn show(ui: &mut Ui, scene: &Scene<'_>, height: f32, actions: &mut Vec<Action>) {
     let rows = ranking::rows(&scene.open.figures, scene.open.stability(), &scene.state.ranking);
     let top = ui.cursor().top();
-    tools(ui, scene, rows.len(), actions);
-    ui.add_space(sizes::SMALL);
+    if !scene.state.presenting {
+        tools(ui, scene, rows.len(), actions);
+        ui.add_space(sizes::SMALL);
+    }
     let (head, body) = widgets::table(ui, height - (ui.cursor().top() - top), scene.palette);
     heads(ui, head, scene, actions);
     if rows.is_empty() {
-        let text = format!("No matching components for \"{}\"", scene.state.ranking.filter);
+        let text = format!("No matching components for {}", scene.state.ranking.said());
         ui.painter()
             .text(body.center(), Align2::CENTER_CENTER, text, typeface::body(), scene.palette.dim);
         return;
     }
     body_rows(ui, body, scene, &rows, actions);
+}
+
+/// The field of the filter, and what takes a brush away.
+pub fn filter(ui: &mut Ui, scene: &Scene<'_>, width: f32, actions: &mut Vec<Action>) {
+    let (state, palette) = (scene.state, scene.palette);
+    let mut filter = state.ranking.filter.clone();
+    let hint = egui::RichText::new(if width < sizes::LARGE * 8.0 { "Filter" } else { "Filter: gate, layers:20-30" });
+    let field = TextEdit::singleline(&mut filter)
+        .id(filter_id())
+        .hint_text(hint.font(typeface::caption()).color(palette.faint))
+        .font(typeface::body())
+        .align(Align2::LEFT_CENTER)
+        .margin(egui::Margin::symmetric(sizes::GAP as i8, sizes::SMALL as i8))
+        .background_color(palette.panel)
+        .desired_width(width);
+    let response = ui.add_sized(vec2(width, sizes::BUTTON), field);
+    let response = response.accessible_name("Filter components");
+    let response = response.on_hover_text("Parts of names, such as gate or 30_up; layer:30, layers:20-30, attention, mlp. Several must all hold.");
+    if response.changed() {
+        actions.push(Action::Filter(filter));
+    }
+    if state.search_wanted {
+        response.request_focus();
+    }
+    let brushed = state.ranking.brushed.len();
+    if brushed > 0 && widgets::button(ui, &format!("{brushed} brushed ×")).on_hover_text("Show all again").clicked() {
+        actions.push(Action::Brush(Default::default()));
+    }
 }
 
 fn tools(ui: &mut Ui, scene: &Scene<'_>, shown: usize, actions: &mut Vec<Action>) {
@@ -98,26 +128,8 @@ fn tools(ui: &mut Ui, scene: &Scene<'_>, shown: usize, actions: &mut Vec<Action>
             } else if widgets::button(ui, "Uncheck all").clicked() {
                 actions.push(Action::Uncheck);
             }
-            let mut filter = state.ranking.filter.clone();
-            let width = if narrow { sizes::LARGE * 6.0 } else { sizes::LARGE * 11.0 };
-            let hint = egui::RichText::new(if narrow { "Filter" } else { "Filter, such as gate" });
-            let field = TextEdit::singleline(&mut filter)
-                .id(filter_id())
-                .hint_text(hint.font(typeface::caption()).color(palette.faint))
-                .font(typeface::body())
-                .align(Align2::LEFT_CENTER)
-                .margin(egui::Margin::symmetric(sizes::GAP as i8, sizes::SMALL as i8))
-                .background_color(palette.panel)
-                .desired_width(width);
-            let response = ui.add_sized(vec2(width, sizes::BUTTON), field);
-            let response = response.accessible_name("Filter components");
-            if response.changed() {
-                actions.push(Action::Filter(filter));
-            }
-            if state.search_wanted {
-                response.request_focus();
-            }
-            if !state.ranking.filter.is_empty() {
+            filter(ui, scene, if narrow { sizes::LARGE * 6.0 } else { sizes::LARGE * 11.0 }, actions);
+            if state.ranking.is_filtered() {
                 let text = format!("{} of {}", format::count(shown), format::count(scene.open.figures.components()));
                 ui.label(egui::RichText::new(text).font(typeface::caption()).color(palette.faint));
             }

@@ -166,7 +166,9 @@ fn behaviour_head(ui: &mut Ui, rect: Rect, figure: &Figure<'_>, behaviour: Behav
         let row = shift::row(comparison, None, Basis::Behaviour(behaviour), view, first);
         let text = format!("largest {first}, {}", shift::written(view, row.shift));
         let galley = painter.layout_no_wrap(text, typeface::caption(), palette.dim);
-        if galley.size().x < rect.width() * 0.5 {
+        let name = painter.layout_no_wrap(behaviour.title().to_owned(), typeface::heading(), palette.text);
+        // The name goes before it.
+        if galley.size().x + name.size().x + sizes::SIGN + 3.0 * sizes::GAP < right - rect.left() {
             right -= galley.size().x;
             painter.galley(pos2(right, middle - galley.size().y / 2.0), galley, palette.dim);
         }
@@ -175,15 +177,10 @@ fn behaviour_head(ui: &mut Ui, rect: Rect, figure: &Figure<'_>, behaviour: Behav
     let colour = if focused { palette.accent } else { palette.text };
     let left = behaviour_head::name(ui, rect.left(), middle, right, scene, behaviour, colour) + sizes::GAP;
     let number = shift::instances(&figure.compared.pair, behaviour);
-    widgets::paint_cut(
-        painter,
-        pos2(left, middle),
-        Align2::LEFT_CENTER,
-        &number,
-        typeface::caption(),
-        palette.faint,
-        right - left - sizes::GAP,
-    );
+    let galley = painter.layout_no_wrap(number.clone(), typeface::caption(), palette.faint);
+    if left + galley.size().x + sizes::GAP <= right {
+        painter.galley(pos2(left, middle - galley.size().y / 2.0), galley, palette.faint);
+    }
     let area = Rect::from_min_max(rect.min, pos2(right, rect.bottom()));
     behaviour_head::press(ui, area, scene.state, behaviour, &number, actions);
 }

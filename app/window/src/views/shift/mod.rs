@@ -48,10 +48,14 @@ impl View for ShiftFigure {
             Ok(compared) => {
                 let height = ui.available_height();
                 let bars = 2.0 * sizes::BUTTON + sizes::LINE + sizes::LARGE + 4.0 * sizes::GAP;
+                // No choices stand over it on a stage.
+                let bars = if scene.state.presenting { bars - sizes::BUTTON - sizes::LARGE } else { bars };
                 let [least, most] = sizes::SHIFT_HEIGHT;
-                let list = if scene.state.embed { 0.0 } else { sizes::TABLE_MINIMUM * 0.75 };
+                // An audience sees all of it at once.
+                let least = if scene.state.presenting { 0.0 } else { least };
+                let list = if scene.state.is_bare() { 0.0 } else { sizes::TABLE_MINIMUM * 0.75 };
                 let free = height - bars - list;
-                let figure = free.clamp(least, if scene.state.embed { f32::INFINITY } else { most });
+                let figure = free.clamp(least, if scene.state.is_bare() { f32::INFINITY } else { most });
                 let scrolls = free < least || scene.inspector_below;
                 if scrolls {
                     ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
@@ -72,19 +76,14 @@ impl View for ShiftFigure {
 }
 
 fn content(ui: &mut Ui, scene: &Scene<'_>, open: &OpenComparison, compared: &Compared, height: f32, scrolls: bool, actions: &mut Vec<Action>) {
-    let narrow = ui.available_width() < sizes::ONE_COLUMN;
-    ui.horizontal(|ui| {
+    let narrow = ui.available_width() < sizes::ONE_COLUMN && !scene.state.presenting;
+    toolbar::row(ui, |ui| {
         toolbar::choices(ui, scene, actions);
-        if !narrow {
-            views(ui, scene, actions);
-        }
+        views(ui, scene, actions);
     });
-    if narrow {
-        ui.horizontal(|ui| views(ui, scene, actions));
-        // Enlarged maps have the choices in their heads.
-        if scene.state.maximised.is_none() {
-            heads::choices(ui, scene, open, actions);
-        }
+    // Enlarged maps have the choices in their heads.
+    if narrow && scene.state.maximised.is_none() {
+        heads::choices(ui, scene, open, actions);
     }
     messages::differences(ui, scene, compared);
     ui.add_space(sizes::SMALL);
@@ -92,7 +91,7 @@ fn content(ui: &mut Ui, scene: &Scene<'_>, open: &OpenComparison, compared: &Com
     maps::show(ui, area, scene, open, compared, narrow, actions);
     ui.add_space(sizes::SMALL);
     legend(ui, scene, compared, actions);
-    if !scene.state.embed {
+    if !scene.state.is_bare() {
         let height = if scrolls { sizes::TABLE_SCROLLING } else { ui.available_height() };
         ranking::show(ui, scene, compared, height, actions);
     }
@@ -106,8 +105,7 @@ fn content(ui: &mut Ui, scene: &Scene<'_>, open: &OpenComparison, compared: &Com
 /// Decreases, increases, net; and what is seen.
 fn views(ui: &mut Ui, scene: &Scene<'_>, actions: &mut Vec<Action>) {
     let choices = ShiftView::ALL.map(|view| (view, shift::title(view)));
-    let pressed = ui.push_id("shift", |ui| widgets::segmented(ui, &choices, scene.state.shift, |_, _, _| false, |_| None));
-    if let Some(view) = pressed.inner {
+    if let Some(view) = widgets::segmented(ui, "shift", &choices, scene.state.shift, |_, _, _| false, |_| None) {
         actions.push(Action::SetShift(view));
     }
     toolbar::caption(ui, scene.palette, &["relative importance", ""]);

@@ -9,6 +9,7 @@ use egui::{Align2, Rect, Role, ScrollArea, Sense, Stroke, Ui, WidgetInfo, vec2};
 use crate::action::Action;
 use crate::comparison::Compared;
 use crate::views::scene::Scene;
+use crate::views::{importance, toolbar};
 use crate::widgets;
 
 /// Where the columns lie. Some give way when there is little room.
@@ -49,8 +50,28 @@ impl Columns {
 /// Draws the list, `height` high.
 pub fn show(ui: &mut Ui, scene: &Scene<'_>, compared: &Compared, height: f32, actions: &mut Vec<Action>) {
     let (basis, view, palette) = (scene.state.ranking.basis, scene.state.shift, scene.palette);
-    let rows = shift::rows(compared.comparison(), compared.intervals(), basis, view);
-    let (head, body) = widgets::table(ui, height, palette);
+    let mut rows = shift::rows(compared.comparison(), compared.intervals(), basis, view);
+    let of = rows.len();
+    let asked = &scene.state.ranking;
+    rows.retain(|row| asked.keeps(row.component, row.interval));
+    let top = ui.cursor().top();
+    toolbar::row(ui, |ui| {
+        importance::ranking::filter(ui, scene, sizes::LARGE * 11.0, actions);
+        let choices = [(false, "All intervals"), (true, "Without zero")];
+        if let Some(certain) = widgets::segmented(ui, "certain", &choices, asked.certain, |_, _, _| false, |_| None)
+            && certain != asked.certain
+        {
+            actions.push(Action::ToggleCertain);
+        }
+        let text = if asked.is_filtered() {
+            format!("{} of {}", rows.len(), of)
+        } else {
+            String::new()
+        };
+        toolbar::caption(ui, palette, &[&text]);
+    });
+    ui.add_space(sizes::SMALL);
+    let (head, body) = widgets::table(ui, height - (ui.cursor().top() - top), palette);
     heads(ui, head, scene, basis, view);
     let reach = shift::reach(&rows);
     ui.scope_builder(egui::UiBuilder::new().max_rect(body), |ui| {

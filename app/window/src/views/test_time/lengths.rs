@@ -36,16 +36,25 @@ pub fn show(ui: &mut Ui, score: &Score, row: &SplitRow, scene: &ResultsScene<'_>
         row.label,
         format::count(outputs.len())
     );
-    ui.painter().text(
-        rect.min + vec2(sizes::GAP + sizes::SMALL, sizes::PANEL_HEAD / 2.0),
-        Align2::LEFT_CENTER,
-        title,
-        typeface::heading(),
-        palette.text,
+    let title = ui
+        .painter()
+        .layout(title, typeface::heading(), palette.text, rect.width() - 2.0 * (sizes::GAP + sizes::SMALL));
+    let head = title.size().y.max(sizes::PANEL_HEAD - 2.0 * sizes::SMALL);
+    let place = rect.min + vec2(sizes::GAP + sizes::SMALL, sizes::SMALL + (head - title.size().y) / 2.0);
+    ui.painter().galley(place, title, palette.text);
+    let about = format!(
+        "length in {}, groups of equal size; dot: mean score, line: 95 % interval",
+        if score.length_unit.is_empty() { "tokens" } else { &score.length_unit }
     );
+    let about = ui
+        .painter()
+        .layout(about, typeface::caption(), palette.faint, rect.width() - sizes::ROW_LABELS - sizes::LARGE);
+    let place = pos2(rect.right() - sizes::LARGE - about.size().x, rect.bottom() - about.size().y - sizes::SMALL);
+    let foot = about.size().y;
+    ui.painter().galley(place, about, palette.faint);
     let plot = Rect::from_min_max(
-        rect.min + vec2(sizes::ROW_LABELS, sizes::PANEL_HEAD + sizes::SMALL),
-        rect.max - vec2(sizes::LARGE, sizes::COLUMN_LABELS + sizes::GAP),
+        rect.min + vec2(sizes::ROW_LABELS, head + sizes::LARGE),
+        rect.max - vec2(sizes::LARGE, sizes::COLUMN_LABELS + foot),
     );
     let painter = ui.painter();
     for tick in [0.0, 0.5, 1.0] {
@@ -58,6 +67,7 @@ pub fn show(ui: &mut Ui, score: &Score, row: &SplitRow, scene: &ResultsScene<'_>
     let pitch = plot.width() / groups.max(1) as f32;
     let colour = palette.method(row.method.kind);
     let mut free = f32::NEG_INFINITY;
+    let mut named = String::new();
     for group in 0..groups {
         let (from, to) = (outputs.len() * group / groups, outputs.len() * (group + 1) / groups);
         let members = &outputs[from..to];
@@ -71,26 +81,18 @@ pub fn show(ui: &mut Ui, score: &Score, row: &SplitRow, scene: &ResultsScene<'_>
             painter.vline(x, y(high)..=y(low), Stroke::new(1.5, colour.gamma_multiply(0.7)));
         }
         painter.circle_filled(pos2(x, y(mean)), sizes::SMALL, colour);
-        let text = format!(
-            "{}–{}",
-            format::count(members[0].0 as usize),
-            format::count(members[members.len() - 1].0 as usize)
-        );
-        let galley = painter.layout_no_wrap(text, typeface::tick(), palette.dim);
+        let [first, last] = [members[0].0, members[members.len() - 1].0].map(|length| format::count(length as usize));
+        let text = if first == last { first } else { format!("{first}–{last}") };
+        // Neighbours of one length are named once.
+        if text == named {
+            continue;
+        }
+        let galley = painter.layout_no_wrap(text.clone(), typeface::tick(), palette.dim);
         let left = x - galley.size().x / 2.0;
         if left > free {
             free = left + galley.size().x + sizes::SMALL;
             painter.galley(pos2(left, plot.bottom() + sizes::SMALL), galley, palette.dim);
+            named = text;
         }
     }
-    painter.text(
-        pos2(plot.right(), rect.top() + sizes::PANEL_HEAD / 2.0),
-        Align2::RIGHT_CENTER,
-        format!(
-            "length in {}, ten groups of equal size",
-            if score.length_unit.is_empty() { "tokens" } else { &score.length_unit }
-        ),
-        typeface::caption(),
-        palette.faint,
-    );
 }

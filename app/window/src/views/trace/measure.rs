@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use cruxscope_selectors::trace::{Run, is_shown, runs};
+use cruxscope_selectors::trace::{Run, answer, is_shown, runs};
 use cruxscope_selectors::trace_look::TraceLook;
 use cruxscope_study::TraceText;
 use cruxscope_theme::{Palette, sizes, typeface};
 use egui::text::{CCursor, LayoutJob, TextFormat};
-use egui::{Color32, Id, Ui};
+use egui::{Color32, Id, Stroke, Ui};
 
 /// Bytes of a piece at the most: a paragraph that is longer is cut at a space.
 const PIECE: usize = 1_600;
@@ -129,7 +129,8 @@ pub fn overlapping(runs: &[Run], start: usize, end: usize) -> impl Iterator<Item
     runs[first..].iter().take_while(move |run| run.start < end)
 }
 
-/// How a piece is laid out: a run of a behaviour on the ground of its colour, the prompt in a fainter ink.
+/// How a piece is laid out: a run of a behaviour on the ground of its colour with a line in it underneath, which every kind of colour
+/// vision sees; the prompt in a fainter ink, the answer after the thought in stronger type.
 pub fn job(text: &TraceText, runs: &[Run], piece: &Piece, width: f32, look: &TraceLook, palette: &Palette) -> LayoutJob {
     let format = |ink: Color32, ground: Color32| TextFormat {
         font_id: typeface::body(),
@@ -138,6 +139,7 @@ pub fn job(text: &TraceText, runs: &[Run], piece: &Piece, width: f32, look: &Tra
         line_height: Some(LINE_HEIGHT),
         ..TextFormat::default()
     };
+    let answer = answer(text).unwrap_or(usize::MAX);
     let mut job = LayoutJob::default();
     job.wrap.max_width = width;
     if piece.prompt {
@@ -145,17 +147,35 @@ pub fn job(text: &TraceText, runs: &[Run], piece: &Piece, width: f32, look: &Tra
         return job;
     }
     for run in overlapping(runs, piece.start, piece.end) {
-        let words = &text.output[run.start.max(piece.start)..run.end.min(piece.end)];
+        let (start, end) = (run.start.max(piece.start), run.end.min(piece.end));
         let section = run.section.and_then(|section| text.sections.get(section));
+        let mut underline = Stroke::NONE;
         let (ink, ground) = match section {
             Some(section) if is_shown(section, look) => match section.label.behaviour() {
-                Some(behaviour) if section.dropped.is_none() => (palette.text, palette.tint(palette.behaviour(behaviour))),
+                Some(behaviour) if section.dropped.is_none() => {
+                    underline = Stroke::new(1.5, palette.behaviour(behaviour));
+                    (palette.text, palette.tint(palette.behaviour(behaviour)))
+                }
                 Some(_) => (palette.dim, palette.raised),
                 None => (palette.text, Color32::TRANSPARENT),
             },
             _ => (palette.dim, Color32::TRANSPARENT),
         };
-        job.append(words, 0.0, format(ink, ground));
+        let middle = answer.clamp(start, end);
+        let thought = TextFormat {
+            underline,
+            ..format(ink, ground)
+        };
+        let answered = TextFormat {
+            font_id: typeface::body_strong(),
+            color: palette.text,
+            ..thought.clone()
+        };
+        for (words, format) in [(&text.output[start..middle], thought), (&text.output[middle..end], answered)] {
+            if !words.is_empty() {
+                job.append(words, 0.0, format);
+            }
+        }
     }
     job
 }

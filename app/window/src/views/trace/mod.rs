@@ -20,7 +20,7 @@ use crate::action::Action;
 use crate::open::{Part, PartState};
 use crate::state::State;
 use crate::studies::OpenStudy;
-use crate::views::problem;
+use crate::views::{missing, problem};
 use crate::widgets;
 
 pub use measure::{Measured, measured};
@@ -31,8 +31,10 @@ pub struct TraceView;
 impl View for TraceView {
     fn show(&self, ui: &mut Ui, scene: &Scene<'_>, actions: &mut Vec<Action>) {
         let Some(instance) = chosen::instance(scene.open, scene.state) else {
-            let text = "No trace text in this study: it was created with `cruxscope interpret --omit-trace-text`.";
-            ui.add(egui::Label::new(RichText::new(text).color(scene.palette.dim)).wrap());
+            let text = "It was computed without keeping the texts of its traces.";
+            let command = "cruxscope interpret --model MODEL --traces traces.jsonl --annotations annotations.jsonl --out study";
+            missing::say(ui, "No trace text in this study", text, command, actions);
+            missing::offer(ui, scene, |other| !other.study.manifest.traces.is_empty(), actions);
             return;
         };
         let part = Part::Trace(instance);
@@ -69,8 +71,12 @@ fn bar(ui: &mut Ui, scene: &Scene<'_>, instance: usize, text: Option<&TraceText>
     let known: Vec<&str> = manifest.traces.iter().map(|entry| entry.id.as_str()).collect();
     let id = manifest.instances.get(instance).map(|entry| entry.id.as_str()).unwrap_or_default();
     let at = known.iter().position(|known| *known == id).unwrap_or(0);
-    ui.horizontal(|ui| {
-        for (forward, next) in [(false, at.checked_sub(1)), (true, Some(at + 1).filter(|next| *next < known.len()))] {
+    toolbar::row(ui, |ui| {
+        let steps = !scene.state.presenting;
+        for (forward, next) in [(false, at.checked_sub(1)), (true, Some(at + 1).filter(|next| *next < known.len()))]
+            .into_iter()
+            .filter(|_| steps)
+        {
             let (rect, _) = ui.allocate_exact_size(vec2(sizes::LINE, sizes::BUTTON), Sense::hover());
             let name = if forward { "Next instance" } else { "Previous instance" };
             let pressed = widgets::icon_button(ui, rect, name, false, |painter, rect, colour| icons::arrow(painter, rect, forward, colour));
@@ -78,30 +84,57 @@ fn bar(ui: &mut Ui, scene: &Scene<'_>, instance: usize, text: Option<&TraceText>
                 actions.push(Action::SelectInstance(known[next].to_owned()));
             }
         }
-        let combo = egui::ComboBox::from_id_salt("instance")
-            .selected_text(RichText::new(id).font(typeface::body()))
-            .width(sizes::LARGE * 11.0)
-            .height(sizes::LARGE * 24.0);
-        let shown = combo.show_ui(ui, |ui| {
-            for other in &known {
-                if ui.selectable_label(*other == id, *other).clicked() {
-                    actions.push(Action::SelectInstance((*other).to_owned()));
-                }
-            }
-        });
-        let _ = shown.response.accessible_name("Instance");
+        if steps {
+            choose(ui, &known, id, actions);
+        }
         if let Some(text) = text {
             labels(ui, scene, text, actions);
+            if let Some(verdict) = trace::verdict(text) {
+                mark_verdict(ui, verdict, palette);
+            }
             let line = trace::line(text);
             toolbar::caption(ui, palette, &[&line, ""]);
         }
     });
 }
 
+/// The choice of an instance.
+fn choose(ui: &mut Ui, known: &[&str], id: &str, actions: &mut Vec<Action>) {
+    toolbar::break_before(ui, sizes::LARGE * 12.0);
+    let combo = egui::ComboBox::from_id_salt("instance")
+        .selected_text(RichText::new(id).font(typeface::body()))
+        .width(sizes::LARGE * 11.0)
+        .height(sizes::LARGE * 24.0);
+    let shown = combo.show_ui(ui, |ui| {
+        for other in known {
+            if ui.selectable_label(*other == id, *other).clicked() {
+                actions.push(Action::SelectInstance((*other).to_owned()));
+            }
+        }
+    });
+    let _ = shown.response.accessible_name("Instance");
+}
+
+/// Whether the answer was right: a tick or a cross, and the word.
+fn mark_verdict(ui: &mut Ui, verdict: &str, palette: &Palette) {
+    let (right, colour) = (verdict == "right", if verdict == "wrong" { palette.error } else { palette.text });
+    let galley = ui.painter().layout_no_wrap(format!("answer {verdict}"), typeface::body_strong(), colour);
+    let size = vec2(galley.size().x + sizes::LARGE + sizes::SMALL, sizes::BUTTON);
+    let (rect, response) = ui.allocate_exact_size(size, Sense::hover());
+    response.widget_info(|| WidgetInfo::labeled(Role::Label, true, format!("Answer {verdict}")));
+    let square = Rect::from_center_size(pos2(rect.left() + sizes::GAP, rect.center().y), vec2(sizes::ICON, sizes::ICON));
+    if right {
+        icons::tick(ui.painter(), square, colour);
+    } else if verdict == "wrong" {
+        icons::cross(ui.painter(), square, colour);
+    }
+    let place = pos2(rect.left() + sizes::LARGE + sizes::SMALL, rect.center().y - galley.size().y / 2.0);
+    ui.painter().galley(place, galley, colour);
+}
+
 /// The labels: pressed to hide and show their sections.
 fn labels(ui: &mut Ui, scene: &Scene<'_>, text: &TraceText, actions: &mut Vec<Action>) {
     let palette = scene.palette;
-    ui.spacing_mut().item_spacing.x = sizes::SMALL;
     for (label, count) in LABELS.into_iter().zip(trace::counts(text)) {
         let hidden = scene.state.trace.hidden.contains(&label);
         let galley = ui.painter().layout_no_wrap(count.to_string(), typeface::body(), palette.dim);

@@ -4,7 +4,7 @@ mod scatter;
 
 use cruxscope_selectors::{Basis, format, validation};
 use cruxscope_theme::sizes;
-use egui::{RichText, Ui};
+use egui::Ui;
 
 use super::scene::{Scene, View};
 use super::toolbar;
@@ -12,7 +12,7 @@ use crate::action::Action;
 use crate::open::{Part, PartState};
 use crate::state::State;
 use crate::studies::OpenStudy;
-use crate::views::{inspector, problem};
+use crate::views::{inspector, missing, problem};
 use crate::widgets;
 
 /// The validation view.
@@ -23,7 +23,7 @@ impl View for ValidationView {
         let palette = scene.palette;
         match (scene.open.parts().validation(), scene.open.parts().state(Part::Validation)) {
             (Some(found), _) => {
-                ui.horizontal(|ui| {
+                toolbar::row(ui, |ui| {
                     toolbar::behaviours(ui, scene, actions);
                     let text = match scene.state.ranking.basis {
                         Basis::Mean => "importance is the mean over behaviours".to_owned(),
@@ -42,9 +42,11 @@ impl View for ValidationView {
                 problem::problem(ui, problem);
             }
             (None, Some(PartState::Absent)) => {
-                let text = "Importance of this study has not been held against measured damage. `cruxscope validate` compresses one matrix at a time, \
-                            measures what that does to the model, and puts it into the study's folder.";
-                ui.add(egui::Label::new(RichText::new(text).color(palette.dim)).wrap());
+                let text = "Nothing was measured to hold the importance against. A validation compresses one matrix at a time, measures what that does \
+                            to the model, and puts it into the study's folder.";
+                let command = "cruxscope validate --study STUDY --model MODEL --traces traces.jsonl";
+                missing::say(ui, "This study was not validated", text, command, actions);
+                missing::offer(ui, scene, |other| other.parts().validation().is_some(), actions);
             }
             (None, _) => {
                 ui.spinner();

@@ -22,15 +22,23 @@ pub fn show(ui: &mut Ui, scene: &Scene<'_>, found: &Validation, height: f32, act
     let (palette, basis) = (scene.palette, scene.state.ranking.basis);
     let figures = &scene.open.figures;
     let points = validation::points(found, figures, basis);
-    let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), height.max(260.0)), Sense::click());
+    let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), height.max(260.0)), Sense::click_and_drag());
     let line = Stroke::new(sizes::HAIRLINE, palette.line);
     ui.painter()
         .rect(rect, CornerRadius::same(sizes::RADIUS), palette.panel, line, StrokeKind::Inside);
     head(ui, rect, scene, &points, basis);
-    let plot = Rect::from_min_max(rect.min + vec2(LEFT, sizes::PANEL_HEAD + sizes::LINE), rect.max - vec2(sizes::LARGE, BOTTOM));
     let across = Axis::over(points.iter().map(|point| point.importance));
     let up = Axis::over(points.iter().map(|point| point.damage));
+    // The name of the upright axis stands over it, in as many lines as it needs.
+    let name = format!("↑ divergence in nats when only this matrix is compressed{}", scale_of(&up));
+    let name = ui
+        .painter()
+        .layout(name, typeface::caption(), palette.faint, rect.width() - LEFT - sizes::LARGE);
+    let top = sizes::PANEL_HEAD + sizes::LARGE + name.size().y;
+    let plot = Rect::from_min_max(rect.min + vec2(LEFT, top), rect.max - vec2(sizes::LARGE, BOTTOM));
     axes(ui, plot, &across, &up, palette);
+    let place = pos2(plot.right() - name.size().x, plot.top() - sizes::SMALL - name.size().y);
+    ui.painter().galley(place, name, palette.faint);
     let place = |point: &Point| {
         pos2(
             plot.left() + plot.width() * across.place(point.importance),
@@ -41,6 +49,10 @@ pub fn show(ui: &mut Ui, scene: &Scene<'_>, found: &Validation, height: f32, act
     for point in &points {
         mark(painter, place(point), point.component.module, palette);
     }
+    for point in points.iter().filter(|point| scene.state.ranking.brushed.contains(&point.component)) {
+        painter.circle_stroke(place(point), 7.0, Stroke::new(1.0, palette.accent));
+    }
+    brush(ui, &response, plot, &points, &place, palette, actions);
     let near = response.hover_pos().and_then(|pointer| {
         let distance = |point: &&Point| (place(point) - pointer).length();
         let nearest = points.iter().min_by(|a, b| distance(a).total_cmp(&distance(b)))?;
@@ -95,6 +107,25 @@ pub fn show(ui: &mut Ui, scene: &Scene<'_>, found: &Validation, height: f32, act
             widgets::fact(ui, "Rank by importance", &format!("{rank} of {of}"));
             widgets::fact(ui, "Rank by degradation", &format!("{} of {of}", point.rank));
         });
+    }
+}
+
+/// A drag over the figure selects the marks within it, for every map and list; one that holds none selects all again.
+fn brush(ui: &Ui, response: &egui::Response, plot: Rect, points: &[Point], place: &dyn Fn(&Point) -> Pos2, palette: &Palette, actions: &mut Vec<Action>) {
+    let start = ui.input(|input| input.pointer.press_origin());
+    let (Some(start), Some(now)) = (start, response.interact_pointer_pos()) else {
+        return;
+    };
+    if !(response.dragged() || response.drag_stopped()) || !plot.contains(start) {
+        return;
+    }
+    let area = Rect::from_two_pos(start, now).intersect(plot);
+    let line = Stroke::new(sizes::HAIRLINE, palette.accent);
+    ui.painter()
+        .rect(area, CornerRadius::ZERO, palette.accent.gamma_multiply(0.12), line, StrokeKind::Inside);
+    if response.drag_stopped() {
+        let within = points.iter().filter(|point| area.contains(place(point)));
+        actions.push(Action::Brush(within.map(|point| point.component).collect()));
     }
 }
 
@@ -159,21 +190,17 @@ fn axes(ui: &Ui, plot: Rect, across: &Axis, up: &Axis, palette: &Palette) {
         let text = format::tick(tick);
         painter.text(pos2(plot.left() - sizes::GAP, y), Align2::RIGHT_CENTER, text, typeface::tick(), palette.dim);
     }
-    let scale = |axis: &Axis| if axis.log { ", logarithmic" } else { "" };
     painter.text(
         pos2(plot.center().x, plot.bottom() + sizes::LINE + sizes::SMALL),
         Align2::CENTER_TOP,
-        format!("Relative importance{}", scale(across)),
+        format!("Relative importance{}", scale_of(across)),
         typeface::caption(),
         palette.faint,
     );
-    painter.text(
-        pos2(plot.right(), plot.top() - sizes::SMALL),
-        Align2::RIGHT_BOTTOM,
-        format!("↑ divergence in nats when only this matrix is compressed{}", scale(up)),
-        typeface::caption(),
-        palette.faint,
-    );
+}
+
+const fn scale_of(axis: &Axis) -> &'static str {
+    if axis.log { ", logarithmic" } else { "" }
 }
 
 /// The mark of a module: attention filled, feed-forward hollow, each module with its own shape and colour.

@@ -6,6 +6,7 @@ use rayon::prelude::*;
 use super::super::{Heads, SequenceSpan};
 use super::elementwise::dot;
 use super::exponential::exp;
+use super::nonlinear::{cap_slope, capped};
 use super::product::{Operand, multiply_into};
 
 /// Query rows of a tile.
@@ -28,12 +29,34 @@ fn transposed(operand: Operand<'_>) -> Operand<'_> {
     }
 }
 
-/// Turns scaled scores `[rows, seen]` into probabilities in place; row r sees the first `visible + r` columns.
-pub(super) fn softmax(scores: &mut [f32], seen: usize, visible: usize) {
+/// What q . k is multiplied by.
+pub(super) fn scale_of(heads: Heads) -> f32 {
+    match heads.scale {
+        Some(scale) => scale as f32,
+        None => 1.0 / (heads.width as f32).sqrt(),
+    }
+}
+
+/// Caps scaled scores in place, where they are capped.
+pub(super) fn cap(heads: Heads, scores: &mut [f32]) {
+    if let Some(cap) = heads.cap.map(|cap| cap as f32) {
+        Arch::new().dispatch(|| {
+            for score in scores.iter_mut() {
+                *score = capped(*score, cap);
+            }
+        });
+    }
+}
+
+/// Turns scaled scores `[rows, seen]` into probabilities in place; row r sees the first `visible + r` columns, of those no more than
+/// the last `window`. A sink is one score more, whose share is left out.
+pub(super) fn softmax(scores: &mut [f32], seen: usize, visible: usize, window: Option<usize>, sink: Option<f32>) {
     Arch::new().dispatch(|| {
         for (row, scores) in scores.chunks_exact_mut(seen).enumerate() {
             let (scores, hidden) = scores.split_at_mut(visible + row);
             hidden.fill(0.0);
+            let (before, scores) = scores.split_at_mut(window.map_or(0, |window| scores.len().saturating_sub(window)));
+            before.fill(0.0);
             let mut lanes = [f32::NEG_INFINITY; 16];
             let (chunks, rest) = scores.as_chunks::<16>();
             for chunk in chunks {
@@ -41,8 +64,11 @@ pub(super) fn softmax(scores: &mut [f32], seen: usize, visible: usize) {
                     lanes[lane] = if chunk[lane] > lanes[lane] { chunk[lane] } else { lanes[lane] };
                 }
             }
-            let largest = lanes.into_iter().chain(rest.iter().copied()).fold(f32::NEG_INFINITY, f32::max);
+            let largest = lanes.into_iter().chain(rest.iter().copied()).chain(sink).fold(f32::NEG_INFINITY, f32::max);
             let mut sums = [0.0f32; 16];
+            if let Some(sink) = sink {
+                sums[0] = exp(sink - largest);
+            }
             let (chunks, rest) = scores.as_chunks_mut::<16>();
             for chunk in chunks {
                 for lane in 0..16 {
@@ -63,9 +89,9 @@ pub(super) fn softmax(scores: &mut [f32], seen: usize, visible: usize) {
 }
 
 /// See [`super::Kernels::attention`].
-pub(super) fn forward(heads: Heads, queries: &[f32], keys: &[f32], values: &[f32], runs: &[SequenceSpan]) -> Vec<f32> {
+pub(super) fn forward(heads: Heads, queries: &[f32], keys: &[f32], values: &[f32], sinks: Option<&[f32]>, runs: &[SequenceSpan]) -> Vec<f32> {
     let (q_stride, k_stride) = (heads.queries * heads.width, heads.keys * heads.width);
-    let scale = 1.0 / (heads.width as f32).sqrt();
+    let scale = scale_of(heads);
     let mut output = vec![0.0; queries.len()];
     let mut tiles = Vec::new();
     let mut rest = output.as_mut_slice();
@@ -78,7 +104,9 @@ pub(super) fn forward(heads: Heads, queries: &[f32], keys: &[f32], values: &[f32
     }
     tiles.into_par_iter().for_each(|(row, position, output)| {
         let n = output.len() / q_stride;
-        let seen = position + n;
+        // Keys before the first row's window are seen by no row.
+        let lowest = heads.first_seen(position);
+        let seen = position + n - lowest;
         let mut scores = vec![0.0; n * seen];
         for query_head in 0..heads.queries {
             let (at, shared) = (query_head * heads.width, query_head / heads.group() * heads.width);
@@ -89,10 +117,11 @@ pub(super) fn forward(heads: Heads, queries: &[f32], keys: &[f32], values: &[f32
                 seen,
                 false,
                 q,
-                transposed(head(keys, k_stride, 0, shared)),
+                transposed(head(keys, k_stride, lowest, shared)),
                 scale,
             );
-            softmax(&mut scores, seen, position + 1);
+            cap(heads, &mut scores);
+            softmax(&mut scores, seen, position + 1 - lowest, heads.window, sinks.map(|sinks| sinks[query_head]));
             let p = Operand {
                 values: &scores,
                 row_stride: seen,
@@ -104,7 +133,7 @@ pub(super) fn forward(heads: Heads, queries: &[f32], keys: &[f32], values: &[f32
                 q_stride,
                 false,
                 p,
-                head(values, k_stride, 0, shared),
+                head(values, k_stride, lowest, shared),
                 1.0,
             );
         }
@@ -125,6 +154,7 @@ pub(super) fn backward(
     queries: &[f32],
     keys: &[f32],
     values: &[f32],
+    sinks: Option<&[f32]>,
     runs: &[SequenceSpan],
     output: &[f32],
     gradient: &[f32],
@@ -144,6 +174,7 @@ pub(super) fn backward(
                 &queries[own.clone()],
                 keys,
                 values,
+                sinks,
                 run.position,
                 &output[own.clone()],
                 &gradient[own],
@@ -169,6 +200,7 @@ fn one_key_head(
     queries: &[f32],
     keys: &[f32],
     values: &[f32],
+    sinks: Option<&[f32]>,
     position: usize,
     output: &[f32],
     gradient: &[f32],
@@ -177,7 +209,7 @@ fn one_key_head(
     let wide = heads.group() * width;
     let rows = queries.len() / q_stride;
     let shared = key_head * width;
-    let scale = 1.0 / (width as f32).sqrt();
+    let scale = scale_of(heads);
     let mut found = HeadGradient {
         queries: vec![0.0; rows * wide],
         keys: vec![0.0; rows * width],
@@ -185,20 +217,33 @@ fn one_key_head(
     };
     for first in (0..rows).step_by(TILE) {
         let n = TILE.min(rows - first);
-        let seen = position + first + n;
-        let inside = first + n;
+        let lowest = heads.first_seen(position + first);
+        let seen = position + first + n - lowest;
+        // Columns of this segment's own tokens, and the row of the segment that the first of them stands for.
+        let (own_column, own_row) = (position.saturating_sub(lowest), lowest.saturating_sub(position));
+        let inside = first + n - own_row;
         let (mut p, mut ds) = (vec![0.0; n * seen], vec![0.0; n * seen]);
+        let mut slopes = Vec::new();
         for in_group in 0..heads.group() {
             let at = (key_head * heads.group() + in_group) * width;
             let (q, g) = (head(queries, q_stride, first, at), head(gradient, q_stride, first, at));
-            let (k, v) = (head(keys, k_stride, 0, shared), head(values, k_stride, 0, shared));
+            let (k, v) = (head(keys, k_stride, lowest, shared), head(values, k_stride, lowest, shared));
             multiply_into([n, width, seen], &mut p, seen, false, q, transposed(k), scale);
-            softmax(&mut p, seen, position + first + 1);
+            if let Some(cap) = heads.cap.map(|cap| cap as f32) {
+                slopes.clear();
+                slopes.extend(p.iter().map(|score| cap_slope(*score, cap)));
+            }
+            cap(heads, &mut p);
+            let sink = sinks.map(|sinks| sinks[key_head * heads.group() + in_group]);
+            softmax(&mut p, seen, position + first + 1 - lowest, heads.window, sink);
             multiply_into([n, width, seen], &mut ds, seen, false, g, transposed(v), 1.0);
             for row in 0..n {
                 let place = (first + row) * q_stride + at;
                 let d = dot(&output[place..][..width], &gradient[place..][..width]);
                 score_gradient(&mut ds[row * seen..][..seen], &p[row * seen..][..seen], d, scale);
+            }
+            for (ds, slope) in ds.iter_mut().zip(&slopes) {
+                *ds *= slope;
             }
             let tile = |values| Operand {
                 values,
@@ -222,8 +267,24 @@ fn one_key_head(
                     column_stride: 1,
                 })
             };
-            multiply_into([inside, n, width], &mut found.keys, width, true, own(&ds[position..]), q, 1.0);
-            multiply_into([inside, n, width], &mut found.values, width, true, own(&p[position..]), g, 1.0);
+            multiply_into(
+                [inside, n, width],
+                &mut found.keys[own_row * width..],
+                width,
+                true,
+                own(&ds[own_column..]),
+                q,
+                1.0,
+            );
+            multiply_into(
+                [inside, n, width],
+                &mut found.values[own_row * width..],
+                width,
+                true,
+                own(&p[own_column..]),
+                g,
+                1.0,
+            );
         }
     }
     found

@@ -82,10 +82,11 @@ impl GenerationKernels for CpuKernels {
         cache.extend(x, first, count);
     }
 
-    fn attend(&self, heads: Heads, queries: &CpuMatrix, runs: &[(SequenceSpan, &CpuCache, &CpuCache)]) -> CpuMatrix {
+    fn attend(&self, heads: Heads, queries: &CpuMatrix, sinks: Option<&CpuMatrix>, runs: &[(SequenceSpan, &CpuCache, &CpuCache)]) -> CpuMatrix {
+        let sinks = sinks.map(CpuMatrix::values);
         let mut output = CpuMatrix::new(queries.rows, queries.columns, vec![0.0; queries.values.len()]);
         if runs.iter().all(|(run, _, _)| run.rows == 1) {
-            step_attention::attention(heads, &queries.values, runs, &mut output.values);
+            step_attention::attention(heads, &queries.values, sinks, runs, &mut output.values);
             return output;
         }
         // The queries of one key head after the other, as the keys lie.
@@ -93,7 +94,7 @@ impl GenerationKernels for CpuKernels {
         let alone = Heads {
             queries: heads.group(),
             keys: 1,
-            width: heads.width,
+            ..heads
         };
         let mut next = 0;
         for (run, keys, values) in runs {
@@ -106,7 +107,8 @@ impl GenerationKernels for CpuKernels {
                         .flat_map(|row| &queries.values[row * queries.columns + head * wide..][..wide])
                         .copied()
                         .collect();
-                    attention::forward(alone, &own, keys.head(head), values.head(head), &[*run])
+                    let sinks = sinks.map(|sinks| &sinks[head * heads.group()..][..heads.group()]);
+                    attention::forward(alone, &own, keys.head(head), values.head(head), sinks, &[*run])
                 })
                 .collect();
             for (head, part) in parts.iter().enumerate() {

@@ -15,15 +15,17 @@ mod generation;
 mod held;
 mod lanes;
 mod loss;
+mod nonlinear;
 mod product;
 mod rows;
 mod step;
 mod step_attention;
 
+use cruxscope_checkpoint::{Activation, RopePairs};
 use rayon::prelude::*;
 
 use self::product::{Operand, multiply, multiply_rows};
-use super::{Heads, Kernels, RopeDirection, SequenceSpan};
+use super::{ColumnRun, Heads, Kernels, RopeDirection, RowProducts, SequenceSpan};
 use crate::ModelError;
 
 /// A float32 matrix in main memory, row-major.
@@ -146,6 +148,44 @@ impl Kernels for CpuKernels {
         CpuMatrix::new(x.rows, x.columns, values)
     }
 
+    fn scaled(&self, mut x: CpuMatrix, factor: f64) -> CpuMatrix {
+        let factor = factor as f32;
+        x.values.iter_mut().for_each(|value| *value *= factor);
+        x
+    }
+
+    fn capped(&self, mut x: CpuMatrix, cap: f64) -> CpuMatrix {
+        x.values
+            .par_chunks_mut(elementwise::CHUNK)
+            .for_each(|chunk| elementwise::capped(chunk, cap as f32));
+        x
+    }
+
+    fn capped_backward(&self, x: &CpuMatrix, cap: f64, mut gradient: CpuMatrix) -> CpuMatrix {
+        (gradient.values.par_chunks_mut(elementwise::CHUNK))
+            .zip(x.values.par_chunks(elementwise::CHUNK))
+            .for_each(|(gradient, x)| elementwise::capped_backward(gradient, x, cap as f32));
+        gradient
+    }
+
+    fn layer_norm(&self, x: &CpuMatrix, weight: &CpuMatrix, epsilon: f64) -> CpuMatrix {
+        let mut values = x.values.clone();
+        values
+            .par_chunks_mut(elementwise::chunk_of(weight.columns))
+            .for_each(|chunk| elementwise::layer_norm(chunk, &weight.values[..weight.columns], weight.values.get(weight.columns..), epsilon));
+        CpuMatrix::new(x.rows, x.columns, values)
+    }
+
+    fn layer_norm_backward(&self, x: &CpuMatrix, weight: &CpuMatrix, epsilon: f64, gradient: &CpuMatrix) -> CpuMatrix {
+        let mut values = gradient.values.clone();
+        let chunk = elementwise::chunk_of(weight.columns);
+        values
+            .par_chunks_mut(chunk)
+            .zip(x.values.par_chunks(chunk))
+            .for_each(|(gradient, x)| elementwise::layer_norm_backward(gradient, x, &weight.values[..weight.columns], epsilon));
+        CpuMatrix::new(x.rows, x.columns, values)
+    }
+
     fn linear(&self, x: &CpuMatrix, weight: &CpuMatrix, bias: Option<&CpuMatrix>, onto: Option<CpuMatrix>) -> CpuMatrix {
         let onto = onto.map(|onto| onto.values);
         let transposed = Operand {
@@ -170,16 +210,29 @@ impl Kernels for CpuKernels {
         CpuMatrix::new(gradient.rows, weight.columns, values)
     }
 
-    fn rotate(&self, mut x: CpuMatrix, width: usize, cosine: &CpuMatrix, sine: &CpuMatrix, turn: RopeDirection) -> CpuMatrix {
-        let half = width / 2;
+    fn rotate(&self, mut x: CpuMatrix, width: usize, pairs: RopePairs, cosine: &CpuMatrix, sine: &CpuMatrix, turn: RopeDirection) -> CpuMatrix {
+        let half = cosine.columns;
         x.values.par_chunks_mut(x.columns).enumerate().for_each(|(row, values)| {
-            elementwise::rotate(values, width, &cosine.values[row * half..][..half], &sine.values[row * half..][..half], turn);
+            let (cosine, sine) = (&cosine.values[row * half..][..half], &sine.values[row * half..][..half]);
+            match pairs {
+                RopePairs::Halves if 2 * half == width => elementwise::rotate(values, width, cosine, sine, turn),
+                RopePairs::Halves => elementwise::rotate_pairs(values, width, cosine, sine, turn, |i| (i, half + i)),
+                RopePairs::Neighbours => elementwise::rotate_pairs(values, width, cosine, sine, turn, |i| (2 * i, 2 * i + 1)),
+            }
         });
         x
     }
 
-    fn attention(&self, heads: Heads, queries: &CpuMatrix, keys: &CpuMatrix, values: &CpuMatrix, runs: &[SequenceSpan]) -> CpuMatrix {
-        let output = attention::forward(heads, &queries.values, &keys.values, &values.values, runs);
+    fn attention(
+        &self,
+        heads: Heads,
+        queries: &CpuMatrix,
+        keys: &CpuMatrix,
+        values: &CpuMatrix,
+        sinks: Option<&CpuMatrix>,
+        runs: &[SequenceSpan],
+    ) -> CpuMatrix {
+        let output = attention::forward(heads, &queries.values, &keys.values, &values.values, sinks.map(CpuMatrix::values), runs);
         CpuMatrix::new(queries.rows, queries.columns, output)
     }
 
@@ -189,31 +242,113 @@ impl Kernels for CpuKernels {
         queries: &CpuMatrix,
         keys: &CpuMatrix,
         values: &CpuMatrix,
+        sinks: Option<&CpuMatrix>,
         runs: &[SequenceSpan],
         output: &CpuMatrix,
         gradient: &CpuMatrix,
     ) -> (CpuMatrix, CpuMatrix, CpuMatrix) {
-        let (dq, dk, dv) = attention::backward(heads, &queries.values, &keys.values, &values.values, runs, &output.values, &gradient.values);
+        let sinks = sinks.map(CpuMatrix::values);
+        let (dq, dk, dv) = attention::backward(
+            heads,
+            &queries.values,
+            &keys.values,
+            &values.values,
+            sinks,
+            runs,
+            &output.values,
+            &gradient.values,
+        );
         let own = |values| CpuMatrix::new(queries.rows, heads.keys * heads.width, values);
         (CpuMatrix::new(queries.rows, queries.columns, dq), own(dk), own(dv))
     }
 
-    fn gated(&self, gate: &CpuMatrix, up: &CpuMatrix) -> CpuMatrix {
+    fn arrange(&self, parts: &[&CpuMatrix], runs: &[ColumnRun]) -> CpuMatrix {
+        let (rows, width) = (parts.first().map_or(0, |part| part.rows), runs.iter().map(|run| run.count).sum::<usize>());
+        let mut values = vec![0.0; rows * width];
+        values.par_chunks_mut(width.max(1)).enumerate().for_each(|(row, out)| {
+            let mut at = 0;
+            for run in runs {
+                if let Some(part) = run.part.map(|part| parts[part]) {
+                    out[at..at + run.count].copy_from_slice(&part.values[row * part.columns + run.first..][..run.count]);
+                }
+                at += run.count;
+            }
+        });
+        CpuMatrix::new(rows, width, values)
+    }
+
+    fn arrange_backward(&self, gradient: &CpuMatrix, widths: &[usize], runs: &[ColumnRun]) -> Vec<CpuMatrix> {
+        let mut back: Vec<CpuMatrix> = (widths.iter())
+            .map(|width| CpuMatrix::new(gradient.rows, *width, vec![0.0; gradient.rows * width]))
+            .collect();
+        for (row, gradient) in gradient.values.chunks_exact(gradient.columns.max(1)).enumerate() {
+            let mut at = 0;
+            for run in runs {
+                if let Some(part) = run.part {
+                    let width = widths[part];
+                    let own = &mut back[part].values[row * width + run.first..][..run.count];
+                    own.iter_mut().zip(&gradient[at..at + run.count]).for_each(|(sum, value)| *sum += value);
+                }
+                at += run.count;
+            }
+        }
+        back
+    }
+
+    fn add_rows(&self, mut onto: CpuMatrix, rows: &[usize], x: &CpuMatrix) -> CpuMatrix {
+        let width = onto.columns.max(1);
+        for (row, x) in rows.iter().zip(x.values.chunks_exact(width)) {
+            for (value, x) in onto.values[row * width..][..width].iter_mut().zip(x) {
+                *value += x;
+            }
+        }
+        onto
+    }
+
+    fn scaled_rows(&self, mut x: CpuMatrix, factors: &CpuMatrix) -> CpuMatrix {
+        let width = x.columns.max(1);
+        for (row, factor) in x.values.chunks_exact_mut(width).zip(&factors.values) {
+            row.iter_mut().for_each(|value| *value *= factor);
+        }
+        x
+    }
+
+    fn row_dots(&self, x: &CpuMatrix, y: &CpuMatrix) -> CpuMatrix {
+        let width = x.columns.max(1);
+        let rows = x.values.chunks_exact(width).zip(y.values.chunks_exact(width));
+        CpuMatrix::new(x.rows, 1, rows.map(|(x, y)| elementwise::row_products(x, y).0 as f32).collect())
+    }
+
+    fn gated(&self, activation: Activation, gate: &CpuMatrix, up: &CpuMatrix) -> CpuMatrix {
+        let over = match activation {
+            Activation::Silu => elementwise::gated,
+            Activation::GeluTanh => elementwise::gated_gelu,
+            Activation::ClampedSwish => elementwise::gated_clamped,
+            Activation::Sigmoid => elementwise::gated_sigmoid,
+            Activation::SquaredRelu => elementwise::gated_squared,
+        };
         let mut values = gate.values.clone();
         values
             .par_chunks_mut(elementwise::CHUNK)
             .zip(up.values.par_chunks(elementwise::CHUNK))
-            .for_each(|(gate, up)| elementwise::gated(gate, up));
+            .for_each(|(gate, up)| over(gate, up));
         CpuMatrix::new(gate.rows, gate.columns, values)
     }
 
-    fn gated_backward(&self, gate: &CpuMatrix, up: &CpuMatrix, gradient: &CpuMatrix) -> (CpuMatrix, CpuMatrix) {
+    fn gated_backward(&self, activation: Activation, gate: &CpuMatrix, up: &CpuMatrix, gradient: &CpuMatrix) -> (CpuMatrix, CpuMatrix) {
+        let over = match activation {
+            Activation::Silu => elementwise::gated_backward,
+            Activation::GeluTanh => elementwise::gated_gelu_backward,
+            Activation::ClampedSwish => elementwise::gated_clamped_backward,
+            Activation::Sigmoid => elementwise::gated_sigmoid_backward,
+            Activation::SquaredRelu => elementwise::gated_squared_backward,
+        };
         let (mut dgate, mut dup) = (gate.values.clone(), up.values.clone());
         dgate
             .par_chunks_mut(elementwise::CHUNK)
             .zip(dup.par_chunks_mut(elementwise::CHUNK))
             .zip(gradient.values.par_chunks(elementwise::CHUNK))
-            .for_each(|((gate, up), gradient)| elementwise::gated_backward(gate, up, gradient));
+            .for_each(|((gate, up), gradient)| over(gate, up, gradient));
         let like = |values| CpuMatrix::new(gate.rows, gate.columns, values);
         (like(dgate), like(dup))
     }
@@ -265,5 +400,14 @@ impl Kernels for CpuKernels {
         Ok((0..vectors.len())
             .map(|vector| by_output.iter().map(|outputs| outputs[vector]).collect())
             .collect())
+    }
+
+    fn row_products(&self, x: &CpuMatrix, y: &CpuMatrix) -> Result<RowProducts, ModelError> {
+        let width = x.columns.max(1);
+        let (sums, squares) = (x.values.par_chunks(width).zip(y.values.par_chunks(width)))
+            .with_min_len(16)
+            .map(|(x, y)| elementwise::row_products(x, y))
+            .unzip();
+        Ok(RowProducts { sums, squares })
     }
 }

@@ -5,7 +5,7 @@
 use pulp::{Arch, NullaryFnOnce};
 use rayon::prelude::*;
 
-use super::attention::softmax;
+use super::attention::{cap, scale_of, softmax};
 use super::cache::CpuCache;
 use super::lanes::{LANES, Lanes, Plain};
 use crate::kernels::{Heads, SequenceSpan};
@@ -17,18 +17,27 @@ const TOGETHER: usize = 4;
 ///
 /// # Shapes
 /// `queries [n, heads * width]`, as `output`, which is written over.
-pub(super) fn attention(heads: Heads, queries: &[f32], runs: &[(SequenceSpan, &CpuCache, &CpuCache)], output: &mut [f32]) {
+pub(super) fn attention(heads: Heads, queries: &[f32], sinks: Option<&[f32]>, runs: &[(SequenceSpan, &CpuCache, &CpuCache)], output: &mut [f32]) {
     let wide = heads.group() * heads.width;
     let tasks = output.par_chunks_mut(wide).zip(queries.par_chunks(wide)).enumerate();
     tasks.for_each(|(task, (output, queries))| {
         let (run, keys, values) = runs[task / heads.keys];
         let (width, head, seen) = (heads.width, task % heads.keys, run.position + 1);
-        let (keys, values) = (&keys.head(head)[..seen * width], &values.head(head)[..seen * width]);
+        let lowest = heads.first_seen(run.position);
+        let of_window = lowest * width..seen * width;
+        let (keys, values) = (&keys.head(head)[of_window.clone()], &values.head(head)[of_window]);
+        let seen = seen - lowest;
         let mut scores = vec![0.0; heads.group() * seen];
-        let all = Scores { width, queries, keys };
+        let all = Scores {
+            width,
+            scale: scale_of(heads),
+            queries,
+            keys,
+        };
         on_best(&all, &mut scores);
-        for scores in scores.chunks_exact_mut(seen) {
-            softmax(scores, seen, seen);
+        cap(heads, &mut scores);
+        for (in_group, scores) in scores.chunks_exact_mut(seen).enumerate() {
+            softmax(scores, seen, seen, None, sinks.map(|sinks| sinks[head * heads.group() + in_group]));
         }
         let all = Outputs {
             width,
@@ -74,6 +83,7 @@ fn on_best<W: InLanes>(what: &W, out: &mut [f32]) {
 /// Scaled products of the queries that share a key head, `[group, width]`, with its keys, `[seen, width]`: `[group, seen]`.
 struct Scores<'a> {
     width: usize,
+    scale: f32,
     queries: &'a [f32],
     keys: &'a [f32],
 }
@@ -81,7 +91,7 @@ struct Scores<'a> {
 impl InLanes for Scores<'_> {
     #[inline(always)]
     fn compute<L: Lanes>(&self, lanes: L, out: &mut [f32]) {
-        let scale = 1.0 / (self.width as f32).sqrt();
+        let scale = self.scale;
         let seen = self.keys.len() / self.width;
         for (s, key) in self.keys.chunks_exact(self.width).enumerate() {
             let (key, key_rest) = key.as_chunks::<LANES>();

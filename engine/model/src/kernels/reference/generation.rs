@@ -39,14 +39,21 @@ impl GenerationKernels for ReferenceKernels {
         cache.rows += count;
     }
 
-    fn attend(&self, heads: Heads, queries: &Matrix64, runs: &[(SequenceSpan, &Matrix64, &Matrix64)]) -> Matrix64 {
+    fn attend(&self, heads: Heads, queries: &Matrix64, sinks: Option<&Matrix64>, runs: &[(SequenceSpan, &Matrix64, &Matrix64)]) -> Matrix64 {
         let mut output = Matrix64::zeros(queries.rows, queries.columns);
         let mut next = 0;
         for (run, keys, values) in runs {
             for row in 0..run.rows {
                 for head in 0..heads.queries {
                     let (at, shared) = (head * heads.width, head / heads.group() * heads.width);
-                    let p = probabilities(&queries.row(next)[at..][..heads.width], keys, shared, run.position + row + 1);
+                    let p = probabilities(
+                        heads,
+                        &queries.row(next)[at..][..heads.width],
+                        keys,
+                        shared,
+                        sinks.map(|sinks| sinks.values[head]),
+                        run.position + row + 1,
+                    );
                     for (s, p) in p.into_iter().enumerate() {
                         for i in 0..heads.width {
                             output.row_mut(next)[at + i] += p * values.row(s)[shared + i];

@@ -69,13 +69,13 @@ impl GenerationKernels for TensorKernels {
         cache.rows = needed;
     }
 
-    fn attend(&self, heads: Heads, queries: &Tensor<2>, runs: &[(SequenceSpan, &TensorCache, &TensorCache)]) -> Tensor<2> {
+    fn attend(&self, heads: Heads, queries: &Tensor<2>, sinks: Option<&Tensor<2>>, runs: &[(SequenceSpan, &TensorCache, &TensorCache)]) -> Tensor<2> {
         let mut parts = Vec::new();
         let mut next = 0;
         for (run, keys, values) in runs {
             if let (Some(keys), Some(values)) = (&keys.filled, &values.filled) {
                 let own = queries.clone().narrow(0, next, run.rows);
-                parts.push(self.attention(heads, &own, keys, values, &[*run]));
+                parts.push(self.attention(heads, &own, keys, values, sinks, &[*run]));
             }
             next += run.rows;
         }

@@ -1,20 +1,21 @@
 //! A server for looking at the page on this machine: files of one folder, to this machine only.
 //!
-//! It is no server for publishing: it neither compresses nor caches, and knows no encryption.
+//! It is no server for publishing: it sends the packed copies that a page holds, but packs nothing, caches nothing and knows no encryption.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+mod places;
+mod request;
 
-use crate::places::{Place, Places};
-use crate::request::{Refusal, Request, is_local_host};
+use self::places::{Place, Places};
+use self::request::{Refusal, Request, is_local_host};
+use crate::SiteError;
 
 /// Longest head of a request; browsers send a few hundred bytes.
 const LONGEST_HEAD: usize = 16 * 1024;
@@ -41,14 +42,21 @@ impl Server {
     ///
     /// # Errors
     /// When the folder holds no page, or the port is taken.
-    pub fn bind(folder: &Path, port: u16) -> anyhow::Result<Self> {
+    pub fn bind(folder: &Path, port: u16) -> Result<Self, SiteError> {
+        let refuse = |why: String| SiteError::Serve { why };
         if !folder.join("index.html").is_file() {
-            bail!("{} holds no page; `cruxscope-web build` makes one", folder.display());
+            return Err(refuse(format!(
+                "{} holds no page; `cruxscope publish` or `cruxscope-web build` makes one",
+                folder.display()
+            )));
         }
-        let folder = fs::canonicalize(folder).with_context(|| format!("could not find {}", folder.display()))?;
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
-            .with_context(|| format!("port {port} cannot be used; choose another with --port, or let --port 0 take a free one"))?;
-        let address = listener.local_addr().context("the port has no address")?;
+        let folder = fs::canonicalize(folder).map_err(SiteError::io("find", folder))?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(|error| {
+            refuse(format!(
+                "port {port} cannot be used ({error}); choose another with --port, or let --port 0 take a free one"
+            ))
+        })?;
+        let address = listener.local_addr().map_err(|error| refuse(format!("the port has no address: {error}")))?;
         Ok(Self { listener, folder, address })
     }
 
@@ -57,11 +65,8 @@ impl Server {
         format!("http://{}/", self.address)
     }
 
-    /// Answers until the program is ended.
-    ///
-    /// # Errors
-    /// Never yet; a connection that fails is left to its browser, which asks again.
-    pub fn run(self) -> anyhow::Result<()> {
+    /// Answers until the program is ended. A connection that fails is left to its browser, which asks again.
+    pub fn run(self) {
         let folder = Arc::new(self.folder);
         let places = Places::new(MOST_CONNECTIONS);
         for (number, stream) in (0..).zip(self.listener.incoming()) {
@@ -84,29 +89,12 @@ impl Server {
                 thread::sleep(BREATH);
             }
         }
-        Ok(())
     }
 }
 
-/// Asks the system to open an address in the browser; where it cannot, the printed address is enough.
-pub fn open_in_browser(address: &str) {
-    let (program, arguments): (&str, &[&str]) = if cfg!(target_os = "macos") {
-        ("open", &[])
-    } else if cfg!(windows) {
-        ("cmd", &["/C", "start", ""])
-    } else {
-        ("xdg-open", &[])
-    };
-    let started = Command::new(program)
-        .args(arguments)
-        .arg(address)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn();
-    if started.is_err() {
-        eprintln!("no browser could be opened from here; the address above can be pasted into one");
-    }
+/// Asks the system to open an address in the browser; whether it could.
+pub fn open_in_browser(address: &str) -> bool {
+    open::that_detached(address).is_ok()
 }
 
 fn answer(stream: &mut TcpStream, folder: &Path, place: &Place) -> io::Result<()> {
@@ -114,6 +102,7 @@ fn answer(stream: &mut TcpStream, folder: &Path, place: &Place) -> io::Result<()
     place.asked();
     stream.set_write_timeout(Some(STALLED))?;
     let asked = String::from_utf8_lossy(&asked);
+    let accepted = accepted(&asked);
     let mut lines = asked.lines();
     let request = match Request::from_line(lines.next().unwrap_or_default()) {
         Ok(request) => request,
@@ -145,16 +134,56 @@ fn answer(stream: &mut TcpStream, folder: &Path, place: &Place) -> io::Result<()
             &format!("Location: {location}\r\n"),
         );
     }
-    let file = if inside { File::open(&path).ok() } else { None };
+    // A packed copy goes in its file's place where the browser takes it, unless the file was changed since it was packed.
+    let changed = |path: &Path| fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
+    let since = changed(&path);
+    let copy = accepted.iter().find_map(|(ending, encoding)| {
+        let mut name = path.clone().into_os_string();
+        name.push(format!(".{ending}"));
+        let copy = PathBuf::from(name);
+        let here = inside && fs::canonicalize(&copy).is_ok_and(|real| real.starts_with(folder) && real.is_file());
+        let here = here && changed(&copy) >= since;
+        here.then_some((copy, *encoding))
+    });
+    let file = match &copy {
+        Some((copy, _)) => File::open(copy).ok(),
+        None if inside => File::open(&path).ok(),
+        None => None,
+    };
     let Some((mut file, length)) = file.and_then(|file| file.metadata().map(|metadata| (file, metadata.len())).ok()) else {
         return refuse(stream, "404 Not Found", "There is no such file in this page", request.body);
     };
-    head(stream, "200 OK", content_type(&path), length, "")?;
+    let encoded = copy.map_or_else(String::new, |(_, encoding)| {
+        format!("Content-Encoding: {encoding}\r\nVary: Accept-Encoding\r\n")
+    });
+    head(stream, "200 OK", content_type(&path), length, &encoded)?;
     if request.body {
         let most = STALLED + Duration::from_secs(length / SLOWEST);
         copy_within(&mut file, stream, Instant::now() + most)?;
     }
     stream.flush()
+}
+
+/// Packed copies that a browser takes, the smallest first: their endings and what HTTP calls them.
+fn accepted(head: &str) -> Vec<(&'static str, &'static str)> {
+    let named = head.lines().filter_map(|line| line.split_once(':'));
+    let values = named
+        .filter(|(name, _)| name.eq_ignore_ascii_case("accept-encoding"))
+        .flat_map(|(_, value)| value.split(','));
+    // One that is refused has no quality.
+    let taken: Vec<&str> = values
+        .filter_map(|value| {
+            let mut parts = value.split(';').map(str::trim);
+            let name = parts.next()?;
+            let refused = parts.any(|part| matches!(part.replace(' ', "").as_str(), "q=0" | "q=0.0" | "q=0.00" | "q=0.000"));
+            (!refused).then_some(name)
+        })
+        .collect();
+    let known = [("br", "br"), ("gz", "gzip")];
+    known
+        .into_iter()
+        .filter(|(_, encoding)| taken.iter().any(|name| name.eq_ignore_ascii_case(encoding)))
+        .collect()
 }
 
 /// The head of a request, up to its blank line, read before the time for it is over.
@@ -299,6 +328,29 @@ mod tests {
         let head = ask(address, "HEAD / HTTP/1.1");
         assert!(head.contains("Content-Length: 8") && head.ends_with("\r\n\r\n"));
         assert!(ask(address, "GET /studies/a%20b HTTP/1.1").contains("Location: /studies/a%20b/\r\n"));
+    }
+
+    #[test]
+    fn packed_copies_go_to_browsers_that_take_them() {
+        let (folder, address) = serve();
+        let page = folder.path().join("page");
+        fs::write(page.join("program.wasm.br"), "packed by brotli").unwrap();
+        fs::write(page.join("program.wasm.gz"), "packed by gzip").unwrap();
+        let with = |accepted: &str| ask(address, &format!("GET /program.wasm HTTP/1.1\r\nAccept-Encoding: {accepted}"));
+        let brotli = with("gzip, deflate, br");
+        assert!(brotli.contains("Content-Encoding: br\r\n") && brotli.ends_with("packed by brotli"), "{brotli}");
+        assert!(brotli.contains("Content-Type: application/wasm"), "{brotli}");
+        assert!(with("gzip, br;q=0").ends_with("packed by gzip"));
+        assert!(with("identity").len() > 300_000);
+        assert!(
+            !ask(address, "GET / HTTP/1.1\r\nAccept-Encoding: br").contains("Content-Encoding"),
+            "no copy, no encoding"
+        );
+        // A file that was changed since is sent as it is.
+        let later = std::time::SystemTime::now() + Duration::from_secs(5);
+        let program = File::options().append(true).open(page.join("program.wasm")).unwrap();
+        program.set_modified(later).unwrap();
+        assert!(!with("gzip, br").contains("Content-Encoding"));
     }
 
     #[test]

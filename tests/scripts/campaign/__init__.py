@@ -1,0 +1,1 @@
+"""The parts of the robustness campaign; `../campaign.py` runs them."""
