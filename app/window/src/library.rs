@@ -52,7 +52,7 @@ impl Shelved {
 /// What came of a frame's deliveries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum News {
-    /// A study was opened, at this position.
+    /// A study was opened that is to be shown, under this number.
     Study(usize),
     /// Results were opened, at this position.
     Results(usize),
@@ -300,13 +300,15 @@ impl Library {
         let id = id.unwrap_or_else(|| self.new_id());
         match opened {
             Opened::Study(study, source) => {
-                let position = self.add_as(id, *study, source);
+                self.add_as(id, *study, source);
                 let quiet = match &self.wanted {
                     Some(wanted) => self.places.get(&id) != Some(wanted),
                     // Of a collection's studies the first one is shown, however late it comes.
-                    None => self.collected.contains(&id) && self.collected.first() != Some(&id),
+                    None if self.collected.contains(&id) => self.collected.first() != Some(&id),
+                    // Of the others the one that was asked for last, whichever comes last.
+                    None => self.studies.iter().any(|open| open.id > id && !self.collected.contains(&open.id)),
                 };
-                (!quiet).then_some(News::Study(position))
+                (!quiet).then_some(News::Study(id))
             }
             Opened::Results(results) => {
                 let open = OpenResults {
@@ -398,5 +400,24 @@ mod tests {
         assert_eq!(left, ["c"]);
         library.fetch_all(false);
         assert!(library.shelved.is_empty() && library.opening.len() == 4);
+    }
+
+    #[test]
+    fn of_studies_asked_for_together_the_last_is_shown_whichever_comes_last() {
+        let shown = |order: [usize; 3]| {
+            let mut library = Library::new(Inbox::new(egui::Context::default()));
+            // No such folders: what arrives is given below.
+            let ids = ["/no/a", "/no/b", "/no/c"].map(|place| library.begin(place));
+            let arrivals = order.map(|at| {
+                let study = cruxscope_study::test_data::study(2);
+                library.take_in(Some(ids[at]), "", Opened::Study(Box::new(study), Source::Memory))
+            });
+            let last = arrivals.into_iter().flatten().last();
+            (last, ids[2])
+        };
+        for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0], [2, 0, 1]] {
+            let (last, expected) = shown(order);
+            assert_eq!(last, Some(News::Study(expected)), "{order:?}");
+        }
     }
 }

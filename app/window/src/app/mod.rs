@@ -202,9 +202,19 @@ impl CruxscopeApp {
     }
 
     fn receive(&mut self, context: &Context) {
-        for news in self.library.receive() {
+        let on = self.library.studies.get(self.state.active).map(|open| open.id);
+        let arrived = self.library.receive();
+        // What comes in before the study that is on moves it.
+        if let Some(position) = self.library.studies.iter().position(|open| Some(open.id) == on) {
+            self.state.active = position;
+        }
+        for news in arrived {
             match news {
-                News::Study(position) => self.activate(position),
+                News::Study(id) => {
+                    if let Some(position) = self.library.studies.iter().position(|open| open.id == id) {
+                        self.activate(position);
+                    }
+                }
                 News::Results(position) => {
                     let id = self.library.results.get(position).map(|open| open.id);
                     self.state.results.results = self.state.results.results.or(id);
@@ -229,7 +239,6 @@ impl CruxscopeApp {
                 News::Saved(name) => self.note(context, format!("Saved {name}")),
             }
         }
-        // A study that is on is at a position, and those before it may have come in meanwhile.
         self.state.active = self.state.active.min(self.library.studies.len().saturating_sub(1));
     }
 
