@@ -6,8 +6,8 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::failure::{self, Failure};
 use crate::{
-    allocate, analyse, annotate, bench, benchmark, compare, compress, demo, devices, doctor, export, generate, interpret, ledger, output, perplexity, publish,
-    reference, report, reproduce, score, sensitivity, shards, shift, show, stability, train, trial, validate, view,
+    allocate, analyse, annotate, bench, benchmark, compare, compress, definitions, demo, devices, doctor, export, generate, interpret, ledger, output,
+    perplexity, publish, reference, report, reproduce, score, sensitivity, shards, shift, show, stability, train, trial, validate, view,
 };
 
 /// Finds the weights that a model's reasoning depends on, and shows what compression did to them.
@@ -54,6 +54,8 @@ enum Command {
     Ledger(ledger::Arguments),
     /// How far a map would be another with other traces, another annotator, another cap on length or another definition.
     Stability(stability::Arguments),
+    /// The method under both definitions, and with each departure of the published code alone, from one pass; how far the maps agree.
+    Definitions(Box<definitions::Arguments>),
     /// Open the window on studies.
     View(view::Arguments),
     /// Draw figures of studies into files: SVG, PDF, PNG, CSV, LaTeX.
@@ -124,6 +126,7 @@ pub fn run() -> ExitCode {
         Command::Compare(arguments) => compare::run(&arguments),
         Command::Ledger(arguments) => ledger::run(&arguments),
         Command::Stability(arguments) => stability::run(&arguments),
+        Command::Definitions(arguments) => definitions::run(&arguments),
         Command::View(arguments) => view::run(arguments),
         Command::Export(arguments) => export::run(&arguments),
         Command::Publish(arguments) => publish::run(arguments),

@@ -107,6 +107,19 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     if arguments.json { print_json(&report) } else { print_text(&report.text()) }
 }
 
+/// What measurements say of where they were made: program, features, system, memory and cards.
+pub fn machine() -> serde_json::Value {
+    let report = Report::gather();
+    serde_json::json!({
+        "version": report.version,
+        "built_for": report.built_for,
+        "features": report.features,
+        "system": report.system,
+        "memory": report.memory,
+        "gpus": report.gpus,
+    })
+}
+
 impl Report {
     fn gather() -> Self {
         let features = [

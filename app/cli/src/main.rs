@@ -12,6 +12,7 @@ mod benchmark;
 mod command;
 mod compare;
 mod compress;
+mod definitions;
 mod demo;
 mod devices;
 mod doctor;

@@ -18,6 +18,7 @@ mod files;
 mod jobs;
 mod material;
 mod recipes;
+pub mod sample;
 mod selection;
 mod settings;
 mod side_by_side;

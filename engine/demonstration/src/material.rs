@@ -42,16 +42,16 @@ pub struct Agreement {
 }
 
 #[derive(Serialize)]
-struct TraceLine<'a> {
-    id: &'a str,
-    prompt: &'a str,
-    output: &'a str,
+pub struct TraceLine<'a> {
+    pub id: &'a str,
+    pub prompt: &'a str,
+    pub output: &'a str,
 }
 
 #[derive(Serialize)]
-struct AnnotationLine<'a> {
-    id: &'a str,
-    annotated: String,
+pub struct AnnotationLine<'a> {
+    pub id: &'a str,
+    pub annotated: String,
 }
 
 /// Writes traces, annotations and calibration text: the first `each` outputs of every kind that ended by themselves, right or
@@ -89,7 +89,7 @@ pub fn write(out: &Path, questions: &[Question], examination: &Examination, each
 }
 
 /// An annotation as an annotator writes it.
-fn annotated(sections: &[(Label, &str)]) -> String {
+pub fn annotated(sections: &[(Label, &str)]) -> String {
     let section = |(label, text): &(Label, &str)| format!("[\"{}\"]{text}[\"end-section\"]", label.name());
     sections.iter().map(section).collect::<Vec<_>>().join(" ")
 }

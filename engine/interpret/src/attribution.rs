@@ -8,6 +8,25 @@ use cruxscope_study::{Behaviour, ChannelMaps, Component, Contributions, Definiti
 use crate::part::InstancePart;
 use crate::{InterpretError, Layout};
 
+/// How sums are taken, where the published code departs from the formulas.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summing {
+    /// The sum over all four behaviours stands in the place of each behaviour's own, as `[tensor] * 4` makes it in the published code.
+    pub aliased: bool,
+    /// The absolute value is taken of every gradient before they are added, and not of the sum.
+    pub absolute: bool,
+}
+
+impl From<Definition> for Summing {
+    fn from(definition: Definition) -> Self {
+        let released = definition == Definition::Released;
+        Self {
+            aliased: released,
+            absolute: released,
+        }
+    }
+}
+
 /// Steering vectors: for each behaviour one vector over all channels of the model, or none where no instance holds it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SteeringVectors {
@@ -25,7 +44,7 @@ pub struct SteeringVectors {
 /// over all tokens is one over those that reached it.
 pub struct Steering {
     layout: Layout,
-    definition: Definition,
+    summing: Summing,
     instances: usize,
     tokens: usize,
     minus: Vec<f64>,
@@ -44,7 +63,7 @@ struct OfExperts {
 
 impl Steering {
     /// No instance yet.
-    pub fn new(layout: Layout, definition: Definition) -> Self {
+    pub fn new(layout: Layout, summing: impl Into<Summing>) -> Self {
         let zeros = || vec![0.0; layout.length()];
         let experts = (layout.experts() > 0).then(|| OfExperts {
             instances: vec![0; layout.experts()],
@@ -52,7 +71,7 @@ impl Steering {
             holders: std::array::from_fn(|_| vec![0; layout.experts()]),
         });
         Self {
-            definition,
+            summing: summing.into(),
             instances: 0,
             tokens: 0,
             minus: zeros(),
@@ -128,7 +147,7 @@ impl Steering {
     pub fn finish(self) -> SteeringVectors {
         let Self {
             layout,
-            definition,
+            summing,
             instances,
             tokens,
             mut minus,
@@ -148,7 +167,7 @@ impl Steering {
         }
         let everything: Vec<f64> = (0..layout.length()).map(|channel| plus.iter().map(|sums| sums[channel]).sum()).collect();
         let scaled = std::array::from_fn(|behaviour| {
-            let sums = if definition == Definition::Released { &everything } else { &plus[behaviour] };
+            let sums = if summing.aliased { &everything } else { &plus[behaviour] };
             (holders[behaviour] > 0).then(|| {
                 let mut vector = vec![0.0; layout.length()];
                 for unit in layout.units() {
@@ -177,8 +196,9 @@ impl Steering {
 }
 
 /// What one instance adds to the importance of every unit: sums of u~ . g, signed under `paper`, taken without sign for
-/// every segment under `released`. In the order of [`Layout::units`], which of a plain model is that of its components.
-pub fn contribution(part: &InstancePart, steering: &SteeringVectors, layout: &Layout, definition: Definition) -> InstanceContribution {
+/// every segment under `released` ([`Summing`]). In the order of [`Layout::units`], which of a plain model is that of its components.
+pub fn contribution(part: &InstancePart, steering: &SteeringVectors, layout: &Layout, summing: impl Into<Summing>) -> InstanceContribution {
+    let summing = summing.into();
     let units = layout.units().len();
     let mut values = vec![0.0; Behaviour::ALL.len() * units];
     let mut weights = [0.0; 4];
@@ -189,7 +209,7 @@ pub fn contribution(part: &InstancePart, steering: &SteeringVectors, layout: &La
             let range = unit.range.clone();
             let dot: f64 = vector[range.clone()].iter().zip(&group.values[range]).map(|(u, g)| u * f64::from(*g)).sum();
             let place = &mut values[group.behaviour.index() * units + index];
-            *place += if definition == Definition::Released { dot.abs() } else { dot };
+            *place += if summing.absolute { dot.abs() } else { dot };
         }
     }
     InstanceContribution { values, weights }

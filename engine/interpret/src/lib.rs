@@ -31,6 +31,7 @@
 //! What it is not: it reads no traces (that is `cruxscope-trace`) and plans, resumes and reports nothing (`cruxscope-run`).
 
 pub mod activations;
+pub mod ask;
 pub mod attribution;
 pub mod backward;
 pub mod capture;

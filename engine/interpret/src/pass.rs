@@ -9,14 +9,15 @@ use cruxscope_model::block::{self, KeysValues};
 use cruxscope_model::decoder::Decoder;
 use cruxscope_model::kernels::Kernels;
 use cruxscope_model::rotation::Rotation;
-use cruxscope_study::{Behaviour, Definition};
+use cruxscope_study::Definition;
 
 use crate::activations::{ActivationCache, ActivationStorage};
+use crate::ask::Ask;
 use crate::backward;
 use crate::capture::Capture;
 use crate::packed::Packed;
 use crate::part::{GradientPart, InstancePart};
-use crate::segment::{Segment, Span, activation_weights};
+use crate::segment::Segment;
 use crate::{InterpretError, Layout};
 
 /// One instance to interpret.
@@ -46,7 +47,7 @@ pub type OnStep<'a> = dyn FnMut(usize) -> bool + 'a;
 
 struct Carried<'a, K: Kernels> {
     instance: &'a Instance,
-    spans: Vec<Span>,
+    ask: &'a Ask,
     packed: Packed,
     rotation: Rotation<K>,
     hidden: K::Matrix,
@@ -57,59 +58,6 @@ struct Carried<'a, K: Kernels> {
     shares: Vec<Vec<f32>>,
     /// Experts that the packed rows were routed to, for each layer so far.
     chosen: Vec<Option<Vec<usize>>>,
-    held: Vec<Behaviour>,
-    groups: Vec<Group>,
-}
-
-/// Segments whose gradients are one mean: under `paper` all of a behaviour (the sum of all its segments' rows over the sum of their
-/// row counts), under `released` each alone (the mean over its rows).
-struct Group {
-    behaviour: Behaviour,
-    /// Positions among the instance's segments.
-    members: Vec<usize>,
-    /// One over the rows of all members.
-    per_row: f32,
-}
-
-impl Group {
-    fn of(instance: &Instance, spans: &[Span], definition: Definition) -> Vec<Self> {
-        let mut groups: Vec<(Behaviour, Vec<usize>)> = Vec::new();
-        for (index, segment) in instance.segments.iter().enumerate() {
-            match groups
-                .iter_mut()
-                .find(|(behaviour, _)| definition == Definition::Paper && *behaviour == segment.behaviour)
-            {
-                Some((_, members)) => members.push(index),
-                None => groups.push((segment.behaviour, vec![index])),
-            }
-        }
-        (groups.into_iter())
-            .map(|(behaviour, members)| {
-                let rows: usize = members.iter().map(|index| spans[*index].rows.len()).sum();
-                Self {
-                    behaviour,
-                    members,
-                    per_row: 1.0 / rows as f32,
-                }
-            })
-            .collect()
-    }
-
-    /// What each token counts in it: every row of every member, those that can have no gradient included.
-    fn token_weights(&self, spans: &[Span], tokens: usize) -> Vec<f32> {
-        let mut weights = vec![0.0; tokens];
-        for member in &self.members {
-            weights[spans[*member].rows.clone()].iter_mut().for_each(|weight| *weight += self.per_row);
-        }
-        weights
-    }
-
-    /// What each packed row counts in it.
-    fn row_weights(&self, packed: &Packed) -> Vec<f32> {
-        (packed.runs.iter().enumerate())
-            .flat_map(|(index, run)| vec![if self.members.contains(&index) { self.per_row } else { 0.0 }; run.rows])
-            .collect()
-    }
 }
 
 /// Interprets a batch of instances: means of every module's output, and gradients of every segment's loss. What they keep between
@@ -138,12 +86,29 @@ pub fn interpret_keeping<K: Kernels>(
     folder: &Path,
     on_step: &mut OnStep<'_>,
 ) -> Result<Vec<InstancePart>, InterpretError> {
+    let asks: Vec<Ask> = batch.iter().map(|instance| Ask::of(instance, definition)).collect();
+    let asked: Vec<(&Instance, &Ask)> = batch.iter().zip(&asks).collect();
+    attribute(decoder, &asked, storage, folder, on_step)
+}
+
+/// As [`interpret_keeping`], with what is asked of each instance spelled out: a part holds the means and gradients in the order in which
+/// they are asked for.
+///
+/// # Errors
+/// Likewise.
+pub fn attribute<K: Kernels>(
+    decoder: &Decoder<K>,
+    batch: &[(&Instance, &Ask)],
+    storage: ActivationStorage,
+    folder: &Path,
+    on_step: &mut OnStep<'_>,
+) -> Result<Vec<InstancePart>, InterpretError> {
     let layout = Layout::of(decoder.config());
     let layers = decoder.config().layers;
     let kernels = decoder.kernels();
     let mut carried = batch
         .iter()
-        .map(|instance| begin(decoder, instance, definition, &layout, storage, folder))
+        .map(|(instance, ask)| begin(decoder, instance, ask, &layout, storage, folder))
         .collect::<Result<Vec<_>, _>>()?;
 
     for index in 0..layers {
@@ -225,30 +190,21 @@ pub fn interpret_keeping<K: Kernels>(
 fn begin<'a, K: Kernels>(
     decoder: &Decoder<K>,
     instance: &'a Instance,
-    definition: Definition,
+    ask: &'a Ask,
     layout: &Layout,
     storage: ActivationStorage,
     folder: &Path,
 ) -> Result<Carried<'a, K>, InterpretError> {
     let tokens = instance.ids.len();
-    let spans: Vec<Span> = instance.segments.iter().filter_map(|segment| segment.span(definition).ok()).collect();
-    let packed = Packed::new(&spans);
-    let mut weights = vec![vec![1.0 / tokens as f32; tokens]];
-    let mut held = Vec::new();
-    for behaviour in Behaviour::ALL {
-        let own: Vec<Segment> = instance.segments.iter().copied().filter(|segment| segment.behaviour == behaviour).collect();
-        if let Some(of_behaviour) = activation_weights(&own, tokens, definition) {
-            weights.push(of_behaviour);
-            held.push(behaviour);
-        }
-    }
+    let packed = Packed::new(&ask.spans);
+    let all = vec![1.0 / tokens as f32; tokens];
+    let weights: Vec<Vec<f32>> = [all].into_iter().chain(ask.plus.iter().map(|(_, weights)| weights.clone())).collect();
     let means = vec![vec![0.0; layout.length()]; weights.len()];
-    let groups = Group::of(instance, &spans, definition);
-    let of_gradients: Vec<Vec<f32>> = groups.iter().map(|group| group.token_weights(&spans, tokens)).collect();
+    let of_gradients: Vec<Vec<f32>> = ask.groups.iter().map(|group| group.token_weights(&ask.spans, tokens)).collect();
     let shares = vec![vec![0.0; layout.experts()]; weights.len() + of_gradients.len()];
     Ok(Carried {
         instance,
-        spans,
+        ask,
         packed,
         rotation: decoder.rotation(&(0..tokens).collect::<Vec<_>>()),
         hidden: decoder.embed(&instance.ids)?,
@@ -257,8 +213,6 @@ fn begin<'a, K: Kernels>(
         means,
         shares,
         chosen: Vec::new(),
-        held,
-        groups,
     })
 }
 
@@ -279,21 +233,19 @@ struct Attributed<K: Kernels> {
 fn turn_back<K: Kernels>(decoder: &Decoder<K>, carried: Carried<'_, K>, layout: &Layout) -> Result<Attributed<K>, InterpretError> {
     let Carried {
         instance,
-        spans,
+        ask: Ask { spans, groups, plus },
         packed,
         hidden,
         activations,
         mut means,
         mut shares,
         chosen,
-        held,
-        groups,
         ..
     } = carried;
     let (losses, gradient) = if packed.positions.is_empty() {
         (Vec::new(), None)
     } else {
-        let (losses, gradient) = backward::head(decoder, &hidden, &instance.ids, &spans, &packed)?;
+        let (losses, gradient) = backward::head(decoder, &hidden, &instance.ids, spans, &packed)?;
         (losses, Some(gradient))
     };
 
@@ -320,7 +272,7 @@ fn turn_back<K: Kernels>(decoder: &Decoder<K>, carried: Carried<'_, K>, layout: 
         losses,
         targets: spans.iter().map(|span| span.targets.len()).collect(),
         all,
-        plus: held.into_iter().zip(means).collect(),
+        plus: plus.iter().map(|(behaviour, _)| *behaviour).zip(means).collect(),
         gradients: of_groups,
         shares: if layout.experts() > 0 { shares } else { Vec::new() },
         backend: decoder.kernels().describe(),

@@ -11,6 +11,7 @@
 //! * [`compress`] — a checkpoint into a compressed one, layer by layer.
 //! * [`validate`] — one component at a time compressed, its degradation compared with its importance.
 //! * [`compare`] — where two models part, position by position, and which components cause it.
+//! * [`definitions`] — the method under both definitions, and with each departure of the published code alone.
 //! * [`sensitivity`] — what compressing each matrix will cost, for every format of a menu at once.
 //! * [`evidence`] — studies and results with what stands beside them, for the paper's claims; [`reproduction`] — the paper's whole chain for
 //!   a pair of models.
@@ -26,6 +27,7 @@
 pub mod annotation;
 pub mod compare;
 pub mod compress;
+pub mod definitions;
 mod distribution;
 mod error;
 pub mod evidence;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use cruxscope_checkpoint::ModelConfig;
 use cruxscope_interpret::Layout;
+use cruxscope_interpret::pass::Instance;
 use cruxscope_study::Definition;
 
 use crate::RunError;
@@ -61,24 +62,37 @@ impl Plan {
     /// # Errors
     /// When the run cannot fit into memory.
     pub fn new(config: &ModelConfig, instances: &Instances, definition: Definition, weights: WeightsChoice, place: &Place) -> Result<Self, RunError> {
-        let layout = Layout::of(config);
-        let rows: Vec<usize> = instances.items.iter().map(|instance| instance.packed_rows(definition)).collect();
-        let gradients: Vec<usize> = instances
-            .items
-            .iter()
-            .map(|instance| match definition {
-                Definition::Paper => 4,
-                Definition::Released => instance.segments.len(),
-            })
+        let gradients = |instance: &Instance| match definition {
+            Definition::Paper => 4,
+            Definition::Released => instance.segments.len(),
+        };
+        let work: Vec<(usize, usize)> = (instances.items.iter())
+            .map(|instance| (instance.packed_rows(definition), 5 + gradients(instance)))
             .collect();
+        Self::of_rows(config, instances, &work, weights, place)
+    }
+
+    /// Plans a run in which each instance has so many rows that go back, and gives so many vectors of the model's length.
+    ///
+    /// # Errors
+    /// When the run cannot fit into memory.
+    pub(crate) fn of_rows(
+        config: &ModelConfig,
+        instances: &Instances,
+        work: &[(usize, usize)],
+        weights: WeightsChoice,
+        place: &Place,
+    ) -> Result<Self, RunError> {
+        let layout = Layout::of(config);
+        let rows: Vec<usize> = work.iter().map(|(rows, _)| *rows).collect();
         let tokens: Vec<usize> = instances.items.iter().map(|instance| instance.ids.len()).collect();
         let each = tokens.iter().zip(&rows);
-        let needs: Vec<Needs> = (each.clone().zip(&gradients))
-            .map(|((tokens, rows), gradients)| Needs::of(config, &layout, *tokens, *rows, *gradients))
+        let needs: Vec<Needs> = (each.clone().zip(work))
+            .map(|((tokens, rows), (_, vectors))| Needs::of(config, &layout, *tokens, *rows, vectors.saturating_sub(5)))
             .collect();
         let operations: Vec<f64> = each.map(|(tokens, rows)| operations(config, *tokens, *rows)).collect();
         let placement = Placement::choose(config, &needs, &operations, weights, place)?;
-        let vectors: usize = gradients.iter().map(|gradients| 5 + gradients).sum();
+        let vectors: usize = work.iter().map(|(_, vectors)| *vectors).sum();
         let all: f64 = operations.iter().sum();
         Ok(Self {
             instances: tokens.len(),

@@ -1,6 +1,7 @@
 //! How fast an interpretation is: the same work repeated, with processor time and peak memory. How fast [`generation`] is
-//! stands beside it.
+//! stands beside it, and what a whole [`device`] does.
 
+pub mod device;
 pub mod generation;
 
 use std::time::{Duration, Instant};

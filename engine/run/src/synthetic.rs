@@ -54,6 +54,16 @@ impl Shape {
         vocabulary: 128_256,
     };
 
+    /// Half a million weights, to see that something works.
+    pub const TINY: Self = Self {
+        layers: 4,
+        hidden: 128,
+        intermediate: 256,
+        heads: 4,
+        key_value_heads: 2,
+        vocabulary: 500,
+    };
+
     fn config(&self) -> Value {
         json!({
             "architectures": ["LlamaForCausalLM"],

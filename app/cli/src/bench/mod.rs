@@ -1,6 +1,8 @@
 //! `cruxscope bench`: speed and memory, beside other programs in the same run where they are there.
 
 mod compress;
+mod device;
+mod device_table;
 mod generate;
 mod interpret;
 mod process;
@@ -18,6 +20,8 @@ pub enum Bench {
     Interpret(Box<interpret::Arguments>),
     /// Seconds, peak memory and perplexity of every compression method on one model
     Compress(Box<compress::Arguments>),
+    /// Everything that a device does: kernels against the reference, rates, and the work itself on a model of a real shape
+    Device(Box<device::Arguments>),
     /// How well a sensitivity predicts, and what its recipes win beside every other rule
     Sensitivity(Box<sensitivity::Arguments>),
     /// New tokens a second, one sequence and several side by side
@@ -33,6 +37,7 @@ pub fn run(bench: Bench) -> Result<(), Failure> {
     match bench {
         Bench::Interpret(arguments) => interpret::run(&arguments),
         Bench::Compress(arguments) => compress::run(&arguments),
+        Bench::Device(arguments) => device::run(&arguments),
         Bench::Sensitivity(arguments) => sensitivity::run(&arguments),
         Bench::Generate(arguments) => generate::run(&arguments),
         Bench::Checkpoint(arguments) => synthetic::run(&arguments),

@@ -32,10 +32,10 @@ pub struct Puzzle {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
-    /// What the models that the program carries were trained on.
+    /// Small numbers, short deductions.
     #[default]
     Standard,
-    /// Larger numbers, longer deductions, fuller days, more people.
+    /// Larger numbers, longer deductions, fuller days, more people: what the models that the program carries were trained on.
     Hard,
 }
 

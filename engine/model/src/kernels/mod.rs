@@ -6,6 +6,7 @@
 //!
 //! All matrices are row-major `[rows, columns]`; a row is a token. Heads lie side by side in a row: `[rows, heads * head_dim]`.
 
+pub mod agreement;
 pub mod calibration;
 pub mod cpu;
 pub mod generation;

@@ -1,0 +1,49 @@
+//! Time of work that a device does in its own time.
+
+use std::time::{Duration, Instant};
+
+use cruxscope_model::ModelError;
+use cruxscope_model::kernels::Kernels;
+
+/// Repetitions that are timed together take at least so long.
+const LONG_ENOUGH: Duration = Duration::from_millis(80);
+/// Timings of which the median counts.
+const TIMINGS: usize = 5;
+/// One piece of work as a whole takes no longer than this, whatever else it would need.
+const MOST: Duration = Duration::from_secs(12);
+
+/// Seconds that one repetition takes: the median of five timings, each of as many repetitions as fill 80 ms. Work that takes long is
+/// timed fewer times, at least once after one to warm up.
+///
+/// # Errors
+/// When the device failed.
+pub fn seconds<K: Kernels>(kernels: &K, mut once: impl FnMut() -> K::Matrix) -> Result<f64, ModelError> {
+    let began = Instant::now();
+    let mut timed = |times: usize| -> Result<Duration, ModelError> {
+        let began = Instant::now();
+        let mut last = None;
+        for _ in 0..times {
+            last = Some(once());
+        }
+        if let Some(last) = last {
+            // Reading a row back waits for the device.
+            kernels.download(&kernels.slice(&last, 0, 1))?;
+        }
+        Ok(began.elapsed())
+    };
+    timed(1)?;
+    let mut times = 1;
+    let first = loop {
+        let took = timed(times)?;
+        if took >= LONG_ENOUGH || times >= 1 << 16 {
+            break took.as_secs_f64() / times as f64;
+        }
+        times *= 2;
+    };
+    let mut all = vec![first];
+    while all.len() < TIMINGS && began.elapsed() < MOST {
+        all.push(timed(times)?.as_secs_f64() / times as f64);
+    }
+    all.sort_by(f64::total_cmp);
+    Ok(all[all.len() / 2])
+}

@@ -1,0 +1,312 @@
+//! What a device does, in one go: kernels against the reference, rates of single operations, and the program's own work on a
+//! checkpoint of a real shape. `cruxscope bench device` prints it.
+//!
+//! Nothing is needed but a folder for a checkpoint of random weights. What would not end in the time that is left is left out, and
+//! said. Until the work itself has been measured, its time is taken to be four times that of its operations at the best rate of products.
+
+mod clock;
+mod rates;
+mod report;
+mod small;
+mod work;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use cruxscope_checkpoint::Checkpoint;
+use cruxscope_interpret::InterpretError;
+use cruxscope_model::device::{self, ChosenDevice};
+use cruxscope_model::kernels::agreement::agreement;
+use cruxscope_model::with_kernels;
+
+pub use self::rates::{AttentionRate, Copies, ProductRate, Products};
+pub use self::report::{DeviceReport, Job, KernelRow, SameMap};
+pub use self::work::{InterpretationRate, Whole};
+use crate::guard::catch_panic;
+use crate::interpret::InterpretSettings;
+use crate::place::Place;
+use crate::synthetic::{self, Shape};
+use crate::{Event, Observer, RunError};
+
+/// How much longer work takes than its operations at the best rate of products, until it has been measured.
+const SLOWER: f64 = 4.0;
+/// Runs of an interpretation; the fastest counts.
+const RUNS: usize = 2;
+
+/// What is measured.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeviceSettings {
+    /// The device, by name.
+    pub device: String,
+    /// The shape of the checkpoint, with the layers that it has.
+    pub shape: Shape,
+    /// Layers of the whole model, to which times are carried over.
+    pub whole_layers: usize,
+    /// Lengths of traces.
+    pub tokens: Vec<usize>,
+    /// Numbers of sequences that are generated side by side.
+    pub sequences: Vec<usize>,
+    /// New tokens of each.
+    pub new_tokens: usize,
+    /// Windows and their length, for the sketch and for calibration.
+    pub windows: (usize, usize),
+    /// Draws of the sketch.
+    pub draws: usize,
+    /// Rows of the largest matrices that products are measured with.
+    pub largest: usize,
+    /// Time for all of it.
+    pub time: Duration,
+    /// A small model with traces, to interpret on the device and on the processors.
+    pub small: Option<InterpretSettings>,
+    /// What is to be projected onto the whole model.
+    pub job: Job,
+    /// An empty folder for what is written meanwhile.
+    pub folder: PathBuf,
+}
+
+/// A measurement that is under way.
+struct Bench<'a> {
+    settings: &'a DeviceSettings,
+    observer: &'a mut dyn Observer,
+    device: ChosenDevice,
+    began: Instant,
+    left_out: Vec<String>,
+}
+
+/// Measures a device.
+///
+/// # Errors
+/// When there is no such device, the disk refuses, the observer says stop, or kernels or products fail. A later part that fails, for want
+/// of memory say, is left out and said.
+pub fn measure(settings: &DeviceSettings, observer: &mut dyn Observer) -> Result<DeviceReport, RunError> {
+    let mut bench = Bench {
+        device: device::find(&settings.device)?,
+        settings,
+        observer,
+        began: Instant::now(),
+        left_out: Vec::new(),
+    };
+    let (device, shape) = (bench.device.clone(), &settings.shape);
+    bench.next("kernels against the reference")?;
+    let narrow = settings.device.ends_with("@bfloat16");
+    let kernels = catch_panic("the kernels", || with_kernels!(device.clone(), |kernels| agreement(&kernels, narrow)))?;
+    let small = match &settings.small {
+        Some(small) => {
+            let name = "a small model here and on the processors";
+            bench.next(name)?;
+            let found = small::same_map(small, &settings.device, &settings.folder, bench.observer);
+            bench.kept(name, found)?
+        }
+        None => None,
+    };
+    bench.next("matrix products")?;
+    let products = catch_panic("products", || {
+        with_kernels!(device.clone(), |kernels| rates::products(&kernels, shape, settings.largest))
+    })?;
+    bench.next("copies")?;
+    let copies = catch_panic("copies", || {
+        with_kernels!(device.clone(), |kernels| rates::copies(&kernels, settings.largest.min(2048)))
+    })?;
+    let slow = products.best / SLOWER;
+    let attention = bench.attention(slow)?;
+
+    bench.next("a checkpoint of random weights")?;
+    let model = settings.folder.join("model");
+    synthetic::write(shape, &model, 1, bench.observer)?;
+    let checkpoint = Arc::new(Checkpoint::open(&model)?);
+    let interpretation = bench.interpretation(&checkpoint, slow)?;
+    bench.next("generation")?;
+    let found = catch_panic("generation", || work::generate(&checkpoint, &device, settings.new_tokens, &settings.sequences));
+    let generation = bench.kept("generation", found)?.unwrap_or_default();
+
+    let windows = settings.folder.join("windows.safetensors");
+    work::write_windows(&windows, settings.windows.0, settings.windows.1, shape.vocabulary)?;
+    let material = work::Material {
+        model: &model,
+        device: &settings.device,
+        windows: &windows,
+        folder: &settings.folder,
+    };
+    let sketch = bench.whole("a sketch of sensitivities", slow, |fits, observer| {
+        work::sketch(&material, settings.draws, fits, observer)
+    })?;
+    let gptq = bench.whole("GPTQ of a layer", slow, |fits, observer| work::gptq(&material, shape.layers, fits, observer))?;
+    let whole = Shape {
+        layers: settings.whole_layers,
+        ..*shape
+    };
+    let scale = shape.bytes() as f64 / whole.bytes() as f64;
+    Ok(DeviceReport {
+        device: device.describe(),
+        layers: shape.layers,
+        whole_layers: settings.whole_layers,
+        kernels: kernels.into_iter().map(KernelRow::from).collect(),
+        small,
+        products,
+        copies,
+        attention,
+        job_seconds: settings.job.seconds(&whole, &interpretation),
+        interpretation,
+        sketch,
+        gptq,
+        generation_whole: generation.iter().map(|row| row.tokens_per_second * scale).collect(),
+        generation,
+        left_out: bench.left_out,
+        seconds: bench.began.elapsed().as_secs_f64(),
+    })
+}
+
+impl Bench<'_> {
+    /// Seconds of the given time that are left.
+    fn left(&self) -> f64 {
+        self.settings.time.saturating_sub(self.began.elapsed()).as_secs_f64()
+    }
+
+    /// Tells what comes next, and ends once somebody wants to stop.
+    fn next(&mut self, what: &str) -> Result<(), RunError> {
+        if self.observer.stop() {
+            return Err(InterpretError::Cancelled.into());
+        }
+        let spent = self.began.elapsed().as_secs_f64() / self.settings.time.as_secs_f64().max(1.0);
+        self.observer.event(Event::Preparing {
+            what: what.into(),
+            share: spent.min(1.0),
+        });
+        Ok(())
+    }
+
+    /// Whether there is time for so many operations at a rate; where there is none, that is said.
+    fn fits(&mut self, what: &str, operations: f64, rate: f64) -> bool {
+        let (needed, left) = (operations / rate, self.left());
+        if needed > left {
+            self.left_out.push(format!("{what}: about {needed:.0} s, and {left:.0} s are left"));
+        }
+        needed <= left
+    }
+
+    /// What came of a part; one that failed is left out with its reason.
+    fn kept<T>(&mut self, what: &str, found: Result<T, RunError>) -> Result<Option<T>, RunError> {
+        match found {
+            Ok(found) => Ok(Some(found)),
+            Err(error @ RunError::Interpret(InterpretError::Cancelled)) => Err(error),
+            Err(error) => {
+                self.left_out.push(format!("{what}: {error}"));
+                Ok(None)
+            }
+        }
+    }
+
+    fn attention(&mut self, slow: f64) -> Result<Vec<AttentionRate>, RunError> {
+        let shape = &self.settings.shape;
+        let mut found = Vec::new();
+        for tokens in &self.settings.tokens {
+            let what = format!("attention over {tokens} tokens");
+            self.next(&what)?;
+            // Timed three times or more, forwards and backwards.
+            if self.fits(&what, 12.0 * shape.hidden as f64 * (*tokens as f64).powi(2), slow) {
+                let rate = catch_panic(&what, || {
+                    with_kernels!(self.device.clone(), |kernels| rates::attention(&kernels, shape, *tokens))
+                });
+                found.extend(self.kept(&what, rate)?);
+            }
+        }
+        Ok(found)
+    }
+
+    fn interpretation(&mut self, checkpoint: &Arc<Checkpoint>, slow: f64) -> Result<Vec<InterpretationRate>, RunError> {
+        let place = Place::of(Some(&self.device), &self.settings.device, checkpoint, None)?;
+        let mut found: Vec<InterpretationRate> = Vec::new();
+        for tokens in &self.settings.tokens {
+            let what = format!("interpretation of {tokens} tokens");
+            self.next(&what)?;
+            let planned = work::plan(checkpoint, *tokens, &place);
+            let Some(planned) = self.kept(&what, planned)? else { continue };
+            let rate = found.last().map_or(slow, |last| last.operations / last.measured.seconds);
+            if self.fits(&what, RUNS as f64 * planned.1.operations, rate) {
+                let measured = catch_panic(&what, || work::interpretation(checkpoint, &self.device, &place, &planned, RUNS));
+                found.extend(self.kept(&what, measured)?);
+            }
+        }
+        Ok(found)
+    }
+
+    /// A part that says its operations once it is planned, and is only done where there is time for them.
+    fn whole(
+        &mut self,
+        what: &str,
+        rate: f64,
+        work: impl FnOnce(&dyn Fn(f64) -> bool, &mut dyn Observer) -> Result<Option<Whole>, RunError>,
+    ) -> Result<Option<Whole>, RunError> {
+        self.next(what)?;
+        let left = self.left();
+        let found = work(&|operations| operations / rate <= left, self.observer);
+        let found = self.kept(what, found)?;
+        if found == Some(None) {
+            self.left_out.push(format!("{what}: it would not end in the {left:.0} s that are left"));
+        }
+        Ok(found.flatten())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Silent;
+
+    fn settings(device: &str, folder: &std::path::Path, time: u64) -> DeviceSettings {
+        DeviceSettings {
+            device: device.into(),
+            shape: Shape {
+                layers: 2,
+                hidden: 64,
+                intermediate: 96,
+                heads: 4,
+                key_value_heads: 2,
+                vocabulary: 100,
+            },
+            whole_layers: 4,
+            tokens: vec![100, 500],
+            sequences: vec![1, 2],
+            new_tokens: 4,
+            windows: (2, 32),
+            draws: 1,
+            largest: 256,
+            time: Duration::from_secs(time),
+            small: None,
+            job: Job::PUBLISHED,
+            folder: folder.to_owned(),
+        }
+    }
+
+    #[test]
+    fn every_part_is_measured_on_the_processors_and_on_tensors() {
+        for device in ["cpu", "flex"] {
+            let folder = tempfile::tempdir().unwrap();
+            let report = measure(&settings(device, folder.path(), 600), &mut Silent).unwrap();
+            assert!(report.agrees(), "{:?}", report.kernels);
+            assert_eq!(report.left_out, Vec::<String>::new());
+            assert_eq!((report.attention.len(), report.interpretation.len(), report.generation.len()), (2, 2, 2));
+            assert!(report.sketch.is_some() && report.gptq.is_some());
+            let rates = report.products.products.iter().flat_map(|product| [product.forward, product.backward]);
+            assert!(rates.clone().all(|rate| rate > 0.0 && rate <= report.products.best));
+            // Twice the layers, and a head that is there once.
+            assert!(report.generation_whole.iter().zip(&report.generation).all(|(whole, row)| {
+                let share = whole / row.tokens_per_second;
+                (0.5..1.0).contains(&share)
+            }));
+            assert!(report.job_seconds.is_some_and(|seconds| seconds > 0.0));
+        }
+    }
+
+    #[test]
+    fn what_there_is_no_time_for_is_left_out_and_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let report = measure(&settings("cpu", folder.path(), 0), &mut Silent).unwrap();
+        assert!(report.agrees() && report.attention.is_empty() && report.interpretation.is_empty() && report.gptq.is_none());
+        for part in ["attention over 100", "interpretation of 500", "sketch", "GPTQ"] {
+            assert!(report.left_out.iter().any(|said| said.contains(part)), "{part}: {:?}", report.left_out);
+        }
+        assert_eq!(report.job_seconds, None);
+    }
+}
