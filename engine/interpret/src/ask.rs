@@ -86,7 +86,11 @@ impl Group {
     /// What each packed row counts in it.
     pub(crate) fn row_weights(&self, packed: &Packed) -> Vec<f32> {
         (packed.runs.iter().enumerate())
-            .flat_map(|(index, run)| vec![if self.members.contains(&index) { self.per_row } else { 0.0 }; run.rows])
+            .flat_map(|(index, run)| {
+                // Segments with the same rows may share a span, which then counts for each of them.
+                let times = self.members.iter().filter(|member| **member == index).count();
+                vec![times as f32 * self.per_row; run.rows]
+            })
             .collect()
     }
 }
