@@ -75,8 +75,10 @@ impl FromStr for Rule {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let known = || Self::ALL.map(Self::name).join(", ");
-        (Self::ALL.into_iter().find(|rule| rule.name() == text)).ok_or_else(|| format!("\"{text}\" is no rule; known are {}", known()))
+        // On a command line as one word: "score x ratio" is score-x-ratio.
+        let word = |name: &str| name.to_lowercase().replace('\'', "").replace(|sign: char| !sign.is_alphanumeric(), "-");
+        let known = || Self::ALL.map(|rule| word(rule.name())).join(", ");
+        (Self::ALL.into_iter().find(|rule| word(rule.name()) == word(text))).ok_or_else(|| format!("\"{text}\" is no rule; known are {}", known()))
     }
 }
 

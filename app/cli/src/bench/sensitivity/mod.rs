@@ -10,16 +10,23 @@ mod summary;
 mod table;
 
 use std::path::PathBuf;
+use std::process::Command;
 
 use clap::Args;
+use cruxscope_run::RunError;
 use cruxscope_run::windows::{Calibration, WindowSource};
 use cruxscope_sensitivity::rules::Rule;
 use cruxscope_study::folder;
+use serde_json::{Value, json};
 
+use super::process::output_of;
 use crate::failure::Failure;
 use crate::numbers::{MOST, MOST_THREADS, number, share, whole};
-use crate::output::{print_json, print_text};
+use crate::output::{print_json, print_text, status};
 use crate::progress::Progress;
+
+/// The same sketch in PyTorch, given to Python on standard input.
+const RACE: &str = include_str!("race.py");
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -92,9 +99,43 @@ pub struct Arguments {
     /// Number of threads [default: number of CPUs]
     #[arg(long, value_name = "N", value_parser = whole::<usize>(1, MOST_THREADS))]
     threads: Option<usize>,
+    /// Sketch in PyTorch too, run by this Python, as often as one seed here; for a menu of rtn formats
+    #[arg(long = "compare-python", value_name = "PYTHON")]
+    python: Option<String>,
+    /// The same model as a Hugging Face folder, for it [default: --model]
+    #[arg(long, value_name = "DIR")]
+    reference_model: Option<PathBuf>,
     /// Print as JSON
     #[arg(long)]
     json: bool,
+}
+
+/// The sketch in PyTorch.
+fn race(arguments: &Arguments, python: &str) -> Result<Value, Failure> {
+    let menu = cruxscope_sensitivity::menu::read_menu(&arguments.formats).map_err(RunError::from)?;
+    let rounded = |name: &str| -> Option<[u64; 2]> {
+        let (bits, group) = name.strip_prefix("rtn-")?.split_once("-g")?;
+        Some([bits.parse().ok()?, group.parse().ok()?])
+    };
+    let formats: Option<Vec<[u64; 2]>> = menu.iter().map(|format| rounded(&format.name)).collect();
+    let Some(formats) = formats else {
+        return Err(Failure::mistake(
+            "--compare-python sketches formats of round-to-nearest alone, such as rtn-4-g64",
+        ));
+    };
+    let threads = rayon::current_num_threads();
+    status!("the sketch in PyTorch, with {threads} threads");
+    let asked = json!({
+        "model": arguments.reference_model.as_ref().unwrap_or(&arguments.model),
+        "tokens": arguments.tokens,
+        "array": arguments.calibration_array,
+        "draws": arguments.draws,
+        "formats": formats,
+        "threads": threads,
+    });
+    let mut command = Command::new(python);
+    command.arg("-").arg(asked.to_string()).env("OMP_NUM_THREADS", threads.to_string());
+    output_of(command, RACE)
 }
 
 impl Arguments {
@@ -128,7 +169,10 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let found = measure::measure(arguments, &mut progress);
     progress.finish();
     let found = found?;
-    let summary = summary::summary(arguments, &found)?;
+    let mut summary = summary::summary(arguments, &found)?;
+    if let Some(python) = &arguments.python {
+        summary["pytorch"] = race(arguments, python)?;
+    }
     let mut json = serde_json::to_vec_pretty(&summary).map_err(Failure::failed)?;
     json.push(b'\n');
     let text = table::table(&summary);

@@ -77,6 +77,19 @@ pub(super) fn table(summary: &Value) -> String {
         )
         .ok();
     }
+    let pytorch = &summary["pytorch"];
+    if let (Some(own), Some(theirs)) = (seconds["sketch"].as_f64(), pytorch["processor_seconds"].as_f64()) {
+        let predicted: Vec<String> = list(&pytorch["predicted"]).iter().map(|value| printed(value, 4)).collect();
+        writeln!(
+            out,
+            "the sketch in PyTorch {}, {} threads: {theirs:.0} processor seconds, here {:.2} of that; it predicts {}",
+            text(&pytorch["version"]),
+            pytorch["threads"],
+            own / theirs,
+            predicted.join(", ")
+        )
+        .ok();
+    }
     out.trim_end().to_owned()
 }
 
