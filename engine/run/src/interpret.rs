@@ -21,6 +21,7 @@ use cruxscope_model::with_kernels;
 use cruxscope_study::{DigestBuilder, FileDigest, OutputLock, Study, folder};
 use serde::{Deserialize, Serialize};
 
+use crate::digests;
 use crate::guard::catch_panic;
 use crate::instances::{Instances, TraceSettings};
 use crate::machine::format_bytes;
@@ -132,21 +133,8 @@ impl PlannedRun {
             crate::error::only_seven_modules(&checkpoint, "Importance by channel")?;
         }
         let instances = Instances::read(&checkpoint, &settings.traces)?;
-        let mut digest = |paths: Vec<PathBuf>| -> Result<Vec<FileDigest>, RunError> {
-            paths
-                .iter()
-                .map(|path| {
-                    let bytes = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
-                    observer.event(Event::Digesting {
-                        file: path.display().to_string(),
-                        bytes,
-                    });
-                    Ok(folder::digest_of_file(path)?)
-                })
-                .collect()
-        };
-        let model_files = digest(checkpoint.files())?;
-        let data_files = digest(vec![settings.traces.traces.clone(), settings.traces.annotations.clone()])?;
+        let model_files = digests::all(&checkpoint.files(), observer)?;
+        let data_files = digests::all(&[settings.traces.traces.clone(), settings.traces.annotations.clone()], observer)?;
         let mut place = Place::of(device.as_ref(), &settings.device, &checkpoint, settings.device_memory)?;
         match &device {
             _ if !computes => place.machine_memory = None,

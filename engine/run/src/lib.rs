@@ -28,6 +28,7 @@ pub mod annotation;
 pub mod compare;
 pub mod compress;
 pub mod definitions;
+mod digests;
 mod distribution;
 mod error;
 pub mod evidence;

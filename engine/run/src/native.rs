@@ -16,7 +16,7 @@ use cruxscope_checkpoint::{Checkpoint, CheckpointError, TraceTokenizer};
 use cruxscope_model::device::{self, ChosenDevice};
 use cruxscope_model::generation::{Completion, Finish as TokenFinish, Queue, Request, Sampling, TextStream, TokenSink, serve};
 use cruxscope_model::with_kernels;
-use cruxscope_study::{DigestBuilder, folder};
+use cruxscope_study::{DigestBuilder};
 
 use crate::generate::load;
 use crate::guard::catch_panic;
@@ -107,11 +107,7 @@ pub fn open(settings: &NativeSettings, observer: &mut dyn Observer) -> Result<(N
     }
     let mut digest = DigestBuilder::default();
     for path in checkpoint.files() {
-        observer.event(Event::Digesting {
-            file: path.display().to_string(),
-            bytes: std::fs::metadata(&path).map_or(0, |metadata| metadata.len()),
-        });
-        let file = folder::digest_of_file(&path)?;
+        let file = crate::digests::of(&path, observer)?;
         digest.update(format!("{} {}\n", file.name, file.sha256).as_bytes());
     }
     let (sender, receiver) = mpsc::channel();

@@ -76,10 +76,7 @@ fn validate_with<K: CalibrationKernels>(kernels: K, settings: &ValidateSettings,
     let layers = checkpoint.config().layers;
     check(&study, &checkpoint, &settings.treatment)?;
     let windows = settings.text.read(&checkpoint)?;
-    let mut model_files = Vec::new();
-    for path in checkpoint.files() {
-        model_files.push(folder::digest_of_file(&path)?);
-    }
+    let model_files = crate::digests::all(&checkpoint.files(), observer)?;
     let data = folder::digest_of_file(settings.text.source.path())?;
     let mut key = DigestBuilder::default();
     key.update(&serde_json::to_vec(&settings.treatment).map_err(|error| RunError::Recipe { why: error.to_string() })?);

@@ -32,11 +32,12 @@ use self::part::TextPart;
 pub use self::plan::ComparePlan;
 pub use self::text::CompareText;
 use self::text::{Text, read};
+use crate::digests;
 use crate::guard::catch_panic;
 use crate::manifest::model_entry;
 use crate::place::Place;
 use crate::placement::WeightsChoice;
-use crate::sensitivity::{check_study, digest_all, refuse_foreign};
+use crate::sensitivity::{check_study, refuse_foreign};
 use crate::{Event, Observer, RunError};
 
 /// Changes whenever a part's numbers would: parts of an earlier value are computed again.
@@ -152,8 +153,8 @@ impl PlannedCompare {
             // Another basis is refused before anything is computed.
             changes_of(&b.name(), 0, &a.layer(0)?, &b.layer(0)?)?;
         }
-        let model_files = [digest_all(&a.files(), observer)?, digest_all(&b.files(), observer)?];
-        let data_files = digest_all(&settings.text.files(), observer)?;
+        let model_files = [digests::all(&a.files(), observer)?, digests::all(&b.files(), observer)?];
+        let data_files = digests::all(&settings.text.files(), observer)?;
         check_study(&settings.out, &model_entry(b, &model_files[1]))?;
         let place = Place::of(Some(&device), &settings.device, b, None)?.measured(&device, b)?;
         let plan = ComparePlan::new([a.config(), b.config()], &texts, causes.len(), settings.weights, &place)?;

@@ -199,7 +199,7 @@ impl<'a> Compression<'a> {
 
     fn source_files(&self) -> Result<Vec<FileDigest>, RunError> {
         let files = self.checkpoint.files();
-        files.iter().map(|path| Ok(folder::digest_of_file(path)?)).collect()
+        crate::digests::all(&files, &mut crate::Silent)
     }
 
     /// Compresses, or gives what an earlier run said that wrote the same.

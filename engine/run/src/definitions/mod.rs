@@ -28,13 +28,13 @@ use serde_json::Value;
 
 use self::variants::Everything;
 pub use self::variants::Variant;
+use crate::digests;
 use crate::guard::catch_panic;
 use crate::instances::{Instances, TraceSettings};
 use crate::interpret::InterpretSettings;
 use crate::manifest::ManifestSource;
 use crate::place::Place;
 use crate::plan::Plan;
-use crate::sensitivity::digest_all;
 use crate::{Event, Observer, RunError};
 
 /// Changes whenever a part's numbers would.
@@ -89,8 +89,8 @@ impl PlannedDefinitions {
         fill(&mut instances);
         let pairs = instances[0].items.iter().zip(&instances[1].items);
         let asked: Vec<Everything> = pairs.map(|(paper, released)| Everything::of(paper, released)).collect();
-        let model_files = digest_all(&checkpoint.files(), observer)?;
-        let data_files = digest_all(&[settings.traces.traces.clone(), settings.traces.annotations.clone()], observer)?;
+        let model_files = digests::all(&checkpoint.files(), observer)?;
+        let data_files = digests::all(&[settings.traces.traces.clone(), settings.traces.annotations.clone()], observer)?;
         let place = Place::of(Some(&device), &settings.device, &checkpoint, settings.device_memory)?.measured(&device, &checkpoint)?;
         let rows = asked.iter().map(|asked| asked.ask.spans.iter().map(|span| span.live_rows().len()).sum());
         let vectors = asked.iter().map(|asked| asked.ask.plus.len() + asked.ask.groups.len());

@@ -24,7 +24,6 @@ use cruxscope_study::{CandidateEntry, Component, DigestBuilder, FileDigest, Modu
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 
-use super::digest_all;
 use crate::compress::{Basis, METHODS_VERSION, Storage, Streams, of_layer, treat, untreated};
 use crate::guard::catch_panic;
 use crate::windows::Calibration;
@@ -94,7 +93,7 @@ impl Menu {
             let candidate = Arc::new(Checkpoint::open(path)?);
             let name = name_of(path, &formats);
             same_model(&name, checkpoint.config(), candidate.config())?;
-            let files = digest_all(&candidate.files(), observer)?;
+            let files = crate::digests::all(&candidate.files(), observer)?;
             formats.push(Format {
                 name,
                 source: Source::Candidate { checkpoint: candidate, files },

@@ -35,6 +35,7 @@ use safetensors::SafeTensors;
 pub(crate) use self::changes::{Menu, through};
 pub use self::plan::SensitivityPlan;
 pub use self::text::SketchText;
+use crate::digests;
 use crate::guard::catch_panic;
 use crate::manifest::model_entry;
 use crate::place::{Place, found_or_planned};
@@ -128,7 +129,7 @@ impl PlannedSensitivity {
             let why = "the text gives one window, and two or more are needed: intervals and the choice of a recipe compare windows; give more text, or --sequence-length for shorter windows";
             return Err(SensitivityError::TooLittle { why: why.into() }.into());
         }
-        let mut digest = |paths: Vec<PathBuf>| digest_all(&paths, observer);
+        let mut digest = |paths: Vec<PathBuf>| digests::all(&paths, observer);
         let model_files = digest(checkpoint.files())?;
         let mut data = settings.text.files();
         if let Some(calibration) = &settings.calibration {
@@ -389,11 +390,6 @@ pub(crate) fn folder_of_changes(given: Option<&Path>, own: &Path) -> Result<Path
     Ok(folder.to_owned())
 }
 
-/// Digests of some files, each told to the observer.
-pub(crate) fn digest_all(paths: &[PathBuf], observer: &mut dyn Observer) -> Result<Vec<FileDigest>, RunError> {
-    paths.iter().map(|path| digest_of(path, observer)).collect()
-}
-
 /// Refuses arrays that stand where those of a new study would, unless a run that was stopped while it saved, and left its parts, can have
 /// put them there.
 pub(crate) fn refuse_foreign(out: &Path, parts: &Path) -> Result<(), RunError> {
@@ -409,15 +405,6 @@ pub(crate) fn refuse_foreign(out: &Path, parts: &Path) -> Result<(), RunError> {
         path,
         why: "no study.json stands beside it",
     })
-}
-
-fn digest_of(path: &Path, observer: &mut dyn Observer) -> Result<FileDigest, RunError> {
-    let bytes = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
-    observer.event(Event::Digesting {
-        file: path.display().to_string(),
-        bytes,
-    });
-    Ok(folder::digest_of_file(path)?)
 }
 
 /// Refuses a folder that holds the study of another model.

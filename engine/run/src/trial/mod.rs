@@ -123,14 +123,7 @@ impl OpenTrial {
         })?;
         let checkpoint = Arc::new(Checkpoint::open(&settings.model)?);
         crate::error::only_seven_modules(&checkpoint, "A trial")?;
-        let mut files = Vec::new();
-        for path in checkpoint.files() {
-            observer.event(Event::Digesting {
-                file: path.display().to_string(),
-                bytes: std::fs::metadata(&path).map_or(0, |metadata| metadata.len()),
-            });
-            files.push(folder::digest_of_file(&path)?);
-        }
+        let files = crate::digests::all(&checkpoint.files(), observer)?;
         let digests = |files: &[FileDigest]| files.iter().map(|file| file.sha256.0.clone()).collect::<BTreeSet<_>>();
         if digests(&files) != digests(&sensitivity.facts.model_files) {
             return Err(refuse(format!(
@@ -328,7 +321,7 @@ impl OpenTrial {
             Subject::Recipe(choice) => builder.update(format!("{choice:?}").as_bytes()),
             Subject::Checkpoint(path) => {
                 for path in Checkpoint::open(path)?.files() {
-                    builder.update(folder::digest_of_file(&path)?.sha256.0.as_bytes());
+                    builder.update(crate::digests::of(&path, &mut crate::Silent)?.sha256.0.as_bytes());
                 }
             }
         }
