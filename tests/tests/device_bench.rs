@@ -34,6 +34,7 @@ fn benched_on(name: &str) {
         windows: (2, 32),
         draws: 1,
         largest: 256,
+        timing: Duration::from_millis(2),
         time: Duration::from_secs(600),
         small: None,
         job: Job::PUBLISHED,

@@ -16,7 +16,7 @@ use cruxscope_checkpoint::{Checkpoint, CheckpointError, TraceTokenizer};
 use cruxscope_model::device::{self, ChosenDevice};
 use cruxscope_model::generation::{Completion, Finish as TokenFinish, Queue, Request, Sampling, TextStream, TokenSink, serve};
 use cruxscope_model::with_kernels;
-use cruxscope_study::{DigestBuilder};
+use cruxscope_study::DigestBuilder;
 
 use crate::generate::load;
 use crate::guard::catch_panic;

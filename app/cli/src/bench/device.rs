@@ -158,6 +158,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         windows: if is_tiny { (2, 64) } else { (4, 512) },
         draws: 4,
         largest,
+        timing: Duration::from_millis(80),
         time: Duration::from_secs_f64(60.0 * arguments.minutes),
         small: Some(arguments.small(folder.path())?),
         job: Job::PUBLISHED,

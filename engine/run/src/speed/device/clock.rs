@@ -5,19 +5,17 @@ use std::time::{Duration, Instant};
 use cruxscope_model::ModelError;
 use cruxscope_model::kernels::Kernels;
 
-/// Repetitions that are timed together take at least so long.
-const LONG_ENOUGH: Duration = Duration::from_millis(80);
 /// Timings of which the median counts.
 const TIMINGS: usize = 5;
 /// One piece of work as a whole takes no longer than this, whatever else it would need.
 const MOST: Duration = Duration::from_secs(12);
 
-/// Seconds that one repetition takes: the median of five timings, each of as many repetitions as fill 80 ms. Work that takes long is
+/// Seconds that one repetition takes: the median of five timings, each of as many repetitions as fill `timing`. Work that takes long is
 /// timed fewer times, at least once after one to warm up.
 ///
 /// # Errors
 /// When the device failed.
-pub fn seconds<K: Kernels>(kernels: &K, mut once: impl FnMut() -> K::Matrix) -> Result<f64, ModelError> {
+pub fn seconds<K: Kernels>(kernels: &K, timing: Duration, mut once: impl FnMut() -> K::Matrix) -> Result<f64, ModelError> {
     let began = Instant::now();
     let mut timed = |times: usize| -> Result<Duration, ModelError> {
         let began = Instant::now();
@@ -35,7 +33,7 @@ pub fn seconds<K: Kernels>(kernels: &K, mut once: impl FnMut() -> K::Matrix) -> 
     let mut times = 1;
     let first = loop {
         let took = timed(times)?;
-        if took >= LONG_ENOUGH || times >= 1 << 16 {
+        if took >= timing || times >= 1 << 16 {
             break took.as_secs_f64() / times as f64;
         }
         times *= 2;

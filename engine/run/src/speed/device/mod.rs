@@ -55,6 +55,8 @@ pub struct DeviceSettings {
     pub draws: usize,
     /// Rows of the largest matrices that products are measured with.
     pub largest: usize,
+    /// How long what is timed together takes at least.
+    pub timing: Duration,
     /// Time for all of it.
     pub time: Duration,
     /// A small model with traces, to interpret on the device and on the processors.
@@ -102,11 +104,11 @@ pub fn measure(settings: &DeviceSettings, observer: &mut dyn Observer) -> Result
     };
     bench.next("matrix products")?;
     let products = catch_panic("products", || {
-        with_kernels!(device.clone(), |kernels| rates::products(&kernels, shape, settings.largest))
+        with_kernels!(device.clone(), |kernels| rates::products(&kernels, settings.timing, shape, settings.largest))
     })?;
     bench.next("copies")?;
     let copies = catch_panic("copies", || {
-        with_kernels!(device.clone(), |kernels| rates::copies(&kernels, settings.largest.min(2048)))
+        with_kernels!(device.clone(), |kernels| rates::copies(&kernels, settings.timing, settings.largest.min(2048)))
     })?;
     let slow = products.best / SLOWER;
     let attention = bench.attention(slow)?;
@@ -206,7 +208,7 @@ impl Bench<'_> {
             // Timed three times or more, forwards and backwards.
             if self.fits(&what, 12.0 * shape.hidden as f64 * (*tokens as f64).powi(2), slow) {
                 let rate = catch_panic(&what, || {
-                    with_kernels!(self.device.clone(), |kernels| rates::attention(&kernels, shape, *tokens))
+                    with_kernels!(self.device.clone(), |kernels| rates::attention(&kernels, self.settings.timing, shape, *tokens))
                 });
                 found.extend(self.kept(&what, rate)?);
             }
@@ -272,6 +274,7 @@ mod tests {
             windows: (2, 32),
             draws: 1,
             largest: 256,
+            timing: Duration::from_millis(2),
             time: Duration::from_secs(time),
             small: None,
             job: Job::PUBLISHED,

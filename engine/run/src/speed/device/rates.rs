@@ -1,5 +1,7 @@
 //! Rates of single operations at a model's shapes: matrix products beside the device's own best, attention, copies.
 
+use std::time::Duration;
+
 use cruxscope_model::ModelError;
 use cruxscope_model::kernels::{Heads, Kernels, SequenceSpan};
 use cruxscope_statistics::SplitMix;
@@ -50,16 +52,16 @@ impl Products {
 ///
 /// # Errors
 /// When the device failed.
-pub fn products<K: Kernels>(kernels: &K, shape: &Shape, largest: usize) -> Result<Products, ModelError> {
+pub fn products<K: Kernels>(kernels: &K, timing: Duration, shape: &Shape, largest: usize) -> Result<Products, ModelError> {
     let mut found = Vec::new();
     let mut size = 256;
     while size <= largest {
-        found.push(product(kernels, "square", [size, size, size])?);
+        found.push(product(kernels, timing, "square", [size, size, size])?);
         size *= 2;
     }
     for (what, inputs, outputs) in modules(shape) {
         for rows in ROWS.into_iter().filter(|rows| *rows <= largest) {
-            found.push(product(kernels, what, [rows, inputs, outputs])?);
+            found.push(product(kernels, timing, what, [rows, inputs, outputs])?);
         }
     }
     let best = found.iter().flat_map(|product| [product.forward, product.backward]).fold(0.0, f64::max);
@@ -76,7 +78,7 @@ fn modules(shape: &Shape) -> [(&'static str, usize, usize); 4] {
     ]
 }
 
-fn product<K: Kernels>(kernels: &K, what: &str, [rows, inputs, outputs]: [usize; 3]) -> Result<ProductRate, ModelError> {
+fn product<K: Kernels>(kernels: &K, timing: Duration, what: &str, [rows, inputs, outputs]: [usize; 3]) -> Result<ProductRate, ModelError> {
     let weight = kernels.keep(outputs, inputs, numbers(outputs * inputs, 1));
     let (x, gradient) = (
         kernels.upload(rows, inputs, numbers(rows * inputs, 2)),
@@ -88,8 +90,8 @@ fn product<K: Kernels>(kernels: &K, what: &str, [rows, inputs, outputs]: [usize;
         rows,
         inputs,
         outputs,
-        forward: operations / seconds(kernels, || kernels.linear(&x, &weight, None, None))?,
-        backward: operations / seconds(kernels, || kernels.linear_backward(&gradient, &weight, None))?,
+        forward: operations / seconds(kernels, timing, || kernels.linear(&x, &weight, None, None))?,
+        backward: operations / seconds(kernels, timing, || kernels.linear_backward(&gradient, &weight, None))?,
     })
 }
 
@@ -122,19 +124,19 @@ pub struct AttentionRate {
 ///
 /// # Errors
 /// When the device failed.
-pub fn attention<K: Kernels>(kernels: &K, shape: &Shape, tokens: usize) -> Result<AttentionRate, ModelError> {
+pub fn attention<K: Kernels>(kernels: &K, timing: Duration, shape: &Shape, tokens: usize) -> Result<AttentionRate, ModelError> {
     let width = shape.hidden / shape.heads;
     let heads = Heads::plain(shape.heads, shape.key_value_heads, width);
     let (wide, narrow) = (shape.hidden, shape.key_value_heads * width);
     let [keys, values] = [1, 2].map(|seed| kernels.upload(tokens, narrow, numbers(tokens * narrow, seed)));
     let queries = kernels.upload(tokens, wide, numbers(tokens * wide, 3));
     let whole = [SequenceSpan { position: 0, rows: tokens }];
-    let forward = seconds(kernels, || kernels.attention(heads, &queries, &keys, &values, None, &whole))?;
+    let forward = seconds(kernels, timing, || kernels.attention(heads, &queries, &keys, &values, None, &whole))?;
     let rows = SEGMENT_ROWS.min(tokens);
     let last = [SequenceSpan { position: tokens - rows, rows }];
     let asked = kernels.slice(&queries, tokens - rows, rows);
     let output = kernels.attention(heads, &asked, &keys, &values, None, &last);
-    let backward = seconds(kernels, || {
+    let backward = seconds(kernels, timing, || {
         let (at_queries, ..) = kernels.attention_backward(heads, &asked, &keys, &values, None, &last, &output, &asked);
         at_queries
     })?;
@@ -162,17 +164,17 @@ pub struct Copies {
 ///
 /// # Errors
 /// When the device failed.
-pub fn copies<K: Kernels>(kernels: &K, rows: usize) -> Result<Copies, ModelError> {
+pub fn copies<K: Kernels>(kernels: &K, timing: Duration, rows: usize) -> Result<Copies, ModelError> {
     let columns = 4096;
     let values = numbers(rows * columns, 1);
     let bytes = 4.0 * values.len() as f64;
     let x = kernels.upload(rows, columns, values.clone());
-    let up = seconds(kernels, || kernels.upload(rows, columns, values.clone()))?;
+    let up = seconds(kernels, timing, || kernels.upload(rows, columns, values.clone()))?;
     let began = std::time::Instant::now();
     kernels.download(&x)?;
     let down = began.elapsed().as_secs_f64();
     Ok(Copies {
-        on_device: 3.0 * bytes / seconds(kernels, || kernels.add(x.clone(), &x))?,
+        on_device: 3.0 * bytes / seconds(kernels, timing, || kernels.add(x.clone(), &x))?,
         to_device: bytes / up,
         from_device: bytes / down.max(1e-9),
     })
