@@ -11,6 +11,8 @@ import support
 import cruxscope
 from cruxscope import BEHAVIOURS, MODULES, CruxscopeError
 
+#: The seven linear maps of a layer, as transformers names them.
+PATHS = [f"self_attn.{name}_proj" for name in "qkvo"] + [f"mlp.{name}_proj" for name in ("gate", "up", "down")]
 #: Relative importance, absolute: the gate of every comparison of the method in float32.
 GATE = 5e-5
 
@@ -50,6 +52,50 @@ def traces_of(expected):
     """Traces and annotations of a fixture's expected values, as records."""
     traces = [{"id": instance["id"], "input_ids": instance["ids"]} for instance in expected["instances"]]
     return traces, [{"id": instance["id"], "segments": instance["segments"]} for instance in expected["instances"]]
+
+
+def by_autograd(model, traces, annotations):
+    """Relative importance [behaviour, component] by the paper's formulas and plain autograd, one full backward pass a segment."""
+    import torch
+
+    paths = [f"model.layers.{layer}.{name}" for layer in range(model.config.num_hidden_layers) for name in PATHS]
+    modules, outputs = dict(model.named_modules()), {}
+    handles = [modules[path].register_forward_hook(lambda _, __, output, path=path: outputs.__setitem__(path, output)) for path in paths]
+    of = {line["id"]: line["segments"] for line in annotations}
+    everything, minus, tokens = {path: 0.0 for path in paths}, {path: 0.0 for path in paths}, 0
+    plus, gradients = {name: [] for name in BEHAVIOURS}, {name: [] for name in BEHAVIOURS}
+    for trace in traces:
+        ids = torch.tensor([trace["input_ids"]])
+        logits = model(ids).logits[0]
+        tokens += ids.shape[1]
+        for path in paths:
+            everything[path] = everything[path] + outputs[path][0].sum(0).detach()
+            minus[path] = minus[path] + outputs[path][0].mean(0).detach() / len(traces)
+        for name in BEHAVIOURS:
+            spans = [(max(own["start"] - 5, 0), own["last"] + 1) for own in of[trace["id"]] if own["label"] == name]
+            if not spans:
+                continue
+            rows = sorted({row for first, end in spans for row in range(first, end)})
+            plus[name].append({path: outputs[path][0, rows].mean(0).detach() for path in paths})
+            total, count = {path: 0.0 for path in paths}, 0
+            for first, end in spans:
+                targets = range(max(first, 1), end)
+                loss = torch.nn.functional.cross_entropy(logits[targets.start - 1 : targets.stop - 1], ids[0, targets.start : targets.stop])
+                found = torch.autograd.grad(loss, [outputs[path] for path in paths], retain_graph=True)
+                count += end - first
+                for path, gradient in zip(paths, found, strict=True):
+                    total[path] = total[path] + gradient[0, first:end].sum(0)
+            gradients[name].append({path: sum_of / count for path, sum_of in total.items()})
+    for handle in handles:
+        handle.remove()
+    found = np.zeros((len(BEHAVIOURS), len(paths)))
+    for place, name in enumerate(BEHAVIOURS):
+        for column, path in enumerate(paths):
+            if plus[name]:
+                vector = sum(own[path] for own in plus[name]) / len(plus[name]) - minus[path]
+                vector = vector * (everything[path] / tokens).norm() / vector.norm()
+                found[place, column] = abs(sum(float(vector @ own[path]) for own in gradients[name])) / len(plus[name])
+    return found / np.maximum(found.sum(axis=1, keepdims=True), 1e-300)
 
 
 def relative_of(expected, definition, layers):
@@ -276,6 +322,21 @@ class Others(unittest.TestCase):
             for channel in (0, 3):
                 mean = sum((loss(path, channel, row, step) - loss(path, channel, row, -step)) / (2 * step) for row in range(1, 10)) / 9
                 self.assertAlmostEqual(mean, gradient[place[name][0] + channel], delta=1e-5 + 2e-3 * abs(mean))
+
+    def test_an_architecture_that_the_program_refuses(self):
+        model = self.build("Olmo").double().eval()
+        captured = cruxscope.capture(model, self.traces, self.annotations, progress=False)
+        difference = np.abs(captured.relative_importance.values - by_autograd(model, self.traces, self.annotations)).max()
+        self.assertLess(difference, GATE)
+        support.needs_program()
+        with tempfile.TemporaryDirectory() as folder:
+            model.save_pretrained(folder)
+            files = [cruxscope.Records(lines).write(Path(folder) / name) for lines, name in ((self.traces, "t.jsonl"), (self.annotations, "a.jsonl"))]
+            with self.assertRaisesRegex(CruxscopeError, "olmo") as refused:
+                flags = {"traces": files[0], "annotations": files[1], "dry_run": True}
+                cruxscope.run("interpret", progress=False, model=folder, out=Path(folder) / "study", **flags)
+            self.assertEqual(refused.exception.code, 2)
+        print(f"\ncapture on olmo, which the program refuses, against plain autograd: {difference:.1e} at the most")
 
     def test_what_is_not_understood_is_refused_by_name(self):
         with self.assertRaisesRegex(CruxscopeError, "experts"):
