@@ -23,8 +23,8 @@ pub struct Arguments {
     /// The reasoning model: a Hugging Face folder, or a GGUF file
     #[arg(long, value_name = "DIR|FILE.gguf")]
     model: PathBuf,
-    /// The model that it was made from
-    #[arg(long, value_name = "DIR|FILE.gguf", required_unless_present = "dry_run")]
+    /// The model that it was made from; without it nothing is said of distillation
+    #[arg(long, value_name = "DIR|FILE.gguf")]
     base: Option<PathBuf>,
     /// Traces of the reasoning model, one JSON object a line
     #[arg(long, value_name = "FILE.jsonl")]
@@ -89,7 +89,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let source = WindowSource::of_file(&arguments.calibration, arguments.calibration_array.clone(), arguments.sequence_length);
     let settings = PaperSettings {
         model: arguments.model.clone(),
-        base: arguments.base.clone().unwrap_or_default(),
+        base: arguments.base.clone(),
         traces: arguments.traces.clone(),
         annotations: arguments.annotations.clone(),
         first: arguments.limit,
@@ -110,7 +110,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         device: arguments.machine.device.clone(),
         weights: arguments.machine.weights.into(),
     };
-    let reproduction = Reproduction::new(settings, arguments.base.is_some())?;
+    let reproduction = Reproduction::new(settings)?;
     if arguments.dry_run {
         return if arguments.json {
             print_json(&plan_value(&reproduction.plan))

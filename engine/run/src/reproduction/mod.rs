@@ -57,8 +57,8 @@ pub(crate) const VALIDATION_WINDOWS: usize = 8;
 pub struct PaperSettings {
     /// The reasoning model.
     pub model: PathBuf,
-    /// The model that it was made from.
-    pub base: PathBuf,
+    /// The model that it was made from; without it nothing is said of distillation.
+    pub base: Option<PathBuf>,
     /// Annotated traces of the reasoning model.
     pub traces: PathBuf,
     /// Their annotations.
@@ -106,13 +106,13 @@ impl Reproduction {
     ///
     /// # Errors
     /// When an input cannot be used, or the models are of different shapes.
-    pub fn new(settings: PaperSettings, with_base: bool) -> Result<Self, RunError> {
+    pub fn new(settings: PaperSettings) -> Result<Self, RunError> {
         let original = Checkpoint::open(&settings.model)?;
-        let base = if with_base { Some(Checkpoint::open(&settings.base)?) } else { None };
+        let base = settings.base.as_deref().map(Checkpoint::open).transpose()?;
         if let Some(base) = &base {
             cruxscope_sensitivity::candidate::same_model(&base.name(), original.config(), base.config())?;
         }
-        let steps = steps::all(original.config().layers, settings.group_size)?;
+        let steps = steps::all(original.config().layers, settings.group_size, base.is_some())?;
         let plan = PaperPlan::new(&settings, &original, &steps)?;
         let mut builder = DigestBuilder::default();
         let device = cruxscope_model::device::arithmetic(&settings.device);
@@ -213,7 +213,8 @@ impl Reproduction {
     fn model(&self, subject: &Subject) -> PathBuf {
         match subject {
             Subject::Original => self.settings.model.clone(),
-            Subject::Base => self.settings.base.clone(),
+            // Steps of the base model are there only where it is.
+            Subject::Base => self.settings.base.clone().unwrap_or_default(),
             Subject::Compressed(name) => self.settings.out.join("models").join(name),
         }
     }
@@ -372,7 +373,8 @@ impl Reproduction {
         self.write(COLLECTION_FILE, &collection.to_json()?)?;
         let mut given = Evidence::default();
         evidence::add(&mut given, out)?;
-        given.assign(Some("studies/original"), Some("studies/base"));
+        let base = self.settings.base.is_some().then_some("studies/base");
+        given.assign(Some("studies/original"), base);
         given.assign_same_models();
         let ledger = evidence::ledger(&collection.title, &given, true)?;
         evidence::save_ledger(&ledger, &self.study("original"))?;

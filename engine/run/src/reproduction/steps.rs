@@ -129,7 +129,7 @@ pub(super) fn menu(group_size: GroupSize) -> Result<Vec<MenuFormat>, RunError> {
 ///
 /// # Errors
 /// When the model has too few layers for the paper's experiments.
-pub(super) fn all(layers: usize, group_size: GroupSize) -> Result<Vec<Step>, RunError> {
+pub(super) fn all(layers: usize, group_size: GroupSize, with_base: bool) -> Result<Vec<Step>, RunError> {
     let definitions = [(Definition::Paper, ""), (Definition::Released, "-released")];
     let interpret = |subject: Subject, study: &str| {
         definitions.map(|(definition, suffix)| Step::Interpret {
@@ -141,7 +141,9 @@ pub(super) fn all(layers: usize, group_size: GroupSize) -> Result<Vec<Step>, Run
     let bits = |bits: u8| Bits::new(bits).map_err(refuse);
     let mut steps = Vec::new();
     steps.extend(interpret(Subject::Original, "original"));
-    steps.extend(interpret(Subject::Base, "base"));
+    if with_base {
+        steps.extend(interpret(Subject::Base, "base"));
+    }
     let sparsity = Sparsity::new(0.3).map_err(refuse)?;
     let main = [
         ("awq-4", MethodConfig::Awq(AwqSettings::new(bits(4)?, group_size))),
@@ -197,7 +199,7 @@ mod tests {
 
     #[test]
     fn every_compressed_model_is_made_before_it_is_read_and_read_before_the_next_is_made() {
-        let steps = all(6, GroupSize::new(32).unwrap()).unwrap();
+        let steps = all(6, GroupSize::new(32).unwrap(), true).unwrap();
         let names: std::collections::BTreeSet<String> = steps.iter().map(Step::name).collect();
         assert_eq!(names.len(), steps.len(), "names are unique");
         let mut open: Option<String> = None;
@@ -217,6 +219,9 @@ mod tests {
                 .iter()
                 .all(|name| studies.contains(&(*name).to_owned()))
         );
-        assert!(all(1, GroupSize::new(32).unwrap()).is_err());
+        assert!(all(1, GroupSize::new(32).unwrap(), true).is_err());
+        let alone = all(6, GroupSize::new(32).unwrap(), false).unwrap();
+        assert!(!super::studies(&alone).iter().any(|name| name.starts_with("base")));
+        assert_eq!(alone.len() + 2, steps.len());
     }
 }
