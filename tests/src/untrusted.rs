@@ -17,7 +17,7 @@ use cruxscope_benchmark::prompts::Prompt;
 use cruxscope_benchmark::scoring::Rule;
 use cruxscope_checkpoint::Checkpoint;
 use cruxscope_run::instances::{Instances, TraceSettings};
-use cruxscope_study::{ARRAYS_FILE, Collection, CompressionMap, Definition, Manifest, Results, Study, Validation};
+use cruxscope_study::{ARRAYS_FILE, Collection, CompressionMap, Definition, Divergence, Ledger, Manifest, Results, Sensitivity, Study, Trial, Validation};
 
 const CONFIG: &[u8] = include_bytes!("../fuzz/seeds/config/config.json");
 const WEIGHTS: &[u8] = include_bytes!("../fuzz/seeds/safetensors/model.safetensors");
@@ -65,7 +65,7 @@ pub fn tokenizer(bytes: &[u8]) -> io::Result<bool> {
     in_a_folder(&files, use_tokenizer)
 }
 
-/// Any JSON file of a study or beside one.
+/// Any file of a study or beside one.
 pub fn study(bytes: &[u8]) -> io::Result<bool> {
     let files = BTreeMap::from([(ARRAYS_FILE.to_owned(), ARRAYS.to_vec())]);
     let study = Manifest::from_json(bytes).and_then(|manifest| Study::from_files(manifest, &files));
@@ -74,6 +74,10 @@ pub fn study(bytes: &[u8]) -> io::Result<bool> {
         Results::from_json(bytes).is_ok(),
         Validation::from_json(bytes, 2).is_ok(),
         CompressionMap::from_json(bytes, 2).is_ok(),
+        Ledger::from_json(bytes).is_ok(),
+        Trial::from_json(bytes).is_ok(),
+        Sensitivity::from_bytes(bytes).is_ok(),
+        Divergence::from_bytes(bytes).is_ok(),
     ];
     Ok(study.is_ok() || others.contains(&true))
 }
