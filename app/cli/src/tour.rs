@@ -81,6 +81,7 @@ impl Stage<'_> {
             Kind::Trace => drawn.trace(source, read.instance.as_deref(), &options),
             Kind::Ranking => drawn.ranking(&options).map(Some),
             Kind::Channels => Ok(drawn.channels(&options)),
+            Kind::Importance if read.opened => Ok(drawn.parts(&options)),
             Kind::Compression => drawn.compression(source, read.measure, &options),
             Kind::Validation => drawn.validation(source, &options),
             Kind::Budget => {
