@@ -37,6 +37,7 @@ impl Stage<'_> {
             behaviour: read.behaviour,
             component: read.component,
             bare,
+            stage: bare,
             ..FigureOptions::default()
         };
         match kind {

@@ -25,6 +25,7 @@ pub mod ranking;
 mod raster;
 mod recoloured;
 pub mod shift;
+mod shift_stage;
 pub mod slide;
 mod stamp;
 mod svg;
@@ -92,6 +93,8 @@ pub struct FigureOptions {
     pub unlocked: [bool; 4],
     /// Without title and caption, for a paper that sets its own.
     pub bare: bool,
+    /// For an audience: fewer and larger maps where a figure has many.
+    pub stage: bool,
 }
 
 impl FigureOptions {

@@ -21,8 +21,19 @@ pub struct Apart {
     pub curve: Vec<CurvePoint>,
     /// The mean over all positions, in nats.
     pub mean: Option<Measured>,
-    /// Label and value of what is listed: all positions, behaviours, the answer.
-    pub facts: Vec<(String, String)>,
+    /// What is listed: all positions, behaviours, the answer.
+    pub facts: Vec<Fact>,
+}
+
+/// A line of what is listed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fact {
+    /// What it is of.
+    pub label: String,
+    /// The value.
+    pub value: String,
+    /// The value with its interval, where it has one.
+    pub whole: String,
 }
 
 /// One prediction of a text.
@@ -138,7 +149,12 @@ impl Apart {
 }
 
 /// What is listed, over all texts: mean divergence and how often both models choose the same token.
-fn facts(divergence: &Divergence) -> Vec<(String, String)> {
+fn facts(divergence: &Divergence) -> Vec<Fact> {
+    let plain = |label: &str, value: String| Fact {
+        label: label.to_owned(),
+        whole: value.clone(),
+        value,
+    };
     let behaviours = divergence
         .facts
         .behaviours
@@ -146,15 +162,22 @@ fn facts(divergence: &Divergence) -> Vec<(String, String)> {
         .map(|behaviour| (Positions::Behaviour(*behaviour), behaviour.title().to_owned()));
     let listed = [(Positions::All, "All positions".to_owned())].into_iter();
     let listed = listed.chain(behaviours).chain([(Positions::At(Place::Answer), "The answer".to_owned())]);
-    let mut lines: Vec<(String, String)> = listed
-        .filter_map(|(positions, label)| Some((label, nats(divergence.mean_kl(positions)?))))
+    let mut lines: Vec<Fact> = listed
+        .filter_map(|(positions, label)| {
+            let found = divergence.mean_kl(positions)?;
+            Some(Fact {
+                label,
+                value: format!("{} nats", format::significant(found.value)),
+                whole: nats(found),
+            })
+        })
         .collect();
     if let Some(all) = divergence.summary(Positions::All) {
-        lines.push(("Same choice".to_owned(), format::percent(all.agreement.value)));
+        lines.push(plain("Same choice", format::percent(all.agreement.value)));
     }
     if let Some(median) = divergence.median_parting() {
-        lines.push((
-            "First parting, median".to_owned(),
+        lines.push(plain(
+            "First parting, median",
             format!("after {}", format::things(median.value as usize, "token", "tokens")),
         ));
     }
@@ -331,8 +354,9 @@ mod tests {
     fn what_is_listed_are_the_means_of_the_study() {
         let apart = apart();
         let all = apart.divergence.mean_kl(Positions::All).unwrap();
-        assert_eq!(apart.facts[0], ("All positions".to_owned(), nats(all)));
-        assert!(apart.facts.iter().any(|(label, _)| label == "Same choice"));
+        assert_eq!((apart.facts[0].label.as_str(), &apart.facts[0].whole), ("All positions", &nats(all)));
+        assert!(apart.facts[0].whole.starts_with(apart.facts[0].value.trim_end_matches(" nats")));
+        assert!(apart.facts.iter().any(|fact| fact.label == "Same choice"));
         assert_eq!(behaviours(0), "no marked behaviour");
         assert_eq!(behaviours(0b101), "backtracking and example testing");
     }

@@ -74,6 +74,7 @@ fn figure(state: &State, library: &Library, comparison: Option<&OpenComparison>,
         component: state.selected.filter(|_| state.export.framed),
         unlocked: state.unlocked,
         bare: state.export.bare,
+        stage: false,
     };
     // Lists and plots have no panels to enlarge; they follow the behaviour in focus.
     let focused = FigureOptions {

@@ -22,6 +22,9 @@ use crate::views::inspector;
 /// The importance view.
 pub struct ImportanceView;
 
+/// The least height of a panel over the parts of a module.
+const OPENED: f32 = 130.0;
+
 /// How the figure divides the room it has.
 struct Division {
     columns: usize,
@@ -45,14 +48,23 @@ impl Division {
         let gaps = sizes::GAP * (rows as f32 + 3.0);
         let bars = sizes::BUTTON * 2.0 + sizes::LINE + sizes::LARGE;
         let opened = opened::is_on(scene);
-        let list = if scene.state.is_bare() && !opened { 0.0 } else { sizes::TABLE_MINIMUM };
+        let list = match (opened, scene.state.is_bare()) {
+            (true, _) => sizes::TABLE_MINIMUM + sizes::BUTTON + sizes::GAP,
+            (false, true) => 0.0,
+            (false, false) => sizes::TABLE_MINIMUM,
+        };
         let [least, most] = sizes::PANEL_HEIGHT;
         let room = height - bars - gaps;
         let free = (room - list) / rows as f32;
         // An audience sees all of it at once.
-        let least = if stage { 0.0 } else { least };
+        let least = match (stage, opened) {
+            (true, _) => 0.0,
+            (false, true) => OPENED,
+            (false, false) => least,
+        };
         let panel_height = match (scene.state.maximised, scene.state.is_bare()) {
-            (Some(_), _) | (_, true) if !opened || scene.state.maximised.is_some() => free.max(least),
+            _ if opened => free.clamp(least, most.max(least)),
+            (Some(_), _) | (_, true) => free.max(least),
             // The list gets what is left, and some more as the window grows.
             _ => (room * 0.56 / rows as f32).clamp(least, most),
         };

@@ -186,21 +186,19 @@ fn head(ui: &Ui, rect: Rect, scene: &Scene<'_>, shown: &ModuleParts, behaviour: 
     let middle = rect.top() + sizes::PANEL_HEAD / 2.0 + 1.0;
     let sign = Rect::from_center_size(pos2(rect.left() + sizes::GAP + sizes::SIGN / 2.0, middle), vec2(sizes::SIGN, sizes::SIGN));
     icons::behaviour(ui.painter(), sign, behaviour, palette);
-    let text = format!(
-        "{} of {}, {}: {} by {}",
-        shown.title(),
-        shown.module.short(),
-        behaviour.title().to_lowercase(),
-        format::things(shown.layers, "layer", "layers"),
-        format::count(shown.names.len())
-    );
     let left = sign.right() + sizes::GAP;
     let room = rect.right() - left - sizes::GAP;
+    let lead = format!("{} of {}", shown.title(), shown.module.short());
+    let size = format!("{} by {}", format::things(shown.layers, "layer", "layers"), format::count(shown.names.len()));
+    // The sign says the behaviour where its name has no room.
+    let texts = [format!("{lead}, {}: {size}", behaviour.title().to_lowercase()), format!("{lead}: {size}")];
+    let width = |text: &str| ui.painter().layout_no_wrap(text.to_owned(), typeface::heading(), palette.text).size().x;
+    let text = if width(&texts[0]) <= room { &texts[0] } else { &texts[1] };
     widgets::paint_cut(
         ui.painter(),
         pos2(left, middle),
         Align2::LEFT_CENTER,
-        &text,
+        text,
         typeface::heading(),
         palette.text,
         room,

@@ -67,6 +67,9 @@ pub fn show(ui: &mut Ui, scene: &Scene<'_>, text: &Arc<TraceText>, apart: Option
 /// The thin line at the token at which the choices of two models first part, reaching to the signs on the left.
 fn part(ui: &Ui, rect: Rect, place: Rect, palette: &Palette) {
     let at = place.translate(rect.min.to_vec2() + vec2(GUTTER, 0.0));
+    if !ui.is_rect_visible(at) {
+        return;
+    }
     let line = Stroke::new(1.5, palette.accent);
     ui.painter().vline(at.left(), at.y_range(), line);
     ui.painter().hline(

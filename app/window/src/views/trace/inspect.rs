@@ -59,13 +59,10 @@ pub fn show(ui: &mut Ui, scene: &Scene<'_>, actions: &mut Vec<Action>) {
     if let Some(apart) = scene.open.parts().divergence().filter(|_| !scene.state.trace.alone) {
         widgets::section(ui, "Divergence");
         let [a, _] = apart.models();
-        let words = format!(
-            "from {a}, over {}, in nats",
-            format::things(apart.divergence.facts.texts.len(), "text", "texts")
-        );
+        let words = format!("from {a}, mean over {}", format::things(apart.divergence.facts.texts.len(), "text", "texts"));
         ui.add(Label::new(RichText::new(words).font(typeface::caption()).color(palette.dim)).wrap());
-        for (label, value) in &apart.facts {
-            widgets::fact(ui, label, value);
+        for fact in &apart.facts {
+            widgets::fact(ui, &fact.label, &fact.value).on_hover_text(&fact.whole);
         }
     }
     widgets::section(ui, "The instance");
