@@ -98,7 +98,12 @@ struct MessageTarget {
 /// Compiles, and gives the path of the program.
 fn compile(dev: bool) -> anyhow::Result<PathBuf> {
     let profile = if dev { "dev" } else { "web" };
-    eprintln!("compiling the program of the page (profile {profile})");
+    let time = if dev {
+        String::new()
+    } else {
+        format!(": {}", cruxscope_site::time_to_build(&target_folder()))
+    };
+    eprintln!("compiling the program of the page (profile {profile}){time}");
     let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let mut child = Command::new(&cargo)
         .args(["build", "--package", PACKAGE, "--lib", "--target", TARGET, "--profile", profile])

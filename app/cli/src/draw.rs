@@ -8,6 +8,7 @@ use cruxscope_figure::{Figure, FigureOptions};
 use cruxscope_selectors::BackgroundJob as _;
 use cruxscope_selectors::budget::{Budget, BudgetSettings, CellMeasure, measured};
 use cruxscope_selectors::compression::Measure;
+use cruxscope_selectors::divergence::Apart;
 use cruxscope_selectors::shift::{Pair, ShiftIntervals};
 use cruxscope_selectors::variants::{self, Candidate, VariantSort, Variants};
 use cruxscope_selectors::{Figures, Stability};
@@ -35,6 +36,8 @@ pub enum Kind {
     Divergence,
     /// A module opened into its channels.
     Channels,
+    /// A module opened into its parts, such as experts.
+    Parts,
     /// What compression did to each matrix.
     Compression,
     /// Many compressed versions of one model.
@@ -49,11 +52,12 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Importance,
         Self::Shift,
         Self::Ranking,
         Self::Channels,
+        Self::Parts,
         Self::Trace,
         Self::Validation,
         Self::Divergence,
@@ -73,6 +77,7 @@ impl Kind {
             Self::Validation => "validation",
             Self::Divergence => "divergence",
             Self::Channels => "channels",
+            Self::Parts => "parts",
             Self::Trace => "trace",
             Self::Compression => "compression",
             Self::Variants => "variants",
@@ -141,8 +146,14 @@ impl Drawn {
         cruxscope_figure::channels::figure(&self.study, &self.figures, maps, options)
     }
 
-    /// The figure of an instance's trace that lies beside the study in `source`; the first without a name. Nothing where the study keeps none.
-    pub fn trace(&self, source: &Path, instance: Option<&str>, options: &FigureOptions) -> Result<Option<Figure>, Failure> {
+    /// The figure of a module's parts; nothing where every component is one linear map.
+    pub fn parts(&self, options: &FigureOptions) -> Option<Figure> {
+        let maps = self.study.parts.as_ref()?;
+        cruxscope_figure::parts::figure(&self.study, &self.figures, maps, options)
+    }
+
+    /// An instance's trace that lies beside the study in `source`; the first without a name. Nothing where the study keeps none.
+    fn text(&self, source: &Path, instance: Option<&str>) -> Result<Option<TraceText>, Failure> {
         let mut entries = self.study.manifest.traces.iter();
         let entry = match instance {
             Some(id) => entries.find(|entry| entry.id == id),
@@ -150,8 +161,13 @@ impl Drawn {
         };
         let Some(entry) = entry else { return Ok(None) };
         let Some(bytes) = beside(source, &entry.file.file)? else { return Ok(None) };
-        let text = TraceText::from_file(entry, &bytes)?;
-        Ok(Some(cruxscope_figure::trace::figure(&self.study, &text, options)))
+        Ok(Some(TraceText::from_file(entry, &bytes)?))
+    }
+
+    /// The figure of an instance's trace that lies beside the study in `source`; the first without a name. Nothing where the study keeps none.
+    pub fn trace(&self, source: &Path, instance: Option<&str>, options: &FigureOptions) -> Result<Option<Figure>, Failure> {
+        let text = self.text(source, instance)?;
+        Ok(text.map(|text| cruxscope_figure::trace::figure(&self.study, &text, options)))
     }
 
     /// The figure of what compression did, by what lies beside the study in `source` or the study itself says; nothing where
@@ -211,12 +227,18 @@ impl Drawn {
 }
 
 impl Drawn {
-    /// The figure of where the study's model parts from another; nothing where the study in `source` does not say.
-    pub fn divergence(&self, source: &Path, options: &FigureOptions) -> Result<Option<Figure>, Failure> {
+    /// Where the study's model parts from another: along the thought over all texts, or in the text of an instance. Nothing where the study in
+    /// `source` does not say, or of that instance.
+    pub fn divergence(&self, source: &Path, instance: Option<&str>, options: &FigureOptions) -> Result<Option<Figure>, Failure> {
         let Some(divergence) = folder::load_divergence(source)? else {
             return Ok(None);
         };
-        Ok(cruxscope_figure::divergence::figure(&self.study, &divergence, options))
+        let apart = Apart::of(divergence);
+        let Some(id) = instance else {
+            return Ok(cruxscope_figure::divergence::figure(&self.study, &apart, options));
+        };
+        let output = self.text(source, Some(id))?.map(|text| text.output).unwrap_or_default();
+        Ok(cruxscope_figure::text_apart::figure(&self.study, &apart, id, &output, options))
     }
 }
 

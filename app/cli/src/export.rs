@@ -34,8 +34,9 @@ pub struct Arguments {
     /// Of slides: 16:9 or 4:3
     #[arg(long, value_name = "SHAPE", default_value = "16:9", requires = "tour")]
     aspect: Aspect,
-    /// The view: importance, shift, ranking, channels, trace, validation, divergence, compression, variants, budget (map and
-    /// curve), benchmarks or test-time (the last two without results: the paper's)
+    /// The view: importance, shift, ranking, channels, parts (experts), trace, validation, divergence (along the thought, or with
+    /// --instance in one text), compression, variants, budget (map and curve), benchmarks or test-time (the last two without results:
+    /// the paper's)
     #[arg(long, default_value = "importance")]
     view: Kind,
     /// The study that a shift is from, A [default: the first of the studies]
@@ -62,7 +63,7 @@ pub struct Arguments {
     /// Only this behaviour, such as backtracking
     #[arg(long)]
     behaviour: Option<String>,
-    /// A component to frame, such as 30_gate; of channels, the one whose module is drawn
+    /// A component to frame, such as 30_gate; of channels and parts, the one whose module is drawn
     #[arg(long)]
     component: Option<String>,
     /// Of compression: output-error, weight-error, bits, sparsity or awq-scale [default: the first that is known]
@@ -74,7 +75,7 @@ pub struct Arguments {
     /// Of variants: the benchmark whose scores stand beside them [default: a mean over several, or the first]
     #[arg(long, value_name = "NAME")]
     benchmark: Option<String>,
-    /// Of a trace: the instance [default: the first]
+    /// Of a trace: the instance [default: the first]; of divergence: the text that is drawn
     #[arg(long, value_name = "ID")]
     instance: Option<String>,
     /// Of a budget: stored bits a weight, scales and zeros included [default: the size of the uniform format in the middle]
@@ -182,8 +183,8 @@ fn figures(arguments: &Arguments, options: &FigureOptions) -> Result<Vec<Figure>
     if arguments.view != Kind::Budget && (arguments.target_bits.is_some() || arguments.keep_fused) {
         return Err(Failure::mistake("--target-bits and --keep-fused belong to --view budget"));
     }
-    if arguments.view != Kind::Trace && arguments.instance.is_some() {
-        return Err(Failure::mistake("--instance belongs to --view trace"));
+    if !matches!(arguments.view, Kind::Trace | Kind::Divergence) && arguments.instance.is_some() {
+        return Err(Failure::mistake("--instance belongs to --view trace and --view divergence"));
     }
     if arguments.view != Kind::Benchmarks && arguments.experiment.is_some() {
         return Err(Failure::mistake("--experiment belongs to --view benchmarks"));
@@ -221,6 +222,10 @@ fn figures(arguments: &Arguments, options: &FigureOptions) -> Result<Vec<Figure>
                 let study = source.display();
                 Failure::mistake(format!("{study} keeps no channels; `cruxscope interpret --channels` does"))
             })?,
+            Kind::Parts => drawn.parts(options).ok_or_else(|| {
+                let study = source.display();
+                Failure::mistake(format!("every component of {study} is one linear map, so that there are no parts to draw"))
+            })?,
             Kind::Trace => drawn.trace(&source, arguments.instance.as_deref(), options)?.ok_or_else(|| {
                 let study = source.display();
                 match &arguments.instance {
@@ -238,10 +243,14 @@ fn figures(arguments: &Arguments, options: &FigureOptions) -> Result<Vec<Figure>
                 let study = source.display();
                 Failure::mistake(format!("{study} holds no validation; `cruxscope validate --study {study}` makes one"))
             })?,
-            Kind::Divergence => drawn.divergence(&source, options)?.ok_or_else(|| {
+            Kind::Divergence => drawn.divergence(&source, arguments.instance.as_deref(), options)?.ok_or_else(|| {
                 let study = source.display();
+                let what = match &arguments.instance {
+                    Some(id) => format!("in {id}"),
+                    None => "at any position of a thought".to_owned(),
+                };
                 Failure::mistake(format!(
-                    "{study} does not say where its model parts from another, or no position of a thought; `cruxscope compare --out {study}` does"
+                    "{study} does not say where its model parts from another {what}; `cruxscope compare --out {study}` does"
                 ))
             })?,
             _ => drawn.importance(options),

@@ -199,6 +199,14 @@ fn drawn(studies: &Studies) -> Result<Vec<(Link, Figure)>, Failure> {
         let show = [("show", published.address())];
         figures.push((link(Kind::Importance, &show), drawn.importance(&options)));
         figures.push((link(Kind::Ranking, &show), drawn.ranking(&options)?));
+        figures.extend(
+            drawn
+                .parts(&options)
+                .map(|figure| (link(Kind::Importance, &[("show", published.address()), ("opened", "1".to_owned())]), figure)),
+        );
+        if let Some(divergence) = drawn.divergence(&published.source, None, &options)? {
+            figures.push((link(Kind::Trace, &show), divergence));
+        }
         if let Some(compression) = drawn.compression(&published.source, None, &options)? {
             figures.push((link(Kind::Compression, &show), compression));
         }

@@ -37,6 +37,7 @@ impl Stage<'_> {
             behaviour: read.behaviour,
             component: read.component,
             bare,
+            stage: bare,
             ..FigureOptions::default()
         };
         match kind {
@@ -81,6 +82,7 @@ impl Stage<'_> {
             Kind::Trace => drawn.trace(source, read.instance.as_deref(), &options),
             Kind::Ranking => drawn.ranking(&options).map(Some),
             Kind::Channels => Ok(drawn.channels(&options)),
+            Kind::Importance if read.opened => Ok(drawn.parts(&options)),
             Kind::Compression => drawn.compression(source, read.measure, &options),
             Kind::Validation => drawn.validation(source, &options),
             Kind::Budget => {

@@ -17,6 +17,8 @@ const ROW: f32 = 14.5;
 const NAMES: f32 = 70.0;
 /// Width that a column has at least, where names are long.
 const COLUMN: f32 = 74.0;
+/// Width of the place of marks in a column, at least, where a page lies on its side.
+const TRACK: f32 = 48.0;
 /// Between two columns.
 const GAP: f32 = 13.0;
 /// Room for the values at the end of a column, and for what they gain.
@@ -41,15 +43,25 @@ pub fn figure(all: &[&Results], experiment: &str, model: Option<&str>, options: 
     let found = ResultsTable::of(all, experiment, model);
     let (title, source) = all.first().map_or(("Results", ""), |first| (first.title.as_str(), first.source.as_str()));
     let name = if experiment.is_empty() { title } else { experiment };
-    let mut page = Page::new(name, if experiment.is_empty() { source } else { title }, options.bare);
     let columns = found.columns.len().min(MOST[0]);
-    let sheet_left = page.left();
-    let names = found.rows().map(|(_, row)| text_layout::width(&label(row), LABEL, Weight::Regular) + 20.0);
-    let names = names.fold(NAMES, f32::max).min((page.width() - COLUMN * columns as f32).max(NAMES));
-    let width = ((page.width() - names) / columns.max(1) as f32).min(190.0);
-    let left = |column: usize| sheet_left + names + GAP + width * column as f32;
     let gains = found.groups.iter().any(|group| group.compressed.iter().any(Option::is_some));
     let values = VALUES[usize::from(gains)];
+    let longest = found.rows().map(|(_, row)| text_layout::width(&label(row), LABEL, Weight::Regular) + 20.0);
+    let longest = longest.fold(NAMES, f32::max);
+    // Names and columns divide the width of a page; where that leaves no room for marks, the page lies on its side.
+    let divided = |page: &Page, column: f32| {
+        let names = longest.min((page.width() - column * columns as f32).max(NAMES));
+        (names, ((page.width() - names) / columns.max(1) as f32).min(190.0))
+    };
+    let under = if experiment.is_empty() { source } else { title };
+    let mut page = Page::new(name, under, options.bare);
+    let (mut names, mut width) = divided(&page, COLUMN);
+    if width < GAP + values + TRACK {
+        page = Page::landscape(name, under, options.bare);
+        (names, width) = divided(&page, GAP + values + TRACK);
+    }
+    let sheet_left = page.left();
+    let left = |column: usize| sheet_left + names + GAP + width * column as f32;
     let plot = |column: usize| [left(column), (left(column) + width - GAP - values).max(left(column) + 8.0)];
     heads(&mut page, &found, columns, &left, width);
     let mut drawn = 0;
@@ -203,10 +215,15 @@ fn axes(page: &mut Page, found: &ResultsTable, columns: usize, plot: &dyn Fn(usi
     let top = page.bottom;
     for (column, head) in found.columns.iter().enumerate().take(columns) {
         let [from, to] = plot(column);
-        for (x, value, place) in [(from, head.range[0], Align2::LEFT_TOP), (to, head.range[1], Align2::RIGHT_TOP)] {
+        let unit = if head.unit == "%" { " %" } else { "" };
+        let words = [head.range[0].to_string(), format!("{}{unit}", head.range[1])];
+        let room = words.iter().map(|words| text_layout::width(words, SMALL, Weight::Regular)).sum::<f32>() + 3.0;
+        for (end, (x, place)) in [(from, Align2::LEFT_TOP), (to, Align2::RIGHT_TOP)].into_iter().enumerate() {
             page.drawing.line(pos2(x, top - 2.0), pos2(x, top + 1.5), Line::solid(HAIRLINE, INK.dim));
-            let unit = if head.unit == "%" && value == head.range[1] { " %" } else { "" };
-            page.write(pos2(x, top + 4.0), place, &format!("{value}{unit}"), SMALL, Weight::Regular, INK.dim);
+            // Two numbers that would run together are one too many.
+            if end == 1 || room <= to - from {
+                page.write(pos2(x, top + 4.0), place, &words[end], SMALL, Weight::Regular, INK.dim);
+            }
         }
     }
     page.bottom = top + 4.0 + SMALL;

@@ -2,21 +2,15 @@
 //! drawn by the largest of its neighbours.
 
 use cruxscope_selectors::scale::LegendTick;
-use cruxscope_selectors::{Basis, ColourScale, Figures, Scale, channels, format, panels, provenance, status};
+use cruxscope_selectors::{Basis, ColourScale, Figures, Scale, channels, format, provenance, status};
 use cruxscope_study::{Behaviour, ChannelMaps, Component, Module, Study};
 use cruxscope_theme::colour_map::ColourMap;
-use egui::{Align2, Rect, pos2, vec2};
+use egui::{Align2, pos2};
 
-use super::drawing::{Line, Paint};
-use super::page::{HAIRLINE, INK, LABEL, Page};
+use super::page::{LABEL, Page};
+use super::raster::{self, Raster, SIDE};
 use super::{Cell, Column, Figure, FigureOptions, Stamp, Table, file_stem, importance};
 
-/// Room for the numbers of layers on the left.
-const SIDE: f32 = 30.0;
-/// The least width of a column.
-const LEAST: f32 = 3.0;
-/// Least and greatest height of a row, and the height that all rows share.
-const ROW: [f32; 3] = [2.5, 12.0, 320.0];
 /// Channels that the table lists of each layer.
 const LISTED: usize = 5;
 /// Rows of the table in print.
@@ -50,7 +44,16 @@ pub fn figure(study: &Study, figures: &Figures, maps: &ChannelMaps, options: &Fi
     let scale = if options.scale == Scale::Rank { Scale::Linear } else { options.scale };
     let sizes: Vec<f64> = values.iter().map(|value| f64::from(*value)).filter(|value| value.is_finite()).collect();
     let scale = ColourScale::centred_over(scale, &sizes);
-    let pooled = cells(&mut page, values, width, layers, &scale);
+    let raster = Raster {
+        values,
+        width,
+        layers,
+        scale: &scale,
+        map: ColourMap::Net,
+        axis: "Channel",
+        ends: raster::counted(width),
+    };
+    let pooled = raster.draw(&mut page);
     page.bottom += 12.0;
     let at = pos2(left + SIDE, page.bottom);
     let tick = |position: f32, text: String| LegendTick { position, text };
@@ -83,57 +86,6 @@ pub fn figure(study: &Study, figures: &Figures, maps: &ChannelMaps, options: &Fi
         table: table(maps, behaviour, module, layers),
         stamp: Stamp::of(study),
     })
-}
-
-/// Draws the cells with the numbers of layers and channels; gives how many channels share a place.
-fn cells(page: &mut Page, values: &[f32], width: usize, layers: usize, scale: &ColourScale) -> usize {
-    let room = page.width() - SIDE;
-    let pooled = (width as f32 * LEAST / room).ceil().max(1.0) as usize;
-    let columns = width.div_ceil(pooled);
-    let wide = (room / columns as f32 * 2.0).floor() / 2.0;
-    let wide = wide.min(ROW[1]);
-    let high = ((ROW[2] / layers as f32) * 2.0).floor() / 2.0;
-    let high = high.clamp(ROW[0], ROW[1]);
-    let origin = pos2(page.left() + SIDE, page.bottom);
-    let area = Rect::from_min_size(origin, vec2(wide * columns as f32, high * layers as f32));
-    let nothing = ColourMap::Net.at(scale.position(0.0), false);
-    page.drawing.rectangle(area, 0.0, Paint::filled(nothing));
-    for (layer, row) in values.chunks_exact(width).enumerate() {
-        for (column, shared) in row.chunks(pooled).enumerate() {
-            let largest = shared
-                .iter()
-                .copied()
-                .filter(|value| value.is_finite())
-                .max_by(|a, b| a.abs().total_cmp(&b.abs()));
-            let colour = ColourMap::Net.at(scale.position(f64::from(largest.unwrap_or(0.0))), false);
-            // Most places are all but nothing, and the ground shows that already.
-            if colour != nothing {
-                let corner = origin + vec2(column as f32 * wide, layer as f32 * high);
-                page.drawing
-                    .rectangle(Rect::from_min_size(corner, vec2(wide, high)), 0.0, Paint::filled(colour));
-            }
-        }
-    }
-    page.drawing.rectangle(area, 0.0, Paint::stroked(HAIRLINE, INK.dim));
-    for layer in panels::layer_ticks(layers, area.height(), 12.0) {
-        let y = origin.y + (layer as f32 - 0.5) * high;
-        page.label(pos2(origin.x - 5.0, y), Align2::RIGHT_CENTER, &layer.to_string());
-    }
-    for (share, place) in [(0.0, Align2::LEFT_TOP), (1.0, Align2::RIGHT_TOP)] {
-        let x = area.left() + area.width() * share;
-        page.drawing
-            .line(pos2(x, area.bottom()), pos2(x, area.bottom() + 2.5), Line::solid(HAIRLINE, INK.dim));
-        let channel = if share == 0.0 { 1 } else { width };
-        // A single column has one number.
-        if share == 0.0 || area.width() > 40.0 {
-            page.label(pos2(x, area.bottom() + 5.0), place, &format::count(channel));
-        }
-    }
-    if area.width() > 160.0 {
-        page.label(pos2(area.center().x, area.bottom() + 5.0), Align2::CENTER_TOP, "Channel");
-    }
-    page.bottom = area.bottom() + 5.0 + LABEL;
-    pooled
 }
 
 fn description(maps: &ChannelMaps, behaviour: Behaviour, module: Module, layers: usize) -> String {

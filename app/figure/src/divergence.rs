@@ -1,7 +1,8 @@
 //! The figure of where two models part: the divergence along the thought, with its intervals.
 
+use cruxscope_selectors::divergence::{Apart, PIECES};
 use cruxscope_selectors::{format, status};
-use cruxscope_study::{CurvePoint, Divergence, Positions, Study};
+use cruxscope_study::{CurvePoint, Study};
 use egui::{Align2, Rect, pos2};
 
 use super::drawing::{Anchor, Line, Paint, Text};
@@ -13,15 +14,13 @@ use super::{Cell, Column, Figure, FigureOptions, Stamp, Table, file_stem};
 const HEIGHT: f32 = 260.0;
 /// Room for the numbers and the name of the upright axis.
 const SIDE: f32 = 56.0;
-/// Pieces of the curve.
-const PIECES: usize = 20;
 /// Lines across, at the most.
 const TICKS: usize = 6;
 
 /// The figure, of the study of the model that parts from the other; nothing where no position lies in a thought.
-pub fn figure(study: &Study, divergence: &Divergence, options: &FigureOptions) -> Option<Figure> {
-    let points = divergence.curve(PIECES);
-    let whole = divergence.mean_kl(Positions::All)?;
+pub fn figure(study: &Study, apart: &Apart, options: &FigureOptions) -> Option<Figure> {
+    let (divergence, points) = (&apart.divergence, &apart.curve);
+    let whole = apart.mean?;
     if points.is_empty() {
         return None;
     }
@@ -34,7 +33,7 @@ pub fn figure(study: &Study, divergence: &Divergence, options: &FigureOptions) -
         whole.value
     );
     let mut page = Page::new(&title, &subtitle, options.bare);
-    plot(&mut page, &points, whole.value);
+    plot(&mut page, points, whole.value);
     let caption = format!(
         "Mean divergence of Kullback and Leibler of {b} from {a} at every position of {}, both reading the same tokens, by how far into the thought the position \
          stands; the band is the interval at 95 % by a bootstrap over texts, the dashed line the mean over all positions.",
@@ -52,13 +51,13 @@ pub fn figure(study: &Study, divergence: &Divergence, options: &FigureOptions) -
         ),
         title,
         drawing,
-        table: table(&points, &a, &b),
+        table: table(points, &a, &b),
         stamp: Stamp::of(study),
     })
 }
 
 /// Steps of 1, 2 or 5 times a power of ten, from zero to above a value.
-fn ticks(high: f64) -> Vec<f64> {
+pub(super) fn ticks(high: f64) -> Vec<f64> {
     let raw = (high / TICKS as f64).max(f64::MIN_POSITIVE);
     let power = 10f64.powf(raw.log10().floor());
     let step = [1.0, 2.0, 5.0, 10.0]

@@ -17,17 +17,21 @@ pub mod importance;
 pub mod latex;
 mod markers;
 mod page;
+pub mod parts;
 #[cfg(feature = "pdf")]
 mod pdf;
 mod png;
 pub mod ranking;
+mod raster;
 mod recoloured;
 pub mod shift;
+mod shift_stage;
 pub mod slide;
 mod stamp;
 mod svg;
 mod table;
 pub mod test_time;
+pub mod text_apart;
 mod text_layout;
 pub mod trace;
 pub mod validation;
@@ -89,6 +93,8 @@ pub struct FigureOptions {
     pub unlocked: [bool; 4],
     /// Without title and caption, for a paper that sets its own.
     pub bare: bool,
+    /// For an audience: fewer and larger maps where a figure has many.
+    pub stage: bool,
 }
 
 impl FigureOptions {

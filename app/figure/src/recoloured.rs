@@ -34,6 +34,8 @@ impl Counterparts {
         };
         for behaviour in Behaviour::ALL {
             pair(light.behaviour(behaviour), dark.behaviour(behaviour));
+            let tint = |palette: &Palette| palette.tint(palette.behaviour(behaviour));
+            pair(tint(light), tint(dark));
         }
         for module in Module::ALL {
             pair(light.module(module), dark.module(module));

@@ -11,7 +11,7 @@ use super::importance::panel_head;
 use super::markers::{self, Mark};
 use super::page::{HEAD, INK, LABEL, Page};
 use super::text_layout::{self, Weight};
-use super::{Cell, Column, Figure, FigureOptions, Stamp, Table, file_stem};
+use super::{Cell, Column, Drawing, Figure, FigureOptions, Stamp, Table, file_stem, shift_stage};
 
 /// Components whose ranks are marked in a map.
 const MARKED: usize = 3;
@@ -35,7 +35,7 @@ pub const fn colours(view: ShiftView) -> ColourMap {
 
 /// What a column of maps shows.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Part {
+pub(super) enum Part {
     A,
     B,
     Shift,
@@ -51,6 +51,10 @@ pub fn figure(pair: &Pair, intervals: Option<&ShiftIntervals>, options: &FigureO
         format!("{} in both", format::things(comparison.shared_instances(), "instance", "instances")),
     ];
     let mut page = Page::new(&title, &subtitle.join(" · "), options.bare);
+    if options.stage {
+        let drawing = shift_stage::drawing(page, pair, [&a, &b], options);
+        return finished(pair, intervals, options, [a, b], drawing);
+    }
     let left = page.left() + grid::NAMES;
     let width = ((page.right() - left - 2.0 * GAP) / 3.0).floor();
     let column = |position: usize| left + (width + GAP) * position as f32;
@@ -69,7 +73,8 @@ pub fn figure(pair: &Pair, intervals: Option<&ShiftIntervals>, options: &FigureO
     let (mut pooled, mut ranked) = (1, false);
     for (position, behaviour) in shown.iter().enumerate() {
         let top = page.bottom;
-        head(&mut page, top, pair, *behaviour, options);
+        let ends = [page.left(), page.right()];
+        head(&mut page, ends, top, pair, *behaviour, options);
         let origin = |position: usize| pos2(column(position), top + LINE);
         let grids = [0, 1, 2].map(|position| Grid::new(origin(position), width, comparison.layers()));
         (pooled, ranked) = (grids[0].pooled, grids[0].ranks_are_written());
@@ -100,10 +105,15 @@ pub fn figure(pair: &Pair, intervals: Option<&ShiftIntervals>, options: &FigureO
     page.bottom += 10.0;
     legend(&mut page, pair, options, scales, [left, width], ranked);
     let drawing = page.finish(&caption(pair, [&a, &b], options, pooled));
+    finished(pair, intervals, options, [a, b], drawing)
+}
+
+/// The figure around what was drawn.
+fn finished(pair: &Pair, intervals: Option<&ShiftIntervals>, options: &FigureOptions, [a, b]: [String; 2], drawing: Drawing) -> Figure {
     Figure {
         name: format!("shift-{}-from-{}-to-{}", options.shift.name(), file_stem(&a), file_stem(&b)),
-        title: format!("{title}, from {a} to {b}"),
-        description: description(pair, [&a, &b], &shown, options),
+        title: format!("Shift of relative importance, {}, from {a} to {b}", lower(options.shift)),
+        description: description(pair, [&a, &b], &options.behaviours(), options),
         drawing,
         table: table(pair, intervals, options),
         stamp: Stamp::of_pair(&pair.a, &pair.b),
@@ -119,18 +129,17 @@ fn lower(view: ShiftView) -> &'static str {
 }
 
 /// A behaviour's line: what shifts most stands at its end.
-fn head(page: &mut Page, top: f32, pair: &Pair, behaviour: Behaviour, options: &FigureOptions) {
+pub(super) fn head(page: &mut Page, ends: [f32; 2], top: f32, pair: &Pair, behaviour: Behaviour, options: &FigureOptions) {
     let basis = Basis::Behaviour(behaviour);
     let first = shift::first(&pair.comparison, basis, options.shift).filter(|_| shift::empty_reason(pair, behaviour).is_none());
     let asides = first.map_or(Vec::new(), |first| {
         let row = shift::row(&pair.comparison, None, basis, options.shift, first);
         vec![format!("largest {first}, {}", shift::written(options.shift, row.shift))]
     });
-    let ends = [page.left(), page.right()];
     panel_head(page, ends, top, behaviour, &shift::instances(pair, behaviour), &asides);
 }
 
-fn map(page: &mut Page, grid: &Grid, pair: &Pair, behaviour: Behaviour, part: Part, scales: [ColourScale; 2], options: &FigureOptions) {
+pub(super) fn map(page: &mut Page, grid: &Grid, pair: &Pair, behaviour: Behaviour, part: Part, scales: [ColourScale; 2], options: &FigureOptions) {
     let comparison = &pair.comparison;
     let (view, scale) = (options.shift, options.scale);
     let side = usize::from(part == Part::B);

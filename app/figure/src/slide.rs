@@ -20,6 +20,9 @@ const LEADING: f32 = 1.4;
 /// The share of the width that a caption takes beside a figure.
 const BESIDE: f32 = 0.28;
 
+/// The share of the height that a caption takes under a figure, at the most.
+const UNDER: f32 = 0.34;
+
 /// The shape of a page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Aspect {
@@ -82,16 +85,15 @@ pub fn slide(content: &Slide<'_>, aspect: Aspect, dark: bool) -> Figure {
     write(&mut drawing, foot, content.foot, FOOT, Weight::Regular, palette.faint);
     let body = Rect::from_min_max(pos2(room.left(), top), pos2(room.right(), foot.y - CAPTION * 0.6));
     let has_caption = content.caption.iter().any(|paragraph| !paragraph.trim().is_empty());
-    let words = match content.figure {
-        Some(_) => Rect::from_min_max(pos2(body.right() - body.width() * BESIDE, body.top()), body.max),
-        None => body,
+    let [place, words] = match content.figure {
+        Some(figure) if has_caption => divided(body, content.caption, figure.drawing.size),
+        Some(_) => [body, Rect::NOTHING],
+        None => [Rect::NOTHING, body],
     };
     if has_caption {
         caption(&mut drawing, words, content.caption, palette);
     }
     if let Some(figure) = content.figure {
-        let right = if has_caption { words.left() - CAPTION * 1.4 } else { body.right() };
-        let place = Rect::from_min_max(body.min, pos2(right, body.bottom()));
         let drawn = if dark { recoloured::dark(&figure.drawing) } else { figure.drawing.clone() };
         let drawn = drawn.within(place.shrink(CAPTION * 0.5));
         drawing.rectangle(place, 12.0, Paint::filled(palette.panel));
@@ -107,6 +109,37 @@ pub fn slide(content: &Slide<'_>, aspect: Aspect, dark: bool) -> Figure {
     }
 }
 
+/// The places of a figure of some size and of its caption: beside each other, or one under the other, whichever makes the figure larger.
+fn divided(body: Rect, paragraphs: &[String], figure: Vec2) -> [Rect; 2] {
+    let words = Rect::from_min_max(pos2(body.right() - body.width() * BESIDE, body.top()), body.max);
+    let beside = Rect::from_min_max(body.min, pos2(words.left() - CAPTION * 1.4, body.bottom()));
+    let high = height(&laid(paragraphs, CAPTION, body.width()), CAPTION);
+    let line = body.bottom() - high.min(body.height() * UNDER);
+    let under = Rect::from_min_max(pos2(body.left(), line), body.max);
+    let over = Rect::from_min_max(body.min, pos2(body.right(), line - CAPTION * 0.7));
+    let factor = |place: Rect| {
+        let room = place.shrink(CAPTION * 0.5);
+        (room.width() / figure.x).min(room.height() / figure.y)
+    };
+    // A caption that does not fit under the figure stands beside it.
+    if high <= body.height() * UNDER && factor(over) > factor(beside) {
+        [over, under]
+    } else {
+        [beside, words]
+    }
+}
+
+/// The lines of paragraphs in a size of type; those without a word are left out.
+fn laid(paragraphs: &[String], size: f32, width: f32) -> Vec<Vec<String>> {
+    let own = paragraphs.iter().filter(|paragraph| !paragraph.trim().is_empty());
+    own.map(|paragraph| text_layout::wrap(paragraph, size, Weight::Regular, width)).collect()
+}
+
+/// Their height.
+fn height(lines: &[Vec<String>], size: f32) -> f32 {
+    lines.iter().map(|lines| (lines.len() as f32 + 0.6) * size * LEADING).sum()
+}
+
 fn empty() -> Table {
     Table {
         caption: String::new(),
@@ -118,17 +151,11 @@ fn empty() -> Table {
 
 /// The caption from the top of its place, in type as large as it fits, from that of captions down to that of the foot.
 fn caption(drawing: &mut Drawing, place: Rect, paragraphs: &[String], palette: &Palette) {
-    let laid = |size: f32| -> Vec<Vec<String>> {
-        let own = paragraphs.iter().filter(|paragraph| !paragraph.trim().is_empty());
-        own.map(|paragraph| text_layout::wrap(paragraph, size, Weight::Regular, place.width()))
-            .collect()
-    };
-    let height = |lines: &[Vec<String>], size: f32| lines.iter().map(|lines| (lines.len() as f32 + 0.6) * size * LEADING).sum::<f32>();
     let mut size = CAPTION;
-    let mut lines = laid(size);
-    while height(&lines, size) > place.height() && size > FOOT {
+    let mut lines = laid(paragraphs, size, place.width());
+    while height(&lines, size) > place.height() + 1.0 && size > FOOT {
         size -= 1.0;
-        lines = laid(size);
+        lines = laid(paragraphs, size, place.width());
     }
     let mut top = place.top();
     for paragraph in lines {

@@ -139,6 +139,22 @@ pub const TERMS: &[Term] = &[
         views: &["channels"],
     },
     Term {
+        name: "Expert",
+        also: &["Experts", "Part", "Parts"],
+        definition: "One of the linear maps that a matrix of a mixture is made of; a router chooses those that a token passes through. The importance of the matrix is the sum of theirs.",
+        symbol: "e",
+        place: "Not in the paper",
+        views: &["importance"],
+    },
+    Term {
+        name: "Tokens routed to it",
+        also: &[],
+        definition: "The share of tokens for which the router chose this expert, of all tokens or of those of a behaviour.",
+        symbol: "",
+        place: "Not in the paper",
+        views: &["importance"],
+    },
+    Term {
         name: "Instance",
         also: &["Instances"],
         definition: "A prompt with the model's own output, read as one sequence of tokens.",
@@ -184,7 +200,23 @@ pub const TERMS: &[Term] = &[
         definition: "How far the compressed model's next-token distribution lies from the original's, the mean over positions, in nats. 0 is no change; 0.1 is hardly felt, 1 is much.",
         symbol: "KL(p || q)",
         place: "Not in the paper",
-        views: &["validation", "variants", "budget"],
+        views: &["validation", "variants", "budget", "trace"],
+    },
+    Term {
+        name: "First parting",
+        also: &["First parting, median"],
+        definition: "The first token, of what the model wrote, at which two models that read the same text would choose another one: each the token that it holds most likely.",
+        symbol: "",
+        place: "Not in the paper",
+        views: &["trace"],
+    },
+    Term {
+        name: "Same choice",
+        also: &["Choice of A"],
+        definition: "The share of tokens at which two models that read the same text hold the same next token most likely.",
+        symbol: "",
+        place: "Not in the paper",
+        views: &["trace"],
     },
     Term {
         name: "Perplexity",
@@ -275,6 +307,7 @@ const READING: &[(&str, &[&str])] = &[
         &[
             "A map for every behaviour: a column is a layer, a row a module, so that a cell is one weight matrix. The brighter it is, the more the behaviour depends on it.",
             "All maps share one scale, whose numbers stand under them; the dot marks the cell that comes first.",
+            "Of a mixture of experts, gate, up and down open into their experts: a row is a layer, a column an expert. Press the triangle beside a module's name.",
             "The list below orders components; the bar with whiskers is the interval over instances. Where intervals overlap much, the order says little.",
         ],
     ),
@@ -304,6 +337,7 @@ const READING: &[(&str, &[&str])] = &[
         &[
             "What the model wrote, each marked stretch in the colour of its behaviour. The strip at the side shows where they lie in the whole.",
             "N and P go from section to section.",
+            "Where another model has read the same text, the plot over it shows how far the two lie apart token by token; dark bars are tokens at which they would choose differently, the blue line is the first. A click leads there. The curve beside it is the mean over all texts.",
         ],
     ),
     (

@@ -11,6 +11,10 @@ pub struct TraceLook {
     pub instance: Option<String>,
     /// The selected section.
     pub section: Option<usize>,
+    /// A byte of the output that is to be brought into sight, for one frame.
+    pub byte: Option<usize>,
+    /// Whether where the study's model parts from another is left out.
+    pub alone: bool,
     /// Labels that are not shown.
     pub hidden: BTreeSet<Label>,
     /// Whether the selected section is to be brought into sight.

@@ -3,6 +3,7 @@
 //! It serves two: the builder of the page, which compiles the program, and the command `publish`, which takes a program that
 //! was built before. It compiles nothing and draws nothing; what is drawn is handed to it.
 
+mod build_time;
 mod content;
 mod error;
 mod folder;
@@ -19,6 +20,7 @@ mod tables;
 #[cfg(test)]
 mod testing;
 
+pub use build_time::time_to_build;
 pub use content::{Content, Preview};
 pub use error::SiteError;
 pub use folder::{Listing, PROGRAM, build, copy_program, holds_program, wasm_name};

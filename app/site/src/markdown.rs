@@ -20,7 +20,7 @@ pub fn html(text: &str) -> String {
                 open.push(end);
             }
             Event::End(_) => html.push_str(open.pop().unwrap_or_default()),
-            Event::Text(words) | Event::Html(words) | Event::InlineHtml(words) => html.push_str(&escape(&words)),
+            Event::Text(words) | Event::Html(words) | Event::InlineHtml(words) => html.push_str(&escape(&bound(&words))),
             // Writing to a String cannot fail.
             Event::Code(words) => write!(html, "<code>{}</code>", escape(&words)).unwrap_or_default(),
             Event::SoftBreak => html.push(' '),
@@ -30,6 +30,11 @@ pub fn html(text: &str) -> String {
         }
     }
     html
+}
+
+/// A text whose numbers keep their percent sign on their line.
+fn bound(text: &str) -> String {
+    text.replace(" %", "\u{a0}%")
 }
 
 fn element(tag: &Tag<'_>) -> (String, &'static str) {
@@ -70,7 +75,7 @@ pub fn paragraphs(text: &str) -> Vec<String> {
                 words.push_str("• ");
             }
             Event::End(TagEnd::Paragraph | TagEnd::Heading(_) | TagEnd::Item | TagEnd::CodeBlock) => end(&mut words),
-            Event::Text(text) | Event::Code(text) | Event::Html(text) | Event::InlineHtml(text) => words.push_str(&text),
+            Event::Text(text) | Event::Code(text) | Event::Html(text) | Event::InlineHtml(text) => words.push_str(&bound(&text)),
             Event::SoftBreak | Event::HardBreak => words.push(' '),
             _ => {}
         }
@@ -97,6 +102,8 @@ mod tests {
     fn paragraphs_have_no_markup() {
         let said = paragraphs("# Head\n\nLook at **this**\nnow.\n\n- one\n- `two`");
         assert_eq!(said, ["Head", "Look at this now.", "• one", "• two"]);
+        assert_eq!(paragraphs("From 42 % on"), ["From 42\u{a0}% on"]);
+        assert!(html("From 42 % on").contains("42\u{a0}%"));
         assert_eq!(paragraphs("  "), Vec::<String>::new());
     }
 }

@@ -41,7 +41,7 @@ pub fn index(stamp: &Stamp, content: &Content) -> Result<String, SiteError> {
     let (title, subtitle) = match studies {
         [only] if named.is_empty() => (format!("{} · Cruxscope", only.title()), only.title().to_owned()),
         _ if !named.is_empty() => (format!("{named} · Cruxscope"), named.to_owned()),
-        _ => ("Cruxscope".to_owned(), "Which weights a model's reasoning hangs on".to_owned()),
+        _ => ("Cruxscope".to_owned(), "Which weights matter most for a model's reasoning".to_owned()),
     };
     let mut numbers = String::new();
     for published in studies {

@@ -7,7 +7,7 @@ use cruxscope_selectors::results::Form;
 use cruxscope_selectors::variants::{VariantForm, VariantSort};
 use cruxscope_selectors::{Scale, SortColumn};
 use cruxscope_study::allocation::export::Tool;
-use cruxscope_study::{Behaviour, Component, Label, ShiftView};
+use cruxscope_study::{Behaviour, Component, Label, Module, ShiftView};
 use cruxscope_theme::ThemeChoice;
 
 use crate::look::ExportSettings;
@@ -66,6 +66,10 @@ pub enum Action {
     Maximise(Behaviour),
     /// Let the panel in focus fill the figure.
     MaximiseFocus,
+    /// Open a module into its parts, such as experts.
+    OpenModule(Module),
+    /// Show the parts of components in place of the ranking, or the ranking again.
+    SetOpened(bool),
     /// Give a panel a scale of its own, or take it away.
     ToggleLock(Behaviour),
     /// Order the list by a column, or turn the order round.
@@ -146,6 +150,10 @@ pub enum Action {
     SelectSection(usize),
     /// Select the next or the previous section that is shown.
     StepSection(isize),
+    /// Bring a byte of the output that is read into sight.
+    RevealByte(usize),
+    /// Show or hide where the study's model parts from another in the trace.
+    ToggleApart,
     /// Show or hide the sections of a label.
     ToggleLabel(Label),
     /// Show this measure of compression.

@@ -26,6 +26,8 @@ pub struct StartupOptions {
     pub behaviour: Option<Behaviour>,
     /// The selected component.
     pub component: Option<Component>,
+    /// Whether components are opened into their parts, such as experts.
+    pub opened: bool,
     /// The study that a shift is from, A; opened if it is not among the studies.
     pub from: Option<String>,
     /// The study that a shift is to, B; opened if it is not among the studies.
@@ -62,7 +64,7 @@ pub struct StartupOptions {
 
 impl StartupOptions {
     /// Every key that there is.
-    pub const KEYS: [&str; 23] = [
+    pub const KEYS: [&str; 24] = [
         "study",
         "view",
         "theme",
@@ -70,6 +72,7 @@ impl StartupOptions {
         "shift",
         "behaviour",
         "component",
+        "opened",
         "from",
         "to",
         "show",
@@ -111,6 +114,7 @@ impl StartupOptions {
             one("shift", self.shift.map(|shift| shift.name().to_owned())),
             one("behaviour", self.behaviour.map(|behaviour| behaviour.name().to_owned())),
             one("component", self.component.map(|component| component.to_string())),
+            one("opened", self.opened.then(|| "1".to_owned())),
             one("from", self.from.clone()),
             one("to", self.to.clone()),
             one("show", self.show.clone()),
@@ -143,6 +147,7 @@ impl StartupOptions {
             "shift" => self.shift = Some(value.parse()?),
             "behaviour" => self.behaviour = Some(value.parse()?),
             "component" => self.component = Some(value.parse()?),
+            "opened" => self.opened = switched(key, value)?,
             "from" => self.from = Some(value.to_owned()),
             "to" => self.to = Some(value.to_owned()),
             "show" => self.show = Some(value.to_owned()),
@@ -227,6 +232,7 @@ mod tests {
             ("shift", "net"),
             ("behaviour", "example-testing"),
             ("component", "30_gate"),
+            ("opened", "1"),
             ("from", "b"),
             ("to", "c"),
             ("show", "a"),

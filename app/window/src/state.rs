@@ -42,6 +42,8 @@ pub struct State {
     pub behaviour: Option<Behaviour>,
     /// The panel that fills the figure.
     pub maximised: Option<Behaviour>,
+    /// Whether parts of components, such as experts, are shown in place of the ranking, where the study has any.
+    pub opened: bool,
     /// The order and the filter of the ranking list.
     pub ranking: Ranking,
     /// Components that were checked for a protection list.
@@ -121,6 +123,7 @@ impl State {
             self.selected = options.component;
             self.reveal_wanted = true;
         }
+        self.opened = options.opened;
         self.results.experiment.clone_from(&options.experiment);
         self.results.benchmark.clone_from(&options.benchmark);
         self.results.form = options.form.unwrap_or_default();
@@ -201,6 +204,12 @@ impl State {
                 let behaviour = self.maximised.or(self.behaviour).unwrap_or(Behaviour::Backtracking);
                 self.apply(&Action::Maximise(behaviour), layers);
             }
+            Action::SetOpened(opened) => self.opened = *opened,
+            Action::OpenModule(module) => {
+                self.opened = true;
+                let layer = self.selected.map_or(0, |component| component.layer.0);
+                self.selected = Some(Component::new(layer, *module));
+            }
             Action::ToggleLock(behaviour) => self.unlocked[behaviour.index()] ^= true,
             Action::Sort(column) => {
                 self.ranking.reversed = self.ranking.column == *column && !self.ranking.reversed;
@@ -280,6 +289,8 @@ impl State {
                 self.trace.section = Some(*section);
                 self.trace.reveal = true;
             }
+            Action::RevealByte(byte) => self.trace.byte = Some(*byte),
+            Action::ToggleApart => self.trace.alone ^= true,
             Action::ToggleLabel(label) => {
                 if !self.trace.hidden.remove(label) {
                     self.trace.hidden.insert(*label);

@@ -27,7 +27,7 @@ pub struct OpenStudy {
 impl OpenStudy {
     /// Opens a study: its figures are computed now, its intervals later.
     pub fn new(id: usize, mut study: Study, source: Source) -> Self {
-        let channels = study.channels.take();
+        let (channels, maps) = (study.channels.take(), study.parts.take());
         let figures = Figures::of(&study);
         let matrices = |scale| Behaviour::ALL.map(|behaviour| Arc::new(Matrix::new(Module::ALL.len(), panels::cells(&figures, behaviour, scale))));
         Self {
@@ -38,7 +38,11 @@ impl OpenStudy {
             figures,
             stability: Job::Waiting,
             source,
-            parts: Parts::with(channels.map(|maps| (Part::Channels, Arrived::Channels(Arc::new(maps))))),
+            parts: Parts::with(
+                (channels.map(|maps| (Part::Channels, Arrived::Channels(Arc::new(maps)))))
+                    .into_iter()
+                    .chain(maps.map(|maps| (Part::Parts, Arrived::Parts(Arc::new(maps))))),
+            ),
         }
     }
 

@@ -86,7 +86,7 @@ fn stops(found: &Found<'_>) -> Vec<TourStop> {
             ],
         ),
         stop(
-            "Where reasoning hangs",
+            "Where reasoning is concentrated",
             format!(
                 "Relative importance of all {} weight matrices for four behaviours. Over all behaviours **{first}** matters most: {:.1} %, where an even \
                  share would be {:.1} %.",
@@ -136,7 +136,7 @@ fn stops(found: &Found<'_>) -> Vec<TourStop> {
         "Importance against measured damage",
         match summary.importance_against_damage {
             Some(found) => format!(
-                "Every matrix alone rounded to {ALONE_BITS} bits. Importance and damage agree in rank with ρ = {:.2} [{:.2}, {:.2}] over {} matrices.",
+                "Every matrix alone rounded to {ALONE_BITS} bits. Importance and damage agree with rank correlation {:.2} [{:.2}, {:.2}] over {} matrices.",
                 found.rho, found.low, found.high, found.n
             ),
             None => "Every matrix alone was rounded; no rank correlation can be told.".into(),
@@ -249,7 +249,7 @@ fn foretold(summary: &Summary) -> String {
     let rank = &found.rank;
     format!(
         "One pass over {} traces foretells the divergence from rounding each matrix alone to {ALONE_BITS} bits, and from any recipe over five \
-         widths. Against what rounding each really cost: ρ = {:.2} [{:.2}, {:.2}] over {} matrices{importance}; the sum is {:.4} nats foretold, \
+         widths. Against what rounding each really cost: rank correlation {:.2} [{:.2}, {:.2}] over {} matrices{importance}; the sum is {:.4} nats foretold, \
          {:.4} measured on other puzzles.",
         summary.instances, rank.rho, rank.low, rank.high, rank.n, found.predicted, found.measured
     )

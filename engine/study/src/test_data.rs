@@ -1,7 +1,11 @@
 //! A small made-up study for tests: no model was read for it, and no number in it means anything.
 
+mod divergence;
+mod mixture;
 mod sensitivity;
 
+pub use divergence::divergence;
+pub use mixture::mixture;
 pub use sensitivity::{sensitivity, sketched, trial};
 
 use crate::{

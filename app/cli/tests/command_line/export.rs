@@ -207,3 +207,48 @@ fn a_tour_becomes_slides_and_one_document() {
     refused(&[study.to_str().unwrap(), "--view", "budget"], "holds no sensitivity");
     refused(&[study.to_str().unwrap(), "--target-bits", "4"], "--view budget");
 }
+
+#[test]
+fn experts_and_one_text_of_two_models_are_drawn() {
+    use cruxscope_study::test_data as samples;
+    let folder = tempfile::tempdir().unwrap();
+    let (mixed, apart) = (folder.path().join("mixed"), folder.path().join("apart"));
+    cruxscope_study::folder::save(&samples::mixture(4, 16), &mixed).unwrap();
+    let mut study = samples::compressed(2);
+    let text = samples::trace(12);
+    let (entry, bytes) = text.to_file(0).unwrap();
+    let divergence = samples::divergence(&study.manifest, std::slice::from_ref(&text));
+    study.manifest.traces.push(entry.clone());
+    cruxscope_study::folder::save(&study, &apart).unwrap();
+    std::fs::write(apart.join(entry.file.file), bytes).unwrap();
+    std::fs::write(apart.join(cruxscope_study::DIVERGENCE_FILE), divergence.to_bytes().unwrap()).unwrap();
+    let (mixed, apart) = (mixed.to_str().unwrap(), apart.to_str().unwrap());
+    let read = |arguments: &[&str], name: &str| {
+        let out = folder.path().join(name);
+        let output = export(arguments, &out);
+        assert!(output.status.success(), "{}", stderr(&output));
+        let text = |ending: &str| {
+            let name = names(&out).into_iter().find(|name| name.ends_with(ending)).unwrap();
+            std::fs::read_to_string(out.join(name)).unwrap()
+        };
+        (text(".svg"), text(".csv"))
+    };
+    let (svg, csv) = read(&[mixed, "--view", "parts", "--component", "2_down", "--format", "svg,csv"], "parts");
+    assert!(svg.contains("Half of the importance of down lies in "), "{svg}");
+    let rows = csv.lines().filter(|line| line.contains("_down.e")).count();
+    assert_eq!(rows, 3 * 16, "{csv}");
+    let (svg, csv) = read(&[apart, "--view", "divergence", "--instance", "instance-1", "--format", "svg,csv"], "text");
+    assert!(svg.contains("choices first part"), "{svg}");
+    assert!(csv.contains("divergence_nats") && csv.lines().count() > text.tokens, "{csv}");
+    let (svg, _) = read(&[apart, "--view", "divergence", "--format", "svg,csv"], "curve");
+    assert!(svg.contains("Position in the thought"), "{svg}");
+    for (arguments, words) in [
+        (vec![apart, "--view", "parts"], "one linear map"),
+        (vec![apart, "--view", "divergence", "--instance", "nobody"], "cruxscope compare"),
+        (vec![mixed, "--view", "divergence"], "cruxscope compare"),
+    ] {
+        let output = export(&arguments, &folder.path().join("none"));
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", stderr(&output));
+        assert!(stderr(&output).contains(words), "{arguments:?}: {}", stderr(&output));
+    }
+}

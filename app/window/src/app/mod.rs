@@ -439,6 +439,7 @@ impl eframe::App for CruxscopeApp {
         self.state.search_wanted = false;
         self.state.reveal_wanted = false;
         self.state.trace.reveal = false;
+        self.state.trace.byte = None;
         let hovered = self.state.hovered.take();
         self.perform(&context, actions);
         #[cfg(not(target_arch = "wasm32"))]
@@ -452,7 +453,7 @@ impl eframe::App for CruxscopeApp {
         {
             context.request_repaint();
         }
-        if self.state.hovered != hovered || self.state.search_wanted || self.state.reveal_wanted || self.state.trace.reveal {
+        if self.state.hovered != hovered || self.state.search_wanted || self.state.reveal_wanted || self.state.trace.reveal || self.state.trace.byte.is_some() {
             context.request_repaint();
         }
     }

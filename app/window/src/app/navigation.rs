@@ -53,6 +53,7 @@ impl CruxscopeApp {
             shift: Some(state.shift).filter(|shift| *shift != ShiftView::default()),
             behaviour: state.behaviour,
             component: state.selected,
+            opened: state.opened && state.view == ViewKind::Importance,
             from,
             to,
             show: shown.and_then(|open| self.library.place_of(open.id).cloned()),

@@ -1,7 +1,7 @@
 //! The commands of the list that Ctrl-P opens: every view, study, behaviour, component, instance and setting, by name.
 
 use cruxscope_selectors::Scale;
-use cruxscope_selectors::status;
+use cruxscope_selectors::{parts, status};
 use cruxscope_study::{Behaviour, Component, ShiftView};
 
 use crate::action::Action;
@@ -110,6 +110,10 @@ fn settled(library: &Library, state: &State) -> Vec<Command> {
         command("Back to where you were", "Alt ←", Action::HistoryBack),
         command("Forward again", "Alt →", Action::HistoryForward),
     ]);
+    let layout = library.studies.get(state.active).and_then(|open| open.study.manifest.model.parts.as_ref());
+    for module in layout.map(parts::modules).unwrap_or_default() {
+        commands.push(command(format!("Open into parts: {}", module.short()), "", Action::OpenModule(module)));
+    }
     if state.can_run {
         commands.push(command("Runs: interpret or compress a model", "R", Action::ToggleRuns));
     }

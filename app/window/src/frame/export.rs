@@ -27,6 +27,9 @@ pub fn figures(
     if state.view == ViewKind::Budget {
         return of_budget(state, library, budget).unwrap_or_default();
     }
+    if state.view == ViewKind::Trace {
+        return of_trace(state, library).unwrap_or_default();
+    }
     figure(state, library, comparison, variants).into_iter().collect()
 }
 
@@ -47,6 +50,22 @@ fn of_budget(state: &State, library: &Library, open_budget: Option<&OpenBudget>)
     ])
 }
 
+/// A trace, and where it says so where the study's model parts from another in it and along all thoughts.
+fn of_trace(state: &State, library: &Library) -> Option<Vec<Figure>> {
+    let open = library.studies.get(state.active)?;
+    let options = FigureOptions {
+        bare: state.export.bare,
+        ..FigureOptions::default()
+    };
+    let text = crate::views::trace::chosen::instance(open, state).and_then(|instance| open.parts().trace(instance))?;
+    let mut figures = vec![cruxscope_figure::trace::figure(&open.study, text, &options)];
+    if let Some(apart) = open.parts().divergence().filter(|_| !state.trace.alone) {
+        figures.extend(cruxscope_figure::text_apart::figure(&open.study, apart, &text.id, &text.output, &options));
+        figures.extend(cruxscope_figure::divergence::figure(&open.study, apart, &options));
+    }
+    Some(figures)
+}
+
 fn figure(state: &State, library: &Library, comparison: Option<&OpenComparison>, variants: Option<&OpenVariants>) -> Option<Figure> {
     let options = FigureOptions {
         scale: state.scale,
@@ -55,6 +74,7 @@ fn figure(state: &State, library: &Library, comparison: Option<&OpenComparison>,
         component: state.selected.filter(|_| state.export.framed),
         unlocked: state.unlocked,
         bare: state.export.bare,
+        stage: false,
     };
     // Lists and plots have no panels to enlarge; they follow the behaviour in focus.
     let focused = FigureOptions {
@@ -63,6 +83,15 @@ fn figure(state: &State, library: &Library, comparison: Option<&OpenComparison>,
     };
     let open = library.studies.get(state.active);
     match state.view {
+        ViewKind::Importance if state.opened && open.is_some_and(|open| open.parts().parts().is_some()) => {
+            let open = open?;
+            // Which module is opened is that of what is selected.
+            let seen = FigureOptions {
+                component: state.selected,
+                ..focused
+            };
+            cruxscope_figure::parts::figure(&open.study, &open.figures, open.parts().parts()?, &seen)
+        }
         ViewKind::Importance => open.map(|open| cruxscope_figure::importance::figure(&open.study, &open.figures, &options)),
         ViewKind::Shift => {
             let compared = comparison?.outcome.as_ref().ok()?;
@@ -113,12 +142,7 @@ fn figure(state: &State, library: &Library, comparison: Option<&OpenComparison>,
             let look = state.variants;
             Some(cruxscope_figure::variants::figure(found, &original.study, look.sort, look.reversed, &focused))
         }
-        ViewKind::Trace => {
-            let open = open?;
-            let text = crate::views::trace::chosen::instance(open, state).and_then(|instance| open.parts().trace(instance))?;
-            Some(cruxscope_figure::trace::figure(&open.study, text, &options))
-        }
-        ViewKind::Budget | ViewKind::Ledger => None,
+        ViewKind::Trace | ViewKind::Budget | ViewKind::Ledger => None,
     }
 }
 

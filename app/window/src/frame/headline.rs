@@ -1,5 +1,6 @@
 //! The line over a figure: what it says, with the model's name. On a stage it is the title.
 
+use cruxscope_selectors::parts::{self, ModuleParts};
 use cruxscope_selectors::{compression, headline, status};
 
 use crate::budget::OpenBudget;
@@ -28,6 +29,12 @@ pub fn text(
     }
     let open = library.studies.get(state.active)?;
     match state.view {
+        ViewKind::Importance if state.opened && open.parts().parts().is_some() => {
+            let (layout, maps) = (open.study.manifest.model.parts.as_ref()?, open.parts().parts()?);
+            let opened = ModuleParts::wanted(layout, state.selected.map(|component| component.module))?;
+            let finding = opened.finding(&open.figures, maps, parts::behaviour(&open.study, state.behaviour));
+            Some(format!("{}: {finding}", status::title(&open.study)))
+        }
         ViewKind::Importance | ViewKind::Ranking => Some(headline::importance(&open.study, &open.figures, basis)),
         ViewKind::Shift => {
             let compared = comparison?.outcome.as_ref().ok()?;
@@ -46,7 +53,13 @@ pub fn text(
             Some(budget.finding(status::title(&open.study), plan))
         }
         ViewKind::Ledger => open.parts().ledger().map(|found| cruxscope_selectors::ledger::headline(found)),
+        ViewKind::Trace => {
+            let apart = open.parts().divergence().filter(|_| !state.trace.alone)?;
+            let instance = crate::views::trace::chosen::instance(open, state)?;
+            let id = &open.study.manifest.instances.get(instance)?.id;
+            Some(format!("{}: {}", apart.models()[1], apart.sentence(id)?))
+        }
         // Their heads name what is seen, and no one of their numbers is the finding.
-        ViewKind::Channels | ViewKind::Trace | ViewKind::Benchmarks | ViewKind::TestTime => None,
+        ViewKind::Channels | ViewKind::Benchmarks | ViewKind::TestTime => None,
     }
 }

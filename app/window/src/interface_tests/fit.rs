@@ -92,7 +92,7 @@ fn shipped() -> (String, String) {
 }
 
 /// Every place of the tests: a name and what leads there.
-fn places(miniature: &str, smollm2: &str, sketched: &str) -> Vec<(String, StartupOptions)> {
+fn places(miniature: &str, smollm2: &str, sketched: &str, [mixed, apart]: [&str; 2]) -> Vec<(String, StartupOptions)> {
     let within = |study: &str| format!("{miniature}/studies/{study}");
     let mut places = Vec::new();
     for study in [within("distilled"), within("rtn-2"), smollm2.to_owned(), sketched.to_owned()] {
@@ -106,6 +106,14 @@ fn places(miniature: &str, smollm2: &str, sketched: &str) -> Vec<(String, Startu
             places.push((format!("{} of {study}", view.name()), options));
         }
     }
+    let of = |study: &str, view: ViewKind| StartupOptions {
+        show: Some(study.to_owned()),
+        view: Some(view.name().to_owned()),
+        opened: view == ViewKind::Importance,
+        ..StartupOptions::default()
+    };
+    places.push(("experts".to_owned(), of(mixed, ViewKind::Importance)));
+    places.push(("two models on one text".to_owned(), of(apart, ViewKind::Trace)));
     let own = format!("{miniature}/results.json");
     for (results, bytes) in [
         (own.clone(), std::fs::read(&own).unwrap()),
@@ -151,9 +159,13 @@ fn look(theme: Theme, pixels_per_point: f32, sizes: &[[f32; 2]]) {
     let (miniature, smollm2) = shipped();
     let folder = tempfile::tempdir().unwrap();
     super::budget::sketched(folder.path(), 32);
+    let within = |name: &str| folder.path().join(name);
+    super::mixtures::mixture(&within("mixed"), 48);
+    super::apart::apart(&within("apart"));
     let sketched = folder.path().display().to_string();
+    let [mixed, apart] = ["mixed", "apart"].map(|name| within(name).display().to_string());
     let options = StartupOptions {
-        studies: vec![miniature.clone(), smollm2.clone(), sketched.clone()],
+        studies: vec![miniature.clone(), smollm2.clone(), sketched.clone(), mixed.clone(), apart.clone()],
         theme: Some(if theme == Theme::Dark {
             crate::ThemeChoice::Dark
         } else {
@@ -168,7 +180,7 @@ fn look(theme: Theme, pixels_per_point: f32, sizes: &[[f32; 2]]) {
     let mut looked = 0;
     for size in sizes {
         harness.set_size((*size).into());
-        for (name, options) in places(&miniature, &smollm2, &sketched) {
+        for (name, options) in places(&miniature, &smollm2, &sketched, [&mixed, &apart]) {
             harness.state_mut().show(&options);
             settle(&mut harness);
             assert!(!painted(&harness).is_empty());

@@ -2,12 +2,15 @@
 //!
 //! Most of it needs no graphics device. The pictures do; where there is none they say so and are skipped.
 
+mod apart;
 mod budget;
 mod collections;
 mod components;
 mod export;
 mod fit;
+mod introduction;
 mod links;
+mod mixtures;
 mod results;
 mod shift;
 mod traces;

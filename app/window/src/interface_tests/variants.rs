@@ -96,7 +96,7 @@ fn a_stage_has_large_type_a_title_and_no_choices_until_the_pointer_moves() {
         assert!(harness.query_by_label(control).is_none(), "{control}");
     }
     let words: Vec<String> = painted(&harness).into_iter().map(|text| text.words).collect();
-    assert!(words.iter().any(|text| text == "Where reasoning hangs"), "{words:?}");
+    assert!(words.iter().any(|text| text == "Where reasoning is concentrated"), "{words:?}");
     assert!(words.iter().any(|text| text.contains("6_down matters most")), "{words:?}");
     harness.hover_at(egui::pos2(300.0, 300.0));
     harness.step();

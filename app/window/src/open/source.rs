@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use cruxscope_selectors::divergence::Apart;
 use cruxscope_study::{
-    CHANNELS_FILE, COMPRESSION_FILE, ChannelMaps, CompressionMap, LEDGER_FILE, Ledger, SENSITIVITY_FILE, Sensitivity, Study, StudyError, TRIAL_FILE, TraceText,
-    Trial, VALIDATION_FILE, Validation,
+    CHANNELS_FILE, COMPRESSION_FILE, ChannelMaps, CompressionMap, DIVERGENCE_FILE, Divergence, LEDGER_FILE, Ledger, PARTS_FILE, PartLayout, PartMaps,
+    SENSITIVITY_FILE, Sensitivity, Study, StudyError, TRIAL_FILE, TraceText, Trial, VALIDATION_FILE, Validation,
 };
 
 use super::problem::Problem;
@@ -31,6 +32,10 @@ pub enum Source {
 pub enum Part {
     /// Importance opened into channels.
     Channels,
+    /// Importance of the parts of components, such as experts.
+    Parts,
+    /// Where the study's model parts from another.
+    Divergence,
     /// Importance held against measured damage.
     Validation,
     /// What compression did to each matrix.
@@ -50,6 +55,10 @@ pub enum Part {
 pub enum Arrived {
     /// Channel maps.
     Channels(Arc<ChannelMaps>),
+    /// Numbers of parts of components.
+    Parts(Arc<PartMaps>),
+    /// Where two models part.
+    Divergence(Arc<Apart>),
     /// A validation.
     Validation(Arc<Validation>),
     /// What compression did.
@@ -74,6 +83,8 @@ impl Part {
                 .iter()
                 .any(|entry| entry.file == CHANNELS_FILE)
                 .then(|| CHANNELS_FILE.to_owned()),
+            Self::Parts => study.manifest.model.parts.as_ref().map(|_| PARTS_FILE.to_owned()),
+            Self::Divergence => Some(DIVERGENCE_FILE.to_owned()),
             Self::Validation => Some(VALIDATION_FILE.to_owned()),
             Self::Compression => Some(COMPRESSION_FILE.to_owned()),
             Self::Sensitivity => Some(SENSITIVITY_FILE.to_owned()),
@@ -89,7 +100,7 @@ impl Part {
 
     /// Whether the manifest names the part's file, so that it must be there.
     pub const fn is_promised(self) -> bool {
-        matches!(self, Self::Channels | Self::Trace(_))
+        matches!(self, Self::Channels | Self::Parts | Self::Trace(_))
     }
 
     /// Reads the part out of its file's bytes.
@@ -100,6 +111,16 @@ impl Part {
         let layers = study.manifest.model.layers;
         Ok(match self {
             Self::Channels => Arrived::Channels(Arc::new(Study::channels_from_bytes(&study.manifest, bytes)?)),
+            Self::Parts => {
+                let empty = PartLayout::default();
+                let layout = study.manifest.model.parts.as_ref().unwrap_or(&empty);
+                Arrived::Parts(Arc::new(PartMaps::from_bytes(layout, &study.contributions, bytes)?))
+            }
+            Self::Divergence => {
+                let divergence = Divergence::from_bytes(bytes)?;
+                divergence.fits(&study.manifest)?;
+                Arrived::Divergence(Arc::new(Apart::of(divergence)))
+            }
             Self::Validation => Arrived::Validation(Arc::new(Validation::from_json(bytes, layers)?)),
             Self::Compression => Arrived::Compression(Arc::new(CompressionMap::from_json(bytes, layers)?)),
             Self::Sensitivity => {
@@ -168,6 +189,22 @@ impl Parts {
     pub fn channels(&self) -> Option<&Arc<ChannelMaps>> {
         match self.states.get(&Part::Channels) {
             Some(PartState::There(Arrived::Channels(maps))) => Some(maps),
+            _ => None,
+        }
+    }
+
+    /// The numbers of parts of components, once they are there.
+    pub fn parts(&self) -> Option<&Arc<PartMaps>> {
+        match self.states.get(&Part::Parts) {
+            Some(PartState::There(Arrived::Parts(maps))) => Some(maps),
+            _ => None,
+        }
+    }
+
+    /// Where the study's model parts from another, once it is there.
+    pub fn divergence(&self) -> Option<&Arc<Apart>> {
+        match self.states.get(&Part::Divergence) {
+            Some(PartState::There(Arrived::Divergence(apart))) => Some(apart),
             _ => None,
         }
     }
@@ -247,7 +284,8 @@ mod tests {
     fn a_study_names_the_files_that_it_promises() {
         let study = samples::study(2);
         assert_eq!(Part::Channels.file(&study), None);
-        assert_eq!(Part::Trace(0).file(&study), None);
+        assert_eq!((Part::Trace(0).file(&study), Part::Parts.file(&study)), (None, None));
+        assert!(Part::Parts.is_promised() && Part::Parts.file(&samples::mixture(2, 4)).is_some());
         assert_eq!(Part::Validation.file(&study).as_deref(), Some("validation.json"));
         assert!(Part::Validation.read(&study, b"{}").is_err());
         assert!(Part::Trace(9).read(&study, b"{}").is_err());

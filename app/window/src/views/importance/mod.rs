@@ -1,6 +1,7 @@
 //! The importance view: four panels on one scale, the legend under them, the ranking list under that.
 
 mod legend;
+mod opened;
 mod panel;
 pub(super) mod ranking;
 mod tooltip;
@@ -13,10 +14,16 @@ use egui::{Rect, ScrollArea, Sense, Ui, pos2, vec2};
 use super::scene::{Scene, View};
 use super::toolbar;
 use crate::action::Action;
+use crate::open::Part;
+use crate::state::State;
+use crate::studies::OpenStudy;
 use crate::views::inspector;
 
 /// The importance view.
 pub struct ImportanceView;
+
+/// The least height of a panel over the parts of a module.
+const OPENED: f32 = 130.0;
 
 /// How the figure divides the room it has.
 struct Division {
@@ -40,13 +47,23 @@ impl Division {
         };
         let gaps = sizes::GAP * (rows as f32 + 3.0);
         let bars = sizes::BUTTON * 2.0 + sizes::LINE + sizes::LARGE;
-        let list = if scene.state.is_bare() { 0.0 } else { sizes::TABLE_MINIMUM };
+        let opened = opened::is_on(scene);
+        let list = match (opened, scene.state.is_bare()) {
+            (true, _) => sizes::TABLE_MINIMUM + sizes::BUTTON + sizes::GAP,
+            (false, true) => 0.0,
+            (false, false) => sizes::TABLE_MINIMUM,
+        };
         let [least, most] = sizes::PANEL_HEIGHT;
         let room = height - bars - gaps;
         let free = (room - list) / rows as f32;
         // An audience sees all of it at once.
-        let least = if stage { 0.0 } else { least };
+        let least = match (stage, opened) {
+            (true, _) => 0.0,
+            (false, true) => OPENED,
+            (false, false) => least,
+        };
         let panel_height = match (scene.state.maximised, scene.state.is_bare()) {
+            _ if opened => free.clamp(least, most.max(least)),
             (Some(_), _) | (_, true) => free.max(least),
             // The list gets what is left, and some more as the window grows.
             _ => (room * 0.56 / rows as f32).clamp(least, most),
@@ -72,6 +89,11 @@ impl View for ImportanceView {
         } else {
             content(ui, scene, &division, actions);
         }
+    }
+
+    fn needs(&self, open: &OpenStudy, state: &State) -> Vec<Part> {
+        let opened = state.opened && open.study.manifest.model.parts.is_some();
+        opened.then_some(Part::Parts).into_iter().collect()
     }
 
     fn inspect(&self, ui: &mut Ui, scene: &Scene<'_>, actions: &mut Vec<Action>) {
@@ -100,10 +122,16 @@ fn content(ui: &mut Ui, scene: &Scene<'_>, division: &Division, actions: &mut Ve
     }
     ui.add_space(sizes::SMALL);
     legend::show(ui, scene, &scales, actions);
-    if !scene.state.is_bare() {
+    let opened = opened::is_on(scene);
+    if opened || !scene.state.is_bare() {
         ui.add_space(sizes::SMALL);
+        opened::choice(ui, scene, actions);
         let height = if division.scrolls { sizes::TABLE_SCROLLING } else { ui.available_height() };
-        ranking::show(ui, scene, height, actions);
+        if opened {
+            opened::show(ui, scene, height, actions);
+        } else {
+            ranking::show(ui, scene, height, actions);
+        }
     }
     if scene.inspector_below {
         ui.add_space(sizes::LARGE);

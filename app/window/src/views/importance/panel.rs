@@ -6,7 +6,7 @@ use cruxscope_theme::colour_map::ColourMap;
 use cruxscope_theme::{icons, sizes, typeface};
 use egui::{Align2, CornerRadius, Rect, Role, Sense, Stroke, StrokeKind, Ui, WidgetInfo, pos2, vec2};
 
-use super::tooltip;
+use super::{opened, tooltip};
 use crate::action::Action;
 use crate::heatmap::{self, Grid};
 use crate::views::scene::Scene;
@@ -35,6 +35,7 @@ pub fn show(ui: &mut Ui, rect: Rect, scene: &Scene<'_>, behaviour: Behaviour, sc
     let marked = cells::marked(scene.state);
     cells::row_labels(ui, &grid, marked, palette);
     cells::column_labels(ui, &grid, marked, palette);
+    opened::doors(ui, &grid, scene, actions);
     marks(ui, &grid, scene, behaviour, scale);
     interact(ui, &grid, id, scene, behaviour, actions);
 }

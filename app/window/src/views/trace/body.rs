@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use cruxscope_selectors::divergence::TextApart;
 use cruxscope_selectors::trace::{is_shown, title};
 use cruxscope_study::TraceText;
-use cruxscope_theme::{sizes, typeface};
+use cruxscope_theme::{Palette, sizes, typeface};
 use egui::{Color32, CornerRadius, Rect, Role, ScrollArea, Sense, Stroke, StrokeKind, Ui, WidgetInfo, pos2, vec2};
 
 use super::measure::{self, Measured, measured};
@@ -22,7 +23,7 @@ const TEXT_WIDTH: f32 = 860.0;
 const ROOM_ABOVE: f32 = 60.0;
 
 /// Draws it.
-pub fn show(ui: &mut Ui, scene: &Scene<'_>, text: &Arc<TraceText>, actions: &mut Vec<Action>) {
+pub fn show(ui: &mut Ui, scene: &Scene<'_>, text: &Arc<TraceText>, apart: Option<&TextApart>, actions: &mut Vec<Action>) {
     let palette = scene.palette;
     let outer = ui.available_rect_before_wrap();
     let line = Stroke::new(sizes::HAIRLINE, palette.line);
@@ -39,6 +40,11 @@ pub fn show(ui: &mut Ui, scene: &Scene<'_>, text: &Arc<TraceText>, actions: &mut
     {
         area = area.vertical_scroll_offset((top - ROOM_ABOVE).max(0.0));
     }
+    if let Some(byte) = scene.state.trace.byte
+        && let Some(place) = measure::place(ui, text, &measures, byte, width, scene)
+    {
+        area = area.vertical_scroll_offset((place.top() - ROOM_ABOVE).max(0.0));
+    }
     if let Some(offset) = minimap::wanted(ui, map, &measures, place.height()) {
         area = area.vertical_scroll_offset(offset);
     }
@@ -48,10 +54,32 @@ pub fn show(ui: &mut Ui, scene: &Scene<'_>, text: &Arc<TraceText>, actions: &mut
                 let (rect, _) = ui.allocate_exact_size(vec2(ui.available_width(), measures.height.max(1.0)), Sense::hover());
                 pieces(ui, scene, text, &measures, rect, viewport, width);
                 signs(ui, scene, text, &measures, rect, viewport, actions);
+                let parting = apart.and_then(|apart| apart.tokens[apart.parting?].bytes);
+                if let Some(place) = parting.and_then(|[start, _]| measure::place(ui, text, &measures, start, width, scene)) {
+                    part(ui, rect, place, palette);
+                }
             })
         })
         .inner;
     minimap::show(ui, map, scene, text, &measures, output.state.clamped_offset().y, place.height());
+}
+
+/// The thin line at the token at which the choices of two models first part, reaching to the signs on the left.
+fn part(ui: &Ui, rect: Rect, place: Rect, palette: &Palette) {
+    let at = place.translate(rect.min.to_vec2() + vec2(GUTTER, 0.0));
+    if !ui.is_rect_visible(at) {
+        return;
+    }
+    let line = Stroke::new(1.5, palette.accent);
+    ui.painter().vline(at.left(), at.y_range(), line);
+    ui.painter().hline(
+        rect.left() + GUTTER - sizes::SMALL..=at.left(),
+        at.top(),
+        Stroke::new(sizes::HAIRLINE, palette.accent),
+    );
+    let response = ui.interact(at.expand2(vec2(3.0, 0.0)), ui.scope_id().with("choices part"), Sense::hover());
+    response.widget_info(|| WidgetInfo::labeled(Role::Label, true, "Here greedy choices first part"));
+    response.on_hover_text("Here greedy choices first part");
 }
 
 fn pieces(ui: &Ui, scene: &Scene<'_>, text: &TraceText, measures: &Measured, rect: Rect, viewport: Rect, width: f32) {

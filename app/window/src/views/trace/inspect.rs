@@ -56,6 +56,15 @@ pub fn show(ui: &mut Ui, scene: &Scene<'_>, actions: &mut Vec<Action>) {
         widgets::caption(ui, "Instance");
         ui.add(Label::new(RichText::new(&entry.id).font(typeface::title()).color(palette.text)).wrap());
     }
+    if let Some(apart) = scene.open.parts().divergence().filter(|_| !scene.state.trace.alone) {
+        widgets::section(ui, "Divergence");
+        let [a, _] = apart.models();
+        let words = format!("from {a}, mean over {}", format::things(apart.divergence.facts.texts.len(), "text", "texts"));
+        ui.add(Label::new(RichText::new(words).font(typeface::caption()).color(palette.dim)).wrap());
+        for fact in &apart.facts {
+            widgets::fact(ui, &fact.label, &fact.value).on_hover_text(&fact.whole);
+        }
+    }
     widgets::section(ui, "The instance");
     widgets::fact(ui, "Tokens read", &format::count(entry.tokens));
     if entry.tokens_cut > 0 {

@@ -7,7 +7,9 @@ use cruxscope_selectors::trace_look::TraceLook;
 use cruxscope_study::TraceText;
 use cruxscope_theme::{Palette, sizes, typeface};
 use egui::text::{CCursor, LayoutJob, TextFormat};
-use egui::{Color32, Id, Stroke, Ui};
+use egui::{Color32, Id, Rect, Stroke, Ui};
+
+use crate::views::scene::Scene;
 
 /// Bytes of a piece at the most: a paragraph that is longer is cut at a space.
 const PIECE: usize = 1_600;
@@ -99,6 +101,17 @@ fn measure(ui: &Ui, text: &TraceText, width: f32, palette: &Palette) -> Measured
         height: top,
         key: (0, 0, 0),
     }
+}
+
+/// Where a byte of the output stands, from the top left of the text; nothing where no piece holds it.
+pub fn place(ui: &Ui, text: &TraceText, measures: &Measured, byte: usize, width: f32, scene: &Scene<'_>) -> Option<Rect> {
+    let own = measures.pieces.partition_point(|piece| piece.prompt || piece.end < byte);
+    let piece = measures.pieces.get(own).filter(|piece| piece.start <= byte.max(piece.start) && !piece.prompt)?;
+    let characters = text.output.get(piece.start..byte.max(piece.start))?.chars().count();
+    let galley = ui
+        .painter()
+        .layout_job(job(text, &measures.runs, piece, width, &scene.state.trace, scene.palette));
+    Some(galley.pos_from_cursor(CCursor::new(characters)).translate(egui::vec2(0.0, piece.top)))
 }
 
 /// The pieces of a text: its lines, and of lines that are too long what lies between two spaces.

@@ -3,6 +3,7 @@
 //! A trace may hold tens of thousands of tokens. It is cut into pieces whose heights are measured once for each width; a frame lays out
 //! only the pieces that are in sight, which egui keeps from frame to frame.
 
+mod apart;
 mod body;
 pub mod chosen;
 mod inspect;
@@ -42,7 +43,23 @@ impl View for TraceView {
         bar(ui, scene, instance, text.as_deref(), actions);
         ui.add_space(sizes::SMALL);
         match (text, scene.open.parts().state(part)) {
-            (Some(text), _) => body::show(ui, scene, &text, actions),
+            (Some(text), _) => {
+                if let Some(PartState::Failed(problem)) = scene.open.parts().state(Part::Divergence) {
+                    problem::problem(ui, problem);
+                }
+                let found = scene
+                    .open
+                    .parts()
+                    .divergence()
+                    .and_then(|found| apart::kept(ui, found, &text.id).map(|own| (found, own)));
+                match found.filter(|_| !scene.state.trace.alone) {
+                    Some((found, own)) => {
+                        apart::show(ui, scene, found, &own, &text, actions);
+                        body::show(ui, scene, &text, Some(&own), actions);
+                    }
+                    None => body::show(ui, scene, &text, None, actions),
+                }
+            }
             (None, Some(PartState::Failed(problem))) => {
                 problem::problem(ui, problem);
             }
@@ -60,7 +77,8 @@ impl View for TraceView {
     }
 
     fn needs(&self, open: &OpenStudy, state: &State) -> Vec<Part> {
-        chosen::instance(open, state).map(Part::Trace).into_iter().collect()
+        let text = chosen::instance(open, state).map(Part::Trace);
+        text.into_iter().flat_map(|text| [text, Part::Divergence]).collect()
     }
 }
 
@@ -92,6 +110,7 @@ fn bar(ui: &mut Ui, scene: &Scene<'_>, instance: usize, text: Option<&TraceText>
             if let Some(verdict) = trace::verdict(text) {
                 mark_verdict(ui, verdict, palette);
             }
+            apart_button(ui, scene, &text.id, actions);
             let line = trace::line(text);
             toolbar::caption(ui, palette, &[&line, ""]);
         }
@@ -130,6 +149,21 @@ fn mark_verdict(ui: &mut Ui, verdict: &str, palette: &Palette) {
     }
     let place = pos2(rect.left() + sizes::LARGE + sizes::SMALL, rect.center().y - galley.size().y / 2.0);
     ui.painter().galley(place, galley, colour);
+}
+
+/// What shows and hides where the study's model parts from another; nothing where no other model has read this text.
+fn apart_button(ui: &mut Ui, scene: &Scene<'_>, id: &str, actions: &mut Vec<Action>) {
+    let Some(found) = scene.open.parts().divergence().filter(|_| !scene.state.presenting) else {
+        return;
+    };
+    if !found.divergence.facts.texts.iter().any(|text| text.id == id) {
+        return;
+    }
+    let words = if scene.state.trace.alone { "Compare" } else { "Text alone" };
+    let [a, b] = found.models();
+    if widgets::button(ui, words).on_hover_text(format!("Where {b} parts from {a}")).clicked() {
+        actions.push(Action::ToggleApart);
+    }
 }
 
 /// The labels: pressed to hide and show their sections.
