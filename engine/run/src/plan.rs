@@ -73,8 +73,8 @@ impl Plan {
             .collect();
         let tokens: Vec<usize> = instances.items.iter().map(|instance| instance.ids.len()).collect();
         let each = tokens.iter().zip(&rows);
-        let needs: Vec<Needs> = (each.clone().zip(&gradients))
-            .map(|((tokens, rows), gradients)| Needs::of(config, &layout, *tokens, *rows, *gradients))
+        let needs: Vec<Needs> = (each.clone().zip(&gradients).zip(&instances.items))
+            .map(|(((tokens, rows), gradients), instance)| Needs::of(config, &layout, *tokens, instance.segments.len(), *rows, *gradients))
             .collect();
         let operations: Vec<f64> = each.map(|(tokens, rows)| operations(config, *tokens, *rows)).collect();
         let placement = Placement::choose(config, &needs, &operations, weights, place)?;

@@ -22,11 +22,11 @@ use cruxscope_model::decoder::Decoder;
 use cruxscope_model::device::{self, ChosenDevice};
 use cruxscope_model::kernels::calibration::CalibrationKernels;
 use cruxscope_model::with_kernels;
+use cruxscope_sensitivity::SensitivityError;
 use cruxscope_sensitivity::labels::Labels;
 use cruxscope_sensitivity::menu::MenuFormat;
 use cruxscope_sensitivity::part::WindowPart;
 use cruxscope_sensitivity::sketch::{SketchOptions, SketchWindow, sketch};
-use cruxscope_sensitivity::{SensitivityError, head};
 use cruxscope_study::parts::remove_parts;
 use cruxscope_study::{ARRAYS_FILE, DigestBuilder, FileDigest, MANIFEST_FILE, ModelEntry, OutputLock, Scope, Sensitivity, folder};
 
@@ -121,8 +121,6 @@ impl PlannedSensitivity {
         }
         let device = found_or_planned(&settings.device, settings.device_memory)?;
         let checkpoint = Arc::new(Checkpoint::open(&settings.model)?);
-        crate::error::only_seven_modules(&checkpoint, "Sensitivity")?;
-        head::check(checkpoint.config())?;
         let (windows, scopes) = settings.text.read(&checkpoint)?;
         if windows.len() < 2 {
             let why = "the text gives one window, and two or more are needed: intervals and the choice of a recipe compare windows; give more text, or --sequence-length for shorter windows";
