@@ -275,6 +275,12 @@ impl PlannedSensitivity {
                         cost more than is predicted here; give other text to calibrate on (--calibration-tokens, --calibration-text)";
             observer.event(Event::Note { text: text.into() });
         }
+        let config = self.checkpoint.config();
+        if (0..config.layers).any(|layer| config.experts(layer).is_some()) {
+            let text = "the choice of experts is held constant: where a format sends tokens to other experts, it costs more than is predicted here; measure \
+                        what you choose (--measure, `trial`)";
+            observer.event(Event::Note { text: text.into() });
+        }
         let changes = self.changes_folder()?;
         self.menu.calibrate(&decoder, &self.checkpoint, &changes, observer)?;
         let layers = decoder.config().layers;
