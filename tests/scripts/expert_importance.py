@@ -31,8 +31,11 @@ class Model:
         self.keys = c["num_key_value_heads"]
         self.dim = c.get("head_dim") or c["hidden_size"] // self.heads
         self.eps = c["rms_norm_eps"]
-        self.k = c["num_experts_per_tok"]
+        self.k = c.get("num_experts_per_tok")
         self.seen = {}
+
+    def norm(self, x, name):
+        return rms(x, self.w[name], self.eps)
 
     def linear(self, name, x, w, b=None):
         """A map whose output is followed under `name`."""
@@ -146,9 +149,9 @@ class Model:
         cos, sin = self.angles(len(ids))
         for l in range(self.layers):
             P = f"model.layers.{l}."
-            x = x + self.attention(l, rms(x, self.w[P + "input_layernorm.weight"], self.eps), cos, sin)
-            x = x + self.feed_forward(l, rms(x, self.w[P + "post_attention_layernorm.weight"], self.eps))
-        return rms(x, self.w["model.norm.weight"], self.eps) @ self.w["lm_head.weight"].T
+            x = x + self.attention(l, self.norm(x, P + "input_layernorm.weight"), cos, sin)
+            x = x + self.feed_forward(l, self.norm(x, P + "post_attention_layernorm.weight"))
+        return self.norm(x, "model.norm.weight") @ self.w["lm_head.weight"].T
 
 
 def expert_of(name):
@@ -216,14 +219,14 @@ def importance(model, instances):
     return found, shares
 
 
-def main():
+def main(kinds={}):
     root, out = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
     lines = lambda name: [json.loads(line) for line in open(root / name)]
     segments = {line["id"]: line["segments"] for line in lines("annotations.jsonl")}
     instances = [(line["input_ids"], segments[line["id"]]) for line in lines("traces.jsonl")]
     windows = load_file(root / "tokens.safetensors")["w"].long()
     for family in sys.argv[3:]:
-        model = Model(root / family)
+        model = kinds.get(family, Model)(root / family)
         with torch.no_grad():
             loss = sum(float(F.cross_entropy(model.logits(row)[:-1], row[1:])) for row in windows) / len(windows)
         wanted = json.load(open(root / family / "expected.json"))["mean_loss"]
@@ -235,4 +238,5 @@ def main():
         print(f"{family}: loss {loss:.9f} ({wanted:.9f}), {len(relative[BEHAVIOURS[0]])} maps")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -156,6 +156,7 @@ mod tests {
         ChannelMaps {
             channels: [width; 7],
             values: (0..4).map(of).collect(),
+            parts: Vec::new(),
         }
     }
 

@@ -25,7 +25,7 @@ __all__ = ["RecipeCost", "Sensitivity"]
 
 FILE = "sensitivity.safetensors"
 #: The newest layout of that file that this package knows.
-SCHEMA = 1
+SCHEMA = 2
 #: Bits of a weight that is left as it is.
 UNCHANGED_BITS = 16.0
 
@@ -69,7 +69,8 @@ class Sensitivity:
         self.bits = self._array("bits", table)
         self.errors = {name: self._array(f"error/{name}", table) for name in ("weight", "input", "gradient") if f"error/{name}" in arrays}
         sizes = [module["outputs"] * module["inputs"] for module in facts["modules"]]
-        self._weights = np.array(sizes * len(layers), dtype=float)
+        # Of models some of whose components are several matrices, or none, the weights stand there one by one.
+        self._weights = np.array(facts.get("weights") or sizes * len(layers), dtype=float)
 
     @classmethod
     def load(cls, study: str | Path) -> Sensitivity | None:

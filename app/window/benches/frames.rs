@@ -207,6 +207,7 @@ fn everything(place: &std::path::Path) {
     study.channels = Some(ChannelMaps {
         channels,
         values: vec![channels.iter().map(values).collect(); 4],
+        parts: Vec::new(),
     });
     folder::save(&study, place).unwrap();
     let validation = Validation {

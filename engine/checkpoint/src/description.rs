@@ -2,6 +2,8 @@
 //!
 //! A family of models is one such description; whoever runs a model reads this and knows no family. The default is Llama's.
 
+use std::ops::Range;
+
 use crate::experts::Experts;
 
 /// How a norm of hidden states is taken, with w its weight.
@@ -197,9 +199,35 @@ impl DeltaRule {
         self.value_heads * self.value_dim
     }
 
+    /// Numbers of the states of all value heads.
+    pub fn state(&self) -> usize {
+        self.value_heads * self.key_dim * self.value_dim
+    }
+
+    /// Where a value head's query, key and value stand among the channels.
+    pub fn channels_of(&self, head: usize) -> [Range<usize>; 3] {
+        let (keys, shared) = (self.key_heads * self.key_dim, head * self.key_heads / self.value_heads);
+        let (query, value) = (shared * self.key_dim, 2 * keys + head * self.value_dim);
+        [
+            query..query + self.key_dim,
+            keys + query..keys + query + self.key_dim,
+            value..value + self.value_dim,
+        ]
+    }
+
+    /// Outputs of the linear maps of such a layer that read the stream, in their order.
+    pub fn widths(&self) -> Vec<usize> {
+        let (channels, values, heads) = (self.channels(), self.values(), self.value_heads);
+        if self.by_key_head {
+            vec![channels + values, 2 * heads]
+        } else {
+            vec![channels, values, heads, heads]
+        }
+    }
+
     /// Linear maps of such a layer.
     pub fn maps(&self) -> usize {
-        if self.by_key_head { 3 } else { 5 }
+        self.widths().len() + 1
     }
 }
 

@@ -89,7 +89,7 @@ impl ModelConfig {
     }
 
     fn delta_modules(&self, rule: &DeltaRule) -> Vec<ModuleShape> {
-        let (channels, values, heads) = (rule.channels(), rule.values(), rule.value_heads);
+        let (values, widths) = (rule.values(), rule.widths());
         let module = |name: &str, rows: usize, slot: usize, part: Option<&str>| ModuleShape {
             name: format!("linear_attn.{name}"),
             rows,
@@ -99,19 +99,13 @@ impl ModelConfig {
             slot: Some(slot),
             part: part.map(str::to_string),
         };
-        let mut modules = if rule.by_key_head {
-            vec![
-                module("in_proj_qkvz", channels + values, 0, Some("qkvz")),
-                module("in_proj_ba", 2 * heads, 1, Some("ba")),
-            ]
+        let names: &[(&str, usize, &str)] = if rule.by_key_head {
+            &[("in_proj_qkvz", 0, "qkvz"), ("in_proj_ba", 1, "ba")]
         } else {
-            vec![
-                module("in_proj_qkv", channels, 0, Some("qkv")),
-                module("in_proj_z", values, 0, Some("z")),
-                module("in_proj_b", heads, 1, Some("b")),
-                module("in_proj_a", heads, 1, Some("a")),
-            ]
+            &[("in_proj_qkv", 0, "qkv"), ("in_proj_z", 0, "z"), ("in_proj_b", 1, "b"), ("in_proj_a", 1, "a")]
         };
+        let of_stream = names.iter().zip(widths);
+        let mut modules: Vec<ModuleShape> = of_stream.map(|((name, slot, part), rows)| module(name, rows, *slot, Some(part))).collect();
         modules.push(ModuleShape {
             rows: self.hidden,
             columns: values,
@@ -125,12 +119,6 @@ impl ModelConfig {
     /// The delta rule of a layer, if it has one in the place of attention.
     pub fn delta(&self, layer: usize) -> Option<&DeltaRule> {
         self.block.delta.as_ref().filter(|_| self.kind(layer).delta)
-    }
-
-    /// Why gradients do not go back through the layers, if so.
-    pub fn without_gradients(&self) -> Option<&'static str> {
-        let recurrent = (0..self.layers).any(|layer| self.delta(layer).is_some());
-        (recurrent || self.block.output_gate).then_some("recurrent layers (a gated delta rule), or attention whose output is gated")
     }
 
     fn latent_modules(&self, latent: Latent) -> Vec<ModuleShape> {
@@ -217,7 +205,29 @@ impl ModelConfig {
         self.modules(layer).iter().map(|module| module.rows * module.columns).sum()
     }
 
-    /// Those that a token passes through: of experts as many as are chosen for it.
+    /// Weights of all layers.
+    pub fn weights_of_layers(&self) -> usize {
+        (0..self.layers).map(|layer| self.layer_weights(layer)).sum()
+    }
+
+    /// Weights of the largest layer.
+    pub fn largest_layer(&self) -> usize {
+        (0..self.layers).map(|layer| self.layer_weights(layer)).max().unwrap_or(0)
+    }
+
+    /// Outputs that the linear maps of a layer give for a token, of the layer that has most of them; of experts as many as are chosen.
+    pub fn most_outputs(&self) -> usize {
+        let of_layer = |layer: usize| -> usize {
+            let all: usize = self.modules(layer).iter().map(|module| module.rows).sum();
+            let idle = self.experts(layer).map_or(0, |experts| {
+                (experts.router.experts - experts.router.chosen) * (2 * experts.width + self.hidden)
+            });
+            all - idle
+        };
+        (0..self.layers).map(of_layer).max().unwrap_or(0)
+    }
+
+    /// Weights of a layer that a token passes through: of experts as many as are chosen for it.
     pub fn active_weights(&self, layer: usize) -> usize {
         let all = self.layer_weights(layer);
         let idle = self.experts(layer).map_or(0, |experts| experts.router.experts - experts.router.chosen);
@@ -226,8 +236,8 @@ impl ModelConfig {
 
     /// Why the layers are not all of the seven usual linear maps, if so.
     pub fn beyond_seven_modules(&self) -> Option<&'static str> {
-        if let Some(why) = self.without_gradients() {
-            return Some(why);
+        if self.block.delta.is_some() || self.block.output_gate {
+            return Some("recurrent layers (a gated delta rule), or attention whose output is gated");
         }
         if self.block.latent.is_some() {
             return Some("latent attention");

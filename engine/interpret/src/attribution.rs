@@ -3,10 +3,10 @@
 //! Parts are taken in the order given, which callers fix by sorting ids, and sums run in float64: however the work was split,
 //! the bytes that come out are the same.
 
-use cruxscope_study::{Behaviour, ChannelMaps, Component, Contributions, Definition, InstanceContribution, Module};
+use cruxscope_study::{Behaviour, ChannelMaps, Contributions, Definition, InstanceContribution, Module};
 
 use crate::part::InstancePart;
-use crate::{InterpretError, Layout};
+use crate::{InterpretError, Layout, Unit};
 
 /// How sums are taken, where the published code departs from the formulas.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -314,30 +314,37 @@ impl Channels {
         }
     }
 
-    /// The maps, with the divisors that the contributions carry.
-    pub fn finish(self, steering: &SteeringVectors, contributions: &Contributions) -> ChannelMaps {
-        let mut values = Vec::new();
+    /// The maps, with the divisors that the contributions carry; `channels` says how many each module has.
+    pub fn finish(self, steering: &SteeringVectors, contributions: &Contributions, channels: [usize; 7]) -> ChannelMaps {
+        let (mut values, mut parts) = (Vec::new(), Vec::new());
         for behaviour in Behaviour::ALL {
             let divisor: f64 = contributions.instances.iter().map(|instance| instance.weights[behaviour.index()]).sum();
+            let of_channel = |channel: usize| {
+                let u = steering.scaled[behaviour.index()].as_ref().map_or(0.0, |vector| vector[channel]);
+                if divisor > 0.0 {
+                    (u * self.sums[behaviour.index()][channel] / divisor) as f32
+                } else {
+                    0.0
+                }
+            };
             let of_module = |module: Module| {
                 let mut map = Vec::new();
                 for layer in 0..self.layout.layers() {
-                    for channel in self.layout.range(Component::new(layer, module)) {
-                        let u = steering.scaled[behaviour.index()].as_ref().map_or(0.0, |vector| vector[channel]);
-                        map.push(if divisor > 0.0 {
-                            (u * self.sums[behaviour.index()][channel] / divisor) as f32
-                        } else {
-                            0.0
-                        });
+                    let width = channels[module.index()];
+                    let single = |unit: &&Unit| unit.component.module == module && unit.part.is_none() && unit.range.len() == width;
+                    match self.layout.of_layer(layer).iter().find(single) {
+                        Some(unit) => map.extend(unit.range.clone().map(of_channel)),
+                        None => map.extend(std::iter::repeat_n(0.0, width)),
                     }
                 }
                 map
             };
             values.push(Module::ALL.into_iter().map(of_module).collect());
+            if !self.layout.is_plain() {
+                let of_parts = self.layout.units().iter().filter(|unit| unit.part.is_some());
+                parts.push(of_parts.flat_map(|unit| unit.range.clone()).map(of_channel).collect());
+            }
         }
-        ChannelMaps {
-            channels: self.layout.widths(),
-            values,
-        }
+        ChannelMaps { channels, values, parts }
     }
 }

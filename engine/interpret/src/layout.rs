@@ -104,15 +104,6 @@ impl Layout {
         self.units.iter().all(|unit| unit.part.is_none())
     }
 
-    /// Output channels of each module, of a model whose components are one linear map each.
-    pub fn widths(&self) -> [usize; 7] {
-        let mut widths = [0; 7];
-        for unit in self.of_layer(0) {
-            widths[unit.component.module.index()] = unit.range.len();
-        }
-        widths
-    }
-
     /// The most channels that a layer has.
     pub fn layer_length(&self) -> usize {
         let lengths = (0..self.layers).map(|layer| self.of_layer(layer).iter().map(|unit| unit.range.len()).sum());

@@ -27,6 +27,16 @@ impl Packed {
         Self { positions, runs }
     }
 
+    /// The position at which each run begins.
+    pub fn starts(&self) -> Vec<usize> {
+        self.runs.iter().map(|run| run.position).collect()
+    }
+
+    /// Rows of each run.
+    pub fn lengths(&self) -> Vec<usize> {
+        self.runs.iter().map(|run| run.rows).collect()
+    }
+
     /// The last position that any run reaches, plus one.
     pub fn end(&self) -> usize {
         self.runs.iter().map(|run| run.position + run.rows).max().unwrap_or(0)

@@ -8,6 +8,7 @@ use std::path::Path;
 use cruxscope_model::block::{self, KeysValues};
 use cruxscope_model::decoder::Decoder;
 use cruxscope_model::kernels::Kernels;
+use cruxscope_model::module::TokenRows;
 use cruxscope_model::rotation::Rotation;
 use cruxscope_study::Definition;
 
@@ -118,15 +119,15 @@ pub fn attribute<K: Kernels>(
             if !state.packed.positions.is_empty() {
                 state.activations.push(kernels, kernels.gather(hidden, &state.packed.positions))?;
             }
-            let (next, KeysValues { keys, values }) = block::forward(decoder.kernels(), &decoder.shape(), &layer, hidden, rotation, |input, rows, x| {
-                capture.observe(kernels, input, rows, decoder.width(input), x)
-            })?;
+            let (shape, marks) = (decoder.shape(), state.packed.starts());
+            let observe = |input, rows: TokenRows<'_>, x: &K::Matrix| capture.observe(kernels, input, rows, decoder.width(layer.kind, input), x);
+            let (next, KeysValues { keys, values }) = block::forward_marked(kernels, &shape, &layer, hidden, rotation, &marks, observe)?;
             *hidden = next;
             state.chosen.push(capture.chosen_at(&state.packed.positions));
             capture.finish_layer(decoder, &*layer, index, &layout, &mut state.means, &mut state.shares)?;
             let end = state.packed.end();
             for matrix in [keys, values].into_iter().filter(|_| end > 0) {
-                let whole = end == state.instance.ids.len();
+                let whole = end == state.instance.ids.len() || layer.kind.delta;
                 state.activations.push(kernels, if whole { matrix } else { kernels.slice(&matrix, 0, end) })?;
             }
             if !on_step(state.instance.ids.len()) {

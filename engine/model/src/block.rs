@@ -3,21 +3,23 @@
 //! Queries and the feed-forward block go in tiles of tokens, so the wide activations are never held for a whole sequence;
 //! keys and values are, since every later token needs them.
 
-use cruxscope_checkpoint::{Activation, QueryKeyNorm};
+use cruxscope_checkpoint::{Activation, DeltaRule, DeltaWeights, QueryKeyNorm};
 
 use crate::ModelError;
 use crate::decoder::{Decoder, Layer, LayerShape};
 use crate::delta::{self, DeltaState};
 use crate::experts::Mixture;
-use crate::kernels::{ColumnRun, Heads, Kernels, RopeDirection, SequenceSpan};
+use crate::kernels::{Heads, Kernels, RopeDirection, SequenceSpan};
 use crate::latent::LatentAttention;
 use crate::module::{ModuleInput, TokenRows, place_modules, projection_index};
+use crate::output_gate;
 use crate::rotation::{Rotation, Tables};
 
 /// Tokens of a tile.
 const TILE: usize = 1024;
 
-/// Keys (after norm and rotation) and values of all tokens of a layer, `[tokens, key heads * head_dim]` each.
+/// Keys (after norm and rotation) and values of all tokens of a layer, `[tokens, key heads * head_dim]` each. Of a delta rule in the place
+/// of attention the states before marked tokens, and what the convolution saw before them; see [`DeltaState::keep`].
 #[derive(Clone)]
 pub struct KeysValues<K: Kernels> {
     /// Keys.
@@ -55,6 +57,11 @@ impl<K: Kernels> Layer<K> {
             latent: shape.block.latent?,
             norms: &self.norms,
         })
+    }
+
+    /// The delta rule that stands in the place of its attention, if one does.
+    pub fn recurrent<'a>(&'a self, shape: &'a LayerShape) -> Option<(&'a DeltaRule, &'a DeltaWeights)> {
+        Some((shape.block.delta.as_ref()?, self.beside.delta.as_ref()?))
     }
 
     /// Its linear maps, to be applied to one matrix.
@@ -139,27 +146,6 @@ pub fn placed_backward<K: Kernels>(
         Some(weight) => kernels.norm_backward(&raw(), weight, width, epsilon, &gradient),
         None => gradient,
     }
-}
-
-/// Queries, and the gate of what attention gives, out of one map that gives both head by head; nothing where it gives queries alone.
-///
-/// # Shapes
-/// `x [n, 2 * heads * head_dim]`; out: `[n, heads * head_dim]` each.
-pub fn output_gate<K: Kernels>(kernels: &K, shape: &LayerShape, x: &K::Matrix) -> Option<(K::Matrix, K::Matrix)> {
-    let width = shape.heads.width;
-    let half = |which: usize| -> Vec<ColumnRun> {
-        (0..shape.heads.queries)
-            .map(|head| ColumnRun {
-                part: Some(0),
-                first: (2 * head + which) * width,
-                count: width,
-            })
-            .collect()
-    };
-    shape
-        .block
-        .output_gate
-        .then(|| (kernels.arrange(&[x], &half(0)), kernels.arrange(&[x], &half(1))))
 }
 
 /// What a block gives to the stream: the output of its last module, after its norm and factor, added to `stream`.
@@ -266,11 +252,7 @@ pub(crate) fn ones_like<K: Kernels>(kernels: &K, matrix: &K::Matrix, columns: us
     kernels.upload(rows, columns, vec![1.0; rows * columns])
 }
 
-/// Runs a layer over the tokens of one sequence from its beginning; `observe` is given every input of the linear modules, tile
-/// by tile, with the tokens that it is of.
-///
-/// # Shapes
-/// `hidden` and the result are `[tokens, hidden]`; `rotation` holds as many positions.
+/// As [`forward_marked`], of a sequence whose later tokens alone read what a delta rule keeps.
 ///
 /// # Errors
 /// Whatever `observe` returns.
@@ -280,6 +262,26 @@ pub fn forward<K: Kernels>(
     layer: &Layer<K>,
     hidden: &K::Matrix,
     rotation: &Rotation<K>,
+    observe: impl FnMut(ModuleInput, TokenRows<'_>, &K::Matrix) -> Result<(), ModelError>,
+) -> Result<(K::Matrix, KeysValues<K>), ModelError> {
+    forward_marked(kernels, shape, layer, hidden, rotation, &[0], observe)
+}
+
+/// Runs a layer over the tokens of one sequence from its beginning; `observe` is given every input of the linear modules, tile
+/// by tile, with the tokens that it is of. The states of a delta rule are kept as they are before each of `marks`.
+///
+/// # Shapes
+/// `hidden` and the result are `[tokens, hidden]`; `rotation` holds as many positions.
+///
+/// # Errors
+/// Whatever `observe` returns.
+pub fn forward_marked<K: Kernels>(
+    kernels: &K,
+    shape: &LayerShape,
+    layer: &Layer<K>,
+    hidden: &K::Matrix,
+    rotation: &Rotation<K>,
+    marks: &[usize],
     mut observe: impl FnMut(ModuleInput, TokenRows<'_>, &K::Matrix) -> Result<(), ModelError>,
 ) -> Result<(K::Matrix, KeysValues<K>), ModelError> {
     let tokens = kernels.rows(hidden);
@@ -295,29 +297,27 @@ pub fn forward<K: Kernels>(
 
     let whole = normed(kernels, shape, hidden, norms.before_attention.as_ref());
     let (latent, maps, first_map) = (layer.latent(kernels, shape), layer.maps(kernels), shape.block.attention_maps(layer.kind));
-    // A delta rule takes the place of attention, and keeps nothing for later tokens of what keys and values are elsewhere.
-    let recurrent = match (&shape.block.delta, &layer.beside.delta) {
-        (Some(rule), Some(weights)) => {
-            let mut state = DeltaState::new(rule);
-            Some(delta::forward(
-                kernels,
-                rule,
-                weights,
-                shape.norm_epsilon,
-                &whole,
-                &maps,
-                &[tokens],
-                &mut [&mut state],
-            )?)
-        }
-        _ => None,
-    };
-    let (keys, values) = match &latent {
-        _ if recurrent.is_some() => (kernels.upload(1, 1, vec![0.0]), kernels.upload(1, 1, vec![0.0])),
-        Some(latent) => latent.keys_values(&whole, rotation.keys(layer.kind.rotation), &maps, &mut |input, x| {
+    // A delta rule takes the place of attention.
+    let mut recurrent = None;
+    let mut kept = None;
+    if let Some((rule, weights)) = layer.recurrent(shape) {
+        let (mut state, mut states) = (DeltaState::new(rule), vec![None; marks.len()]);
+        let mut keep = |row: usize, state: &DeltaState| {
+            let marked = states.iter_mut().zip(marks).filter(|(_, mark)| **mark == row);
+            marked.for_each(|(place, _)| *place = Some(state.clone()));
+        };
+        let given = delta::rows(kernels, rule, &whole, &maps)?;
+        let mixed = delta::mix(kernels, rule, weights, shape.norm_epsilon, &given, &[tokens], &mut [&mut state], &mut keep);
+        let states: Vec<DeltaState> = states.into_iter().map(|state| state.unwrap_or_else(|| DeltaState::new(rule))).collect();
+        kept = Some(DeltaState::keep(kernels, rule, &states));
+        recurrent = Some(mixed);
+    }
+    let (keys, values) = match (kept, &latent) {
+        (Some([states, tails]), _) => (states, tails),
+        (None, Some(latent)) => latent.keys_values(&whole, rotation.keys(layer.kind.rotation), &maps, &mut |input, x| {
             observe(input, TokenRows::From(0), x)
         })?,
-        None => {
+        (None, None) => {
             let keys = linear(kernels, layer, projection_index::KEY, &whole, None);
             let keys = placed(kernels, shape, keys, heads.keys, norms.key.as_ref(), rotation.keys(layer.kind.rotation));
             (keys, linear(kernels, layer, projection_index::VALUE, &whole, None))
@@ -344,7 +344,7 @@ pub fn forward<K: Kernels>(
                     Some(latent) => latent.queries(&read, tables.as_ref(), &maps, &mut |input, x| observe(input, rows, x))?.queries,
                     None => {
                         let queries = linear(kernels, layer, projection_index::QUERY, &read, None);
-                        let queries = match output_gate(kernels, shape, &queries) {
+                        let queries = match output_gate::split(kernels, shape, &queries) {
                             Some((queries, of_output)) => {
                                 gate = Some(of_output);
                                 queries

@@ -245,10 +245,12 @@ impl<K: Kernels> Decoder<K> {
         }
     }
 
-    /// Features of an input of linear modules.
-    pub fn width(&self, input: ModuleInput) -> usize {
+    /// Features of an input of linear modules of a layer of this kind.
+    pub fn width(&self, kind: LayerKind, input: ModuleInput) -> usize {
         let (experts, latent) = (self.config().block.experts, self.config().block.latent);
         match (input, experts) {
+            // What a delta rule gives is as wide as its values, and not as the heads of attention.
+            (ModuleInput::Output, _) if kind.delta => self.config().block.delta.map_or(0, |rule| rule.values()),
             (ModuleInput::QueryLatent, _) => latent.and_then(|latent| latent.query_rank).unwrap_or(0),
             (ModuleInput::KeyValueLatent, _) => latent.map_or(0, |latent| latent.key_value_rank),
             (ModuleInput::Output, _) if latent.is_some() => latent.map_or(0, |latent| self.config().heads * latent.value),

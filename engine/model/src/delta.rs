@@ -1,4 +1,4 @@
-//! The gated delta rule, forwards: a layer whose tokens write into a state instead of being kept.
+//! The gated delta rule, forwards ([`backward`] is the other way): a layer whose tokens write into a state instead of being kept.
 //!
 //! Of the outputs of its maps (queries, keys and values side by side, a gate z, and for each value head b and a), with σ the sigmoid:
 //! queries, keys and values pass a causal convolution over the last tokens of each channel and silu; queries and keys are divided by
@@ -8,6 +8,10 @@
 //!
 //! and what the last map reads is `w · o / √(mean(o²) + ε) · silu(z)`. All of it runs on the host in float64: a token costs as much as its
 //! state is large, which is little beside its maps. Source: Yang, Kautz, Hatamizadeh, "Gated Delta Networks" (2024).
+
+mod backward;
+
+pub use backward::backward;
 
 use cruxscope_checkpoint::{DeltaRule, DeltaWeights};
 
@@ -34,6 +38,40 @@ impl DeltaState {
             tail: vec![vec![0.0; rule.channels()]; rule.kernel.saturating_sub(1)],
             states: vec![vec![0.0; rule.key_dim * rule.value_dim]; rule.value_heads],
         }
+    }
+
+    /// States one after the other as matrices, `[states, value heads * key width * value width]` and `[states, (kernel - 1) * channels]`;
+    /// the latter is one column of zeros where the convolution sees one token.
+    pub fn keep<K: Kernels>(kernels: &K, rule: &DeltaRule, states: &[Self]) -> [K::Matrix; 2] {
+        let all = states.iter().flat_map(|state| state.states.concat()).collect();
+        let tails: Vec<f64> = states.iter().flat_map(|state| state.tail.concat()).collect();
+        let count = states.len();
+        let width = rule.kernel.saturating_sub(1) * rule.channels();
+        [
+            kernels.upload_wide(count, rule.state(), all),
+            if width > 0 {
+                kernels.upload_wide(count, width, tails)
+            } else {
+                kernels.upload(count, 1, vec![0.0; count])
+            },
+        ]
+    }
+
+    /// States out of what [`Self::keep`] gave.
+    ///
+    /// # Errors
+    /// When the device failed.
+    pub fn kept<K: Kernels>(kernels: &K, rule: &DeltaRule, states: &K::Matrix, tails: &K::Matrix) -> Result<Vec<Self>, ModelError> {
+        let (all, tails) = (kernels.wide(states)?, kernels.wide(tails)?);
+        let width = rule.kernel.saturating_sub(1) * rule.channels();
+        let tail = |index: usize| tails[index * width..][..width].chunks(rule.channels()).map(<[f64]>::to_vec).collect();
+        let whole = all.chunks(rule.state()).enumerate();
+        Ok(whole
+            .map(|(index, all)| Self {
+                tail: if width > 0 { tail(index) } else { Vec::new() },
+                states: all.chunks(rule.key_dim * rule.value_dim).map(<[f64]>::to_vec).collect(),
+            })
+            .collect())
     }
 }
 
@@ -64,49 +102,100 @@ pub struct DeltaInputs<'a> {
     pub decay: &'a [f64],
 }
 
-/// Takes in one token, and gives what the last map reads, `[value heads * value width]`.
-pub fn step(rule: &DeltaRule, weights: &DeltaWeights, epsilon: f64, state: &mut DeltaState, token: &DeltaInputs<'_>) -> Vec<f64> {
-    let kernel = rule.kernel;
-    state.tail.push(token.mixed.to_vec());
-    let mixed: Vec<f64> = (0..rule.channels())
+/// Channels after the convolution, before silu, given the inputs of the last tokens, the latest one last.
+fn convolved(rule: &DeltaRule, weights: &DeltaWeights, last: &[Vec<f64>]) -> Vec<f64> {
+    (0..rule.channels())
         .map(|channel| {
-            let own = &weights.convolution[channel * kernel..][..kernel];
-            let sum: f64 = own.iter().zip(&state.tail).map(|(w, inputs)| f64::from(*w) * inputs[channel]).sum();
-            sum * sigmoid(sum)
+            let own = &weights.convolution[channel * rule.kernel..][..rule.kernel];
+            own.iter().zip(last).map(|(w, inputs)| f64::from(*w) * inputs[channel]).sum()
         })
-        .collect();
-    state.tail.remove(0);
-    let (keys, values) = (rule.key_heads * rule.key_dim, rule.value_heads * rule.value_dim);
-    let mut out = Vec::with_capacity(values);
-    for head in 0..rule.value_heads {
-        let shared = head / (rule.value_heads / rule.key_heads);
-        let query = of_length(&mixed[shared * rule.key_dim..][..rule.key_dim], 1.0 / (rule.key_dim as f64).sqrt());
-        let key = of_length(&mixed[keys + shared * rule.key_dim..][..rule.key_dim], 1.0);
-        let value = &mixed[2 * keys + head * rule.value_dim..][..rule.value_dim];
-        let kept = (-f64::from(weights.decay[head]).exp() * softplus(token.decay[head] + f64::from(weights.shift[head]))).exp();
-        let beta = sigmoid(token.beta[head]);
-        let own = &mut state.states[head];
-        own.iter_mut().for_each(|value| *value *= kept);
-        let along = |own: &[f64], vector: &[f64]| -> Vec<f64> {
-            let mut sum = vec![0.0; rule.value_dim];
-            for (row, factor) in own.chunks_exact(rule.value_dim).zip(vector) {
-                sum.iter_mut().zip(row).for_each(|(sum, value)| *sum += factor * value);
-            }
-            sum
-        };
-        let known = along(own, &key);
-        for (row, factor) in own.chunks_exact_mut(rule.value_dim).zip(&key) {
-            for ((state, value), known) in row.iter_mut().zip(value).zip(&known) {
-                *state += factor * beta * (value - known);
+        .collect()
+}
+
+/// What one token does to the state of one head.
+struct HeadToken {
+    query: Vec<f64>,
+    key: Vec<f64>,
+    value: Vec<f64>,
+    /// What the state is multiplied by.
+    kept: f64,
+    /// How much of the difference is written.
+    beta: f64,
+}
+
+impl HeadToken {
+    /// Of a token's channels after the convolution and silu, and its b and a.
+    fn new(rule: &DeltaRule, weights: &DeltaWeights, head: usize, mixed: &[f64], token: &DeltaInputs<'_>) -> Self {
+        let [query, key, value] = rule.channels_of(head);
+        Self {
+            query: of_length(&mixed[query], 1.0 / (rule.key_dim as f64).sqrt()),
+            key: of_length(&mixed[key], 1.0),
+            value: mixed[value].to_vec(),
+            kept: (-f64::from(weights.decay[head]).exp() * softplus(token.decay[head] + f64::from(weights.shift[head]))).exp(),
+            beta: sigmoid(token.beta[head]),
+        }
+    }
+
+    /// Writes the token into a head's state, and gives what the state holds under the query, `[value width]`.
+    fn write(&self, state: &mut [f64]) -> Vec<f64> {
+        state.iter_mut().for_each(|value| *value *= self.kept);
+        let known = along(state, &self.key, self.value.len());
+        for (row, factor) in state.chunks_exact_mut(self.value.len()).zip(&self.key) {
+            for ((state, value), known) in row.iter_mut().zip(&self.value).zip(&known) {
+                *state += factor * self.beta * (value - known);
             }
         }
-        let given = along(own, &query);
+        along(state, &self.query, self.value.len())
+    }
+}
+
+/// Sᵀ x.
+fn along(state: &[f64], vector: &[f64], width: usize) -> Vec<f64> {
+    let mut sum = vec![0.0; width];
+    for (row, factor) in state.chunks_exact(width).zip(vector) {
+        sum.iter_mut().zip(row).for_each(|(sum, value)| *sum += factor * value);
+    }
+    sum
+}
+
+/// Takes in one token, and gives what the last map reads, `[value heads * value width]`.
+pub fn step(rule: &DeltaRule, weights: &DeltaWeights, epsilon: f64, state: &mut DeltaState, token: &DeltaInputs<'_>) -> Vec<f64> {
+    state.tail.push(token.mixed.to_vec());
+    let mixed: Vec<f64> = convolved(rule, weights, &state.tail).into_iter().map(|sum| sum * sigmoid(sum)).collect();
+    state.tail.remove(0);
+    let mut out = Vec::with_capacity(rule.values());
+    for (head, own) in state.states.iter_mut().enumerate() {
+        let given = HeadToken::new(rule, weights, head, &mixed, token).write(own);
         let mean = given.iter().map(|value| value * value).sum::<f64>() / rule.value_dim as f64;
         let scale = 1.0 / (mean + epsilon).sqrt();
         let gate = &token.gate[head * rule.value_dim..][..rule.value_dim];
         out.extend((given.iter().zip(&weights.norm).zip(gate)).map(|((value, w), z)| f64::from(*w) * value * scale * z * sigmoid(*z)));
     }
     out
+}
+
+/// What the maps gave for some tokens, one row after the other, in float64.
+pub struct DeltaRows {
+    /// Queries, keys and values, `[n, channels]`.
+    mixed: Vec<f64>,
+    /// Gates, `[n, value heads * value width]`.
+    gate: Vec<f64>,
+    /// b, `[n, value heads]`.
+    beta: Vec<f64>,
+    /// a, `[n, value heads]`.
+    decay: Vec<f64>,
+}
+
+impl DeltaRows {
+    fn token(&self, rule: &DeltaRule, row: usize) -> DeltaInputs<'_> {
+        let (channels, values, heads) = (rule.channels(), rule.values(), rule.value_heads);
+        DeltaInputs {
+            mixed: &self.mixed[row * channels..][..channels],
+            gate: &self.gate[row * values..][..values],
+            beta: &self.beta[row * heads..][..heads],
+            decay: &self.decay[row * heads..][..heads],
+        }
+    }
 }
 
 fn nothing() -> ModelError {
@@ -116,8 +205,85 @@ fn nothing() -> ModelError {
     }
 }
 
+/// Columns of the maps' outputs that are queries, keys and values side by side, gates, b, and a: of the first map, of which there are
+/// two or four.
+fn columns(rule: &DeltaRule) -> [Vec<ColumnRun>; 4] {
+    let (heads, key) = (rule.value_heads, rule.key_dim);
+    let run = |part: usize, first: usize, count: usize| ColumnRun {
+        part: Some(part),
+        first,
+        count,
+    };
+    if !rule.by_key_head {
+        return [(0, rule.channels()), (1, rule.values()), (2, heads), (3, heads)].map(|(part, count)| vec![run(part, 0, count)]);
+    }
+    // Of each key head: query, key, values of its value heads, their gates; and b, a of its value heads.
+    let (share, own) = (heads / rule.key_heads, heads / rule.key_heads * rule.value_dim);
+    let each = |part: usize, first: usize, count: usize, stride: usize| (0..rule.key_heads).map(move |head| run(part, head * stride + first, count));
+    let stride = 2 * key + 2 * own;
+    [
+        each(0, 0, key, stride)
+            .chain(each(0, key, key, stride))
+            .chain(each(0, 2 * key, own, stride))
+            .collect(),
+        each(0, 2 * key + own, own, stride).collect(),
+        each(1, 0, share, 2 * share).collect(),
+        each(1, share, share, 2 * share).collect(),
+    ]
+}
+
+/// What the maps give for tokens.
+///
+/// # Shapes
+/// `x [n, hidden]`.
+///
+/// # Errors
+/// When the device failed.
+pub fn rows<K: Kernels>(kernels: &K, rule: &DeltaRule, x: &K::Matrix, apply: &Maps<'_, K::Matrix>) -> Result<DeltaRows, ModelError> {
+    let maps: Vec<usize> = (0..rule.maps() - 1).collect();
+    let given = apply(&maps, x);
+    if given.len() != maps.len() {
+        return Err(nothing());
+    }
+    let given: Vec<&K::Matrix> = given.iter().collect();
+    let [mixed, gate, beta, decay] = columns(rule).map(|runs| kernels.wide(&kernels.arrange(&given, &runs)));
+    Ok(DeltaRows {
+        mixed: mixed?,
+        gate: gate?,
+        beta: beta?,
+        decay: decay?,
+    })
+}
+
 /// What the last map reads, `[n, value heads * value width]`, of consecutive tokens of one sequence or several, given what their maps
-/// read. `runs` says how many rows each sequence has, one below the other, and `states` are theirs.
+/// gave. `runs` says how many rows each sequence has, one below the other, and `states` are theirs; `observe` is given the state before
+/// each row.
+///
+/// # Errors
+/// When the device failed.
+pub fn mix<K: Kernels>(
+    kernels: &K,
+    rule: &DeltaRule,
+    weights: &DeltaWeights,
+    epsilon: f64,
+    given: &DeltaRows,
+    runs: &[usize],
+    states: &mut [&mut DeltaState],
+    observe: &mut dyn FnMut(usize, &DeltaState),
+) -> K::Matrix {
+    let mut out = Vec::with_capacity(given.gate.len());
+    let mut row = 0;
+    for (count, state) in runs.iter().zip(states) {
+        for _ in 0..*count {
+            observe(row, state);
+            out.extend(step(rule, weights, epsilon, state, &given.token(rule, row)));
+            row += 1;
+        }
+    }
+    kernels.upload_wide(row, rule.values(), out)
+}
+
+/// What the last map reads of consecutive tokens of one sequence or several, given what their maps read; see [`mix`].
 ///
 /// # Shapes
 /// `x [n, hidden]`.
@@ -134,45 +300,8 @@ pub fn forward<K: Kernels>(
     runs: &[usize],
     states: &mut [&mut DeltaState],
 ) -> Result<K::Matrix, ModelError> {
-    let (channels, values, heads) = (rule.channels(), rule.values(), rule.value_heads);
-    let run = |part: usize, first: usize, count: usize| ColumnRun {
-        part: Some(part),
-        first,
-        count,
-    };
-    let inputs: [K::Matrix; 4] = if rule.by_key_head {
-        let [wide, narrow] = <[K::Matrix; 2]>::try_from(apply(&[0, 1], x)).map_err(|_| nothing())?;
-        // Of each key head: query, key, values of its value heads, their gates; and b, a of its value heads.
-        let (share, own) = (heads / rule.key_heads, heads / rule.key_heads * rule.value_dim);
-        let (stride, key) = (2 * rule.key_dim + 2 * own, rule.key_dim);
-        let each = |first: usize, count: usize, stride: usize| (0..rule.key_heads).map(move |head| run(0, head * stride + first, count));
-        let mixed: Vec<ColumnRun> = each(0, key, stride).chain(each(key, key, stride)).chain(each(2 * key, own, stride)).collect();
-        [
-            kernels.arrange(&[&wide], &mixed),
-            kernels.arrange(&[&wide], &each(2 * key + own, own, stride).collect::<Vec<_>>()),
-            kernels.arrange(&[&narrow], &each(0, share, 2 * share).collect::<Vec<_>>()),
-            kernels.arrange(&[&narrow], &each(share, share, 2 * share).collect::<Vec<_>>()),
-        ]
-    } else {
-        <[K::Matrix; 4]>::try_from(apply(&[0, 1, 2, 3], x)).map_err(|_| nothing())?
-    };
-    let [mixed, gate, beta, decay] = &inputs;
-    let [mixed, gate, beta, decay] = [kernels.wide(mixed)?, kernels.wide(gate)?, kernels.wide(beta)?, kernels.wide(decay)?];
-    let mut out = Vec::with_capacity(kernels.rows(x) * values);
-    let mut row = 0;
-    for (count, state) in runs.iter().zip(states) {
-        for _ in 0..*count {
-            let token = DeltaInputs {
-                mixed: &mixed[row * channels..][..channels],
-                gate: &gate[row * values..][..values],
-                beta: &beta[row * heads..][..heads],
-                decay: &decay[row * heads..][..heads],
-            };
-            out.extend(step(rule, weights, epsilon, state, &token));
-            row += 1;
-        }
-    }
-    Ok(kernels.upload_wide(row, values, out))
+    let given = rows(kernels, rule, x, apply)?;
+    Ok(mix(kernels, rule, weights, epsilon, &given, runs, states, &mut |_, _| ()))
 }
 
 #[cfg(test)]

@@ -27,6 +27,7 @@ pub mod generation;
 pub mod kernels;
 pub mod latent;
 pub mod module;
+pub mod output_gate;
 pub mod precision;
 pub mod product;
 pub mod rotation;

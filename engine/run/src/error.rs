@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use cruxscope_benchmark::BenchmarkError;
-use cruxscope_checkpoint::{Checkpoint, CheckpointError};
+use cruxscope_checkpoint::CheckpointError;
 use cruxscope_compress::CompressError;
 use cruxscope_interpret::InterpretError;
 use cruxscope_model::ModelError;
@@ -198,36 +198,6 @@ impl RunError {
             _ => true,
         }
     }
-}
-
-/// Refuses models whose layers are not made of the seven usual linear maps.
-///
-/// # Errors
-/// [`RunError::Beyond`].
-pub(crate) fn only_seven_modules(checkpoint: &Checkpoint, what: &'static str) -> Result<(), RunError> {
-    let config = checkpoint.config();
-    config.beyond_seven_modules().map_or(Ok(()), |why| {
-        Err(RunError::Beyond {
-            what,
-            architecture: config.architecture.name(),
-            why,
-        })
-    })
-}
-
-/// Refuses models through whose layers gradients do not go back.
-///
-/// # Errors
-/// [`RunError::Beyond`].
-pub(crate) fn only_with_gradients(checkpoint: &Checkpoint, what: &'static str) -> Result<(), RunError> {
-    let config = checkpoint.config();
-    config.without_gradients().map_or(Ok(()), |why| {
-        Err(RunError::Beyond {
-            what,
-            architecture: config.architecture.name(),
-            why,
-        })
-    })
 }
 
 impl From<SensitivityError> for RunError {

@@ -128,10 +128,6 @@ impl PlannedRun {
     fn open(settings: InterpretSettings, computes: bool, observer: &mut dyn Observer) -> Result<Self, RunError> {
         let device = found_or_planned(&settings.device, settings.device_memory)?;
         let checkpoint = Arc::new(Checkpoint::open(&settings.model)?);
-        crate::error::only_with_gradients(&checkpoint, "Interpretation")?;
-        if settings.channels {
-            crate::error::only_seven_modules(&checkpoint, "Importance by channel")?;
-        }
         let instances = Instances::read(&checkpoint, &settings.traces)?;
         let model_files = digests::all(&checkpoint.files(), observer)?;
         let data_files = digests::all(&[settings.traces.traces.clone(), settings.traces.annotations.clone()], observer)?;

@@ -73,7 +73,7 @@ impl ManifestSource<'_> {
 
 /// Dimensions of the seven modules; of one that is several linear maps in some layers, those of a layer where it is one, or else of a
 /// part.
-fn modules_of(config: &ModelConfig) -> Vec<ModuleDimensions> {
+pub fn modules_of(config: &ModelConfig) -> Vec<ModuleDimensions> {
     let all: Vec<ModuleShape> = (0..config.layers).flat_map(|layer| config.modules(layer)).collect();
     let of_slot = |slot: usize| {
         let own = || all.iter().filter(move |module| module.slot == Some(slot));
@@ -85,6 +85,23 @@ fn modules_of(config: &ModelConfig) -> Vec<ModuleDimensions> {
             ModuleDimensions { outputs, inputs }
         })
         .collect()
+}
+
+/// Weights of every component, layer by layer; empty where each is one linear map of the dimensions that [`modules_of`] gives.
+pub fn weights_of(config: &ModelConfig) -> Vec<u64> {
+    let dimensions = modules_of(config);
+    let of_layer = |layer: usize| {
+        let maps = config.modules(layer);
+        let own = |module: &Module| -> u64 {
+            let own = maps.iter().filter(|map| map.slot == Some(module.index()));
+            own.map(|map| (map.rows * map.columns) as u64).sum()
+        };
+        Module::ALL.iter().map(own).collect::<Vec<_>>()
+    };
+    let weights: Vec<u64> = (0..config.layers).flat_map(of_layer).collect();
+    let plain = dimensions.iter().map(|dimensions| (dimensions.outputs * dimensions.inputs) as u64);
+    let is_plain = parts_of(config).is_none() && weights.chunks(dimensions.len()).all(|layer| plain.clone().eq(layer.iter().copied()));
+    if is_plain { Vec::new() } else { weights }
 }
 
 /// The parts of components that are several linear maps, if there are such.

@@ -43,6 +43,17 @@ pub struct Plan {
     pub time: Option<Duration>,
 }
 
+/// What an instance asks of a pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Work {
+    /// Spans whose losses go back.
+    pub spans: usize,
+    /// Rows of all of them.
+    pub rows: usize,
+    /// Vectors of the model's length that it gives.
+    pub vectors: usize,
+}
+
 /// Operations of a forward pass over a token, attention not counted.
 fn forward_operations(config: &ModelConfig) -> f64 {
     2.0 * (0..config.layers).map(|layer| config.active_weights(layer)).sum::<usize>() as f64
@@ -66,33 +77,31 @@ impl Plan {
             Definition::Paper => 4,
             Definition::Released => instance.segments.len(),
         };
-        let work: Vec<(usize, usize)> = (instances.items.iter())
-            .map(|instance| (instance.packed_rows(definition), 5 + gradients(instance)))
+        let work: Vec<Work> = (instances.items.iter())
+            .map(|instance| Work {
+                spans: instance.segments.len(),
+                rows: instance.packed_rows(definition),
+                vectors: 5 + gradients(instance),
+            })
             .collect();
         Self::of_rows(config, instances, &work, weights, place)
     }
 
-    /// Plans a run in which each instance has so many rows that go back, and gives so many vectors of the model's length.
+    /// Plans a run in which each instance is so much work.
     ///
     /// # Errors
     /// When the run cannot fit into memory.
-    pub(crate) fn of_rows(
-        config: &ModelConfig,
-        instances: &Instances,
-        work: &[(usize, usize)],
-        weights: WeightsChoice,
-        place: &Place,
-    ) -> Result<Self, RunError> {
+    pub(crate) fn of_rows(config: &ModelConfig, instances: &Instances, work: &[Work], weights: WeightsChoice, place: &Place) -> Result<Self, RunError> {
         let layout = Layout::of(config);
-        let rows: Vec<usize> = work.iter().map(|(rows, _)| *rows).collect();
+        let rows: Vec<usize> = work.iter().map(|work| work.rows).collect();
         let tokens: Vec<usize> = instances.items.iter().map(|instance| instance.ids.len()).collect();
         let each = tokens.iter().zip(&rows);
         let needs: Vec<Needs> = (each.clone().zip(work))
-            .map(|((tokens, rows), (_, vectors))| Needs::of(config, &layout, *tokens, *rows, vectors.saturating_sub(5)))
+            .map(|((tokens, rows), work)| Needs::of(config, &layout, *tokens, work.spans, *rows, work.vectors.saturating_sub(5)))
             .collect();
         let operations: Vec<f64> = each.map(|(tokens, rows)| operations(config, *tokens, *rows)).collect();
         let placement = Placement::choose(config, &needs, &operations, weights, place)?;
-        let vectors: usize = work.iter().map(|(_, vectors)| *vectors).sum();
+        let vectors: usize = work.iter().map(|work| work.vectors).sum();
         let all: f64 = operations.iter().sum();
         Ok(Self {
             instances: tokens.len(),

@@ -20,12 +20,13 @@ use cruxscope_model::device;
 use cruxscope_model::kernels::Kernels;
 use cruxscope_model::kernels::calibration::CalibrationKernels;
 use cruxscope_model::with_kernels;
-use cruxscope_study::{Degradation, DigestBuilder, Module, OutputLock, Study, VALIDATION_FILE, Validation, folder};
+use cruxscope_study::{Component, Degradation, DigestBuilder, Module, OutputLock, Study, VALIDATION_FILE, Validation, folder};
 use serde::{Deserialize, Serialize};
 
 use crate::compress::{Basis, METHODS_VERSION, Storage, Streams, digest_windows, of_layer, planned, treat};
 use crate::distribution::Distribution;
 use crate::guard::catch_panic;
+use crate::manifest::{modules_of, parts_of};
 use crate::windows::Calibration;
 use crate::{Event, Observer, RunError};
 
@@ -69,7 +70,6 @@ fn validate_with<K: CalibrationKernels>(kernels: K, settings: &ValidateSettings,
         &settings.study
     };
     let checkpoint = Arc::new(Checkpoint::open(&settings.model)?);
-    crate::error::only_seven_modules(&checkpoint, "Validation")?;
     for note in checkpoint.notes() {
         observer.event(Event::Note { text: note.clone() });
     }
@@ -132,18 +132,23 @@ fn validate_with<K: CalibrationKernels>(kernels: K, settings: &ValidateSettings,
             let planned = of_layer(&everything, layer);
             observer.event(Event::Began {
                 id: planned[0].component.to_string(),
-                count: planned.len(),
+                count: modules_in(planned).count(),
             });
             let comparisons = catch_panic("variants of a layer", || {
                 let variants = variants(&decoder, &checkpoint, layer, planned, &hidden)?;
                 Comparison::of(&decoder, &windows, &own, &variants)
             })?;
             kept.damage.truncate(layer * Module::ALL.len());
-            let found = planned.iter().zip(comparisons.variants);
-            kept.add(found.map(|(planned, (divergence, perplexity))| Degradation {
-                component: planned.component.to_string(),
-                divergence,
-                perplexity,
+            let mut found = comparisons.variants.into_iter();
+            kept.add(Module::ALL.into_iter().map(|module| {
+                // A component that the layer does not have cannot be compressed, and nothing changes.
+                let is_there = planned.iter().any(|planned| planned.component.module == module);
+                let (divergence, perplexity) = is_there.then(|| found.next()).flatten().unwrap_or((0.0, perplexity));
+                Degradation {
+                    component: Component::new(layer, module).to_string(),
+                    divergence,
+                    perplexity,
+                }
             }))?;
         }
         hidden = through(&decoder, &*decoder.layer(layer)?, &hidden)?;
@@ -182,8 +187,7 @@ fn finished(file: &Path, layers: usize, key: &str) -> Option<Validation> {
 
 fn check(study: &Study, checkpoint: &Checkpoint, treatment: &MethodConfig) -> Result<(), RunError> {
     let (model, config) = (&study.manifest.model, checkpoint.config());
-    let dimensions = model.modules.iter().map(|module| (module.outputs, module.inputs));
-    if model.layers != config.layers || !dimensions.eq((0..Module::ALL.len()).map(|module| config.dimensions(module))) {
+    if model.layers != config.layers || model.modules != modules_of(config) || model.parts != parts_of(config) {
         let why = format!(
             "the study is of {} with {} layers, and {} is another model",
             model.name,
@@ -199,7 +203,14 @@ fn check(study: &Study, checkpoint: &Checkpoint, treatment: &MethodConfig) -> Re
     Ok(())
 }
 
-/// The text behind a layer in which one component is compressed: for each component in turn, the final hidden states of all
+/// The components that a layer has, in their order.
+fn modules_in(planned: &[crate::compress::Planned]) -> impl Iterator<Item = Module> {
+    Module::ALL
+        .into_iter()
+        .filter(|module| planned.iter().any(|planned| planned.component.module == *module))
+}
+
+/// The text behind a layer in which one component, all its linear maps, is compressed: for each component in turn, the final hidden states of all
 /// windows.
 fn variants<K: CalibrationKernels>(
     decoder: &Decoder<K>,
@@ -216,13 +227,12 @@ fn variants<K: CalibrationKernels>(
         compressed: if asks { hidden.to_vec() } else { Vec::new() },
     };
     let mut states = Vec::new();
-    for index in 0..planned.len() {
+    for module in modules_in(planned) {
         let mut alone = planned.to_vec();
         alone
             .iter_mut()
-            .enumerate()
-            .filter(|(other, _)| *other != index)
-            .for_each(|(_, planned)| planned.treatment = None);
+            .filter(|planned| planned.component.module != module)
+            .for_each(|planned| planned.treatment = None);
         let treated = treat(decoder, original.clone(), &alone, &streams, Basis::Original, Storage::default())?;
         states.push(through(decoder, &decoder.bring(treated.weights), hidden)?);
     }

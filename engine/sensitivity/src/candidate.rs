@@ -3,11 +3,12 @@
 //! A change D = W' - W means something only where both stand in the same basis. AWQ as engines load it folds scales into the norms,
 //! and into the outputs of the matrix before; rotations do more. The function stays, D does not (METHOD: "One basis, or say so").
 
-use cruxscope_checkpoint::{LayerWeights, Matrix, ModelConfig};
+use cruxscope_checkpoint::{LayerWeights, Matrix, ModelConfig, ModuleShape};
 use cruxscope_model::module::projection_index;
 use cruxscope_study::{Component, Module};
 
 use crate::SensitivityError;
+use crate::outputs::MapChanges;
 
 /// Relative difference of norms and biases that formats of numbers can cause.
 const ROUNDING: f64 = 0.01;
@@ -50,11 +51,17 @@ pub fn same_model(name: &str, original: &ModelConfig, candidate: &ModelConfig) -
     compare("its vocabulary", original.vocabulary, candidate.vocabulary)
 }
 
-/// What a candidate changed in a layer: compressed minus original, nothing where a matrix is the same.
+/// What a candidate changed in a layer of these linear maps ([`ModelConfig::modules`]): compressed minus original, nothing where a matrix
+/// is the same.
 ///
 /// # Errors
 /// [`SensitivityError::Candidate`] where it stands in another basis, or is of another model.
-pub fn changes_of(name: &str, layer: usize, original: &LayerWeights, candidate: &LayerWeights) -> Result<[Option<Matrix>; 7], SensitivityError> {
+pub fn changes_of(
+    name: &str,
+    maps: &[ModuleShape],
+    layer: usize,
+    (original, candidate): (&LayerWeights, &LayerWeights),
+) -> Result<MapChanges, SensitivityError> {
     let refuse = |why: String| SensitivityError::Candidate { name: name.into(), why };
     let folded = |what: String| {
         refuse(format!(
@@ -62,10 +69,11 @@ pub fn changes_of(name: &str, layer: usize, original: &LayerWeights, candidate: 
         ))
     };
     let number = layer + 1;
-    for module in Module::ALL {
-        let (own, other) = (&original.projections[module.index()].weight, &candidate.projections[module.index()].weight);
+    let titles: Vec<Option<String>> = maps.iter().map(|map| title(layer, map)).collect();
+    for ((own, other), title) in original.projections.iter().zip(&candidate.projections).zip(&titles) {
+        let (own, other) = (&own.weight, &other.weight);
         if cosine(&own.values, &other.values) < UNRELATED {
-            let component = Component::new(layer, module);
+            let component = title.as_deref().unwrap_or("a router");
             return Err(refuse(format!(
                 "{component} has nothing to do with the original's: the candidate is of another model"
             )));
@@ -98,10 +106,10 @@ pub fn changes_of(name: &str, layer: usize, original: &LayerWeights, candidate: 
             return Err(folded(format!("{what} of layer {number} differs")));
         }
     }
-    let mut changes = [const { None }; 7];
-    for module in Module::ALL {
-        let index = module.index();
-        let component = Component::new(layer, module);
+    let mut changes: MapChanges = vec![None; maps.len()];
+    for (index, (map, component)) in maps.iter().zip(&titles).enumerate() {
+        // What only decides where tokens go is no component; compressed checkpoints leave it as it is.
+        let Some(component) = component else { continue };
         let (own, other) = (&original.projections[index], &candidate.projections[index]);
         let values: Vec<f32> = other.weight.values.iter().zip(&own.weight.values).map(|(new, old)| new - old).collect();
         let (error, size) = (square(&values), square(&own.weight.values));
@@ -109,7 +117,7 @@ pub fn changes_of(name: &str, layer: usize, original: &LayerWeights, candidate: 
             continue;
         }
         // Scales that are divided out of the next matrix's inputs are multiplied into these rows: of v_proj and up_proj.
-        let carries_scales = matches!(index, projection_index::VALUE | projection_index::UP);
+        let carries_scales = matches!(map.slot, Some(projection_index::VALUE | projection_index::UP));
         if carries_scales && error > SMALL * size && explained_by_rows(&own.weight, &other.weight) > EXPLAINED {
             return Err(folded(format!("{component} is the original's with its rows scaled")));
         }
@@ -131,6 +139,15 @@ pub fn changes_of(name: &str, layer: usize, original: &LayerWeights, candidate: 
         });
     }
     Ok(changes)
+}
+
+/// The name of a linear map as a component or a part of one; nothing of one that only decides where tokens go.
+fn title(layer: usize, map: &ModuleShape) -> Option<String> {
+    let component = Component::new(layer, *Module::ALL.get(map.slot?)?);
+    Some(match &map.part {
+        Some(part) => format!("{component}.{part}"),
+        None => component.to_string(),
+    })
 }
 
 fn square(values: &[f32]) -> f64 {
@@ -175,7 +192,7 @@ fn explained_by_rows(own: &Matrix, other: &Matrix) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use cruxscope_checkpoint::{LayerKind, Projection};
+    use cruxscope_checkpoint::{AttentionInput, LayerKind, ModuleRole, Projection};
     use cruxscope_statistics::SplitMix;
 
     use super::*;
@@ -211,6 +228,19 @@ mod tests {
         }
     }
 
+    fn maps() -> Vec<ModuleShape> {
+        let map = |slot: usize| ModuleShape {
+            name: slot.to_string(),
+            rows: 16,
+            columns: 16,
+            bias: false,
+            role: ModuleRole::Attention(AttentionInput::Stream),
+            slot: Some(slot),
+            part: None,
+        };
+        (0..7).map(map).collect()
+    }
+
     fn rounded(layer: &LayerWeights, steps: f32) -> LayerWeights {
         let mut layer = layer.clone();
         for projection in &mut layer.projections {
@@ -224,12 +254,12 @@ mod tests {
         let own = layer(1);
         // From fine steps to the signs alone, and half the weights gone.
         for steps in [100.0, 7.0, 2.0] {
-            let found = changes_of("c", 0, &own, &rounded(&own, steps)).unwrap();
+            let found = changes_of("c", &maps(), 0, (&own, &rounded(&own, steps))).unwrap();
             assert!(found.iter().all(Option::is_some), "{steps}");
         }
         let mut pruned = own.clone();
         pruned.projections[5].weight.values.iter_mut().step_by(2).for_each(|value| *value = 0.0);
-        let found = changes_of("c", 0, &own, &pruned).unwrap();
+        let found = changes_of("c", &maps(), 0, (&own, &pruned)).unwrap();
         assert_eq!(found.iter().filter(|change| change.is_some()).count(), 1);
         let change = found[5].as_ref().unwrap();
         assert_eq!(change.values[0], -own.projections[5].weight.values[0]);
@@ -241,7 +271,7 @@ mod tests {
         let refused = |spoil: fn(&mut LayerWeights)| {
             let mut other = rounded(&own, 7.0);
             spoil(&mut other);
-            changes_of("c", 2, &own, &other).unwrap_err().to_string()
+            changes_of("c", &maps(), 2, (&own, &other)).unwrap_err().to_string()
         };
         let folded = refused(|layer| layer.attention_norm.iter_mut().for_each(|value| *value *= 1.3));
         assert!(folded.contains("layer 3") && folded.contains("folded"), "{folded}");
@@ -251,7 +281,7 @@ mod tests {
             }
         });
         assert!(scaled.contains("3_up") && scaled.contains("folded"), "{scaled}");
-        let other = changes_of("c", 0, &own, &layer(2)).unwrap_err().to_string();
+        let other = changes_of("c", &maps(), 0, (&own, &layer(2))).unwrap_err().to_string();
         assert!(other.contains("1_q") && other.contains("another model"), "{other}");
         let rescaled = refused(|layer| layer.projections[0].weight.values.iter_mut().for_each(|value| *value *= 3.0));
         assert!(rescaled.contains("3_q") && rescaled.contains("another basis"), "{rescaled}");

@@ -27,14 +27,6 @@ pub enum SensitivityError {
         /// Why, and what is known.
         why: String,
     },
-    /// The model's logits are capped.
-    #[error(
-        "the logits of a {architecture} model are capped after the head, through which gradients of single labels are not taken here; `interpret`, `compress` and `validate` know this model"
-    )]
-    Capped {
-        /// The family.
-        architecture: String,
-    },
     /// A compressed checkpoint cannot be compared with the original, matrix by matrix.
     #[error("the candidate {name} cannot be used: {why}")]
     Candidate {

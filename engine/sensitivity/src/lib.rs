@@ -8,6 +8,7 @@
 //!
 //! * [`labels`] — labels drawn by an explicit seed.
 //! * [`sketch`] — the pass over a batch of windows, layer by layer; [`reference`] — the same by differences and plain loops.
+//! * [`outputs`] — what changes of a layer's linear maps change in their outputs, summed over the maps of a component.
 //! * [`part`] — what one window gives, on disk; the grain at which work resumes.
 //! * [`menu`] — names of formats into methods with settings; what they take on disk.
 //! * [`candidate`] — whether a compressed checkpoint stands in the original's basis.
@@ -24,6 +25,7 @@ mod error;
 pub mod head;
 pub mod labels;
 pub mod menu;
+pub mod outputs;
 pub mod part;
 pub mod recipe;
 pub mod reference;

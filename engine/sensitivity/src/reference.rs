@@ -15,7 +15,7 @@ use crate::sketch::LayerChanges;
 /// Share of a change by which weights are moved either way; a power of two, so that moving is exact.
 const STEP: f32 = 1.0 / 1024.0;
 
-/// `s = d/de h(W + e D)` at e = 0 for one matrix, by a central difference: `[h(W + e D) - h(W - e D)] / 2 e`, whose error falls with
+/// `s = d/de h(W + e D)` at e = 0 for one linear map of a layer, by a central difference: `[h(W + e D) - h(W - e D)] / 2 e`, whose error falls with
 /// e^2. `counts` is one for positions that count in h and zero for others.
 ///
 /// # Errors
@@ -26,11 +26,11 @@ pub fn sketch_by_differences(
     ids: &[u32],
     labels: &[u32],
     counts: &[f32],
-    (layer, module): (usize, usize),
+    (layer, map): (usize, usize),
     changes: &LayerChanges,
     format: usize,
 ) -> Result<f64, SensitivityError> {
-    let Some(change) = changes.get(format).and_then(|modules| modules[module].as_ref()) else {
+    let Some(change) = changes.get(format).and_then(|maps| maps.get(map)?.as_ref()) else {
         return Ok(0.0);
     };
     let kernels = decoder.kernels();
@@ -38,8 +38,8 @@ pub fn sketch_by_differences(
         let weights = checkpoint.layer(layer).map_err(ModelError::from)?;
         let mut own = decoder.bring(weights);
         let by = change.values.iter().map(|value| value * step).collect();
-        let weight = std::mem::replace(&mut own.weights[module], kernels.upload(0, 0, Vec::new()));
-        own.weights[module] = kernels.add(weight, &kernels.upload(change.rows, change.columns, by));
+        let weight = std::mem::replace(&mut own.weights[map], kernels.upload(0, 0, Vec::new()));
+        own.weights[map] = kernels.add(weight, &kernels.upload(change.rows, change.columns, by));
         let rotation = decoder.rotation(&(0..ids.len()).collect::<Vec<_>>());
         let mut hidden = decoder.embed(ids)?;
         for index in 0..decoder.config().layers {

@@ -204,6 +204,7 @@ pub(crate) mod tests {
                 model_files: vec![],
                 layers,
                 modules,
+                weights: vec![],
                 data: vec![],
                 windows: vec!["a".into(), "b".into()],
                 draws: 2,

@@ -9,12 +9,12 @@
 //! `s[draw, c, f] = sum over t of g_t . D_f x_t`  and  `a[c, f] = sum over draws and t of (g_t . D_f x_t)^2`.
 //!
 //! The second is a score of low variance: positions one by one, without what they add up to; so is the sum over outputs o too,
-//! `b[c, f] = sum over draws, t and o of (g_to (D_f x_t)_o)^2`. On request the text's own next tokens are labels too: their b is the
+//! `b[c, f] = sum over draws, t and o of (g_to (D_f x_t)_o)^2`. A component of several linear maps, such as experts, changes in all of them:
+//! its product at a position is the sum over the maps that the position reaches ([`crate::outputs`]). On request the text's own next tokens are labels too: their b is the
 //! gradient score of others, and the sum of g_t . D_f x_t the first order of the loss, both to compare with.
 
 use std::path::Path;
 
-use cruxscope_checkpoint::Matrix;
 use cruxscope_interpret::InterpretError;
 use cruxscope_interpret::activations::{ActivationCache, ActivationStorage};
 use cruxscope_interpret::layer_activations::LayerActivations;
@@ -24,13 +24,15 @@ use cruxscope_model::ModelError;
 use cruxscope_model::block::{self, KeysValues};
 use cruxscope_model::decoder::Decoder;
 use cruxscope_model::kernels::{Kernels, SequenceSpan};
-use cruxscope_model::module::ModuleInput;
+use cruxscope_model::module::TokenRows;
 use cruxscope_model::rotation::Rotation;
 use cruxscope_study::{Component, Module, Scope};
 
 use crate::SensitivityError;
 use crate::head::gradients;
 use crate::labels::Labels;
+use crate::outputs::OnDevice;
+pub use crate::outputs::{LayerChanges, MapChanges};
 use crate::part::{ScopePart, WindowPart};
 
 /// A window to sketch.
@@ -65,10 +67,6 @@ pub struct SketchOptions {
     pub gradient_score: bool,
 }
 
-/// What every format changes in a layer: `[format][module]`, compressed minus original; nothing where a format leaves a matrix as
-/// it is.
-pub type LayerChanges = Vec<[Option<Matrix>; 7]>;
-
 /// Sketches a batch of windows.
 ///
 /// `changes` is asked for each layer once, from the last to the first, and gives `options.formats` formats; `labels_of` gives each window's
@@ -99,7 +97,7 @@ pub fn sketch<K: Kernels, E: From<SensitivityError>>(
     for index in (0..layers).rev() {
         let layer = decoder.layer(index).map_err(SensitivityError::from)?;
         let changes = changes(index)?;
-        let on_device = OnDevice::bring(decoder.kernels(), changes);
+        let on_device = OnDevice::bring(decoder.kernels(), decoder.config(), index, changes);
         for window in &mut sketched {
             window.through(decoder, &layer, index, &on_device)?;
             if !on_step(window.window.ids.len() * (window.draws() + 1)) {
@@ -152,41 +150,6 @@ fn forward<'a, K: Kernels>(
         }
     }
     Ok(carried)
-}
-
-/// What every format changes in a layer, on the device: `[module]`, each a list of formats with their changes.
-struct OnDevice<K: Kernels> {
-    changes: [Vec<(usize, K::Matrix)>; 7],
-    /// Sums over rows of D_ij^2: `[module]`, each a list of formats with `[in]`.
-    squares: [Vec<(usize, Vec<f64>)>; 7],
-}
-
-impl<K: Kernels> OnDevice<K> {
-    fn bring(kernels: &K, changes: LayerChanges) -> Self {
-        let mut brought = Self {
-            changes: [const { Vec::new() }; 7],
-            squares: [const { Vec::new() }; 7],
-        };
-        for (format, modules) in changes.into_iter().enumerate() {
-            for (module, change) in modules.into_iter().enumerate() {
-                let Some(change) = change else { continue };
-                brought.squares[module].push((format, column_squares(&change.values, change.columns)));
-                brought.changes[module].push((format, kernels.upload(change.rows, change.columns, change.values)));
-            }
-        }
-        brought
-    }
-}
-
-/// Sums over rows of squares, `[columns]`.
-fn column_squares(values: &[f32], columns: usize) -> Vec<f64> {
-    let mut sums = vec![0.0; columns];
-    for row in values.chunks_exact(columns.max(1)) {
-        for (sum, value) in sums.iter_mut().zip(row) {
-            *sum += f64::from(*value).powi(2);
-        }
-    }
-    sums
 }
 
 /// Whose gradient is on its way down.
@@ -313,57 +276,49 @@ impl<'a, K: Kernels> Sketched<'a, K> {
         };
         let cache = KeysValues { keys, values };
         let activations = LayerActivations::of(decoder, layer, input, &cache, &self.rotation, &self.packed, None)?;
-        let place = |module: Module, format: usize| Component::new(index, module).index() * self.formats + format;
-
-        // What every format changes in every module's output, [rows, out].
-        let mut outputs: [Vec<(usize, K::Matrix)>; 7] = [const { Vec::new() }; 7];
-        for input in ModuleInput::ALL {
-            let modules = || Module::ALL.into_iter().filter(|module| ModuleInput::of(module.index()) == input);
-            if modules().all(|module| changes.changes[module.index()].is_empty()) {
-                continue;
-            }
-            let x = activations.input(kernels, input);
-            let squares = column_squares(&kernels.download(&x)?, decoder.width(input));
-            for module in modules() {
-                for (format, change) in &changes.changes[module.index()] {
-                    outputs[module.index()].push((*format, kernels.linear(&x, change, None, None)));
-                }
-                for (format, change) in &changes.squares[module.index()] {
-                    let error: f64 = change.iter().zip(&squares).map(|(change, x)| change * x).sum();
-                    self.part.input_error[place(module, *format)] += error;
-                }
-            }
-        }
-        let cell = self.part.input_error.len();
+        let (formats, tokens) = (self.formats, self.window.ids.len());
+        let place = |module: Module, format: usize| Component::new(index, module).index() * formats + format;
+        let part = &mut self.part;
+        // What every format changes in every linear map's output.
+        let outputs = changes.outputs(decoder, layer, &activations, &self.rotation, &mut |module, format, error| {
+            part.input_error[place(module, format)] += error;
+        })?;
+        let cell = part.input_error.len();
         for Descending { labels, gradient } in &mut self.descending {
             let (labels, first) = (*labels, gradient.clone());
-            let WindowPart {
-                scopes,
-                gradient_error,
-                first_order,
-                ..
-            } = &mut self.part;
-            *gradient = activations.backward(decoder, layer, &cache, &self.rotation, &self.packed, first, |index, _, gradient| {
-                let Some(module) = Module::ALL.get(index).copied() else { return Ok(()) };
-                for (format, output) in &outputs[index] {
+            // Products of single positions, over all maps of a component: `[module, format]`, each `[tokens]`.
+            let mut dots: Vec<Vec<f64>> = vec![Vec::new(); Module::ALL.len() * formats];
+            *gradient = activations.backward(decoder, layer, &cache, &self.rotation, &self.packed, first, |map, rows, gradient| {
+                let Some(module) = changes.module(map) else { return Ok(()) };
+                for (format, output) in &outputs[map] {
                     let products = kernels.row_products(gradient, output)?;
-                    let at = place(module, *format);
-                    let (sum, by_output) = (products.sums.iter().sum::<f64>(), products.squares.iter().sum::<f64>());
+                    let by_output = products.squares.iter().sum::<f64>();
                     match labels {
-                        LabelKind::Actual => {
-                            gradient_error[at] += by_output;
-                            first_order[at] += sum;
-                        }
-                        LabelKind::Drawn { scope, draw } => {
-                            let part = &mut scopes[scope];
-                            part.sketch[draw * cell + at] = sum as f32;
-                            part.score[at] += products.sums.iter().map(|dot| dot * dot).sum::<f64>() as f32;
-                            part.outputs[at] += by_output as f32;
-                        }
+                        LabelKind::Actual => part.gradient_error[place(module, *format)] += by_output,
+                        LabelKind::Drawn { scope, .. } => part.scopes[scope].outputs[place(module, *format)] += by_output as f32,
+                    }
+                    let own = &mut dots[module.index() * formats + format];
+                    own.resize(tokens, 0.0);
+                    match rows {
+                        TokenRows::From(first) => own[first..].iter_mut().zip(products.sums).for_each(|(sum, dot)| *sum += dot),
+                        TokenRows::At(rows) => rows.iter().zip(products.sums).for_each(|(row, dot)| own[*row] += dot),
                     }
                 }
                 Ok::<_, ModelError>(())
             })?;
+            for module in Module::ALL {
+                for format in 0..formats {
+                    let (dots, at) = (&dots[module.index() * formats + format], place(module, format));
+                    match labels {
+                        LabelKind::Actual => part.first_order[at] += dots.iter().sum::<f64>(),
+                        LabelKind::Drawn { scope, draw } => {
+                            let scope = &mut part.scopes[scope];
+                            scope.sketch[draw * cell + at] = dots.iter().sum::<f64>() as f32;
+                            scope.score[at] += dots.iter().map(|dot| dot * dot).sum::<f64>() as f32;
+                        }
+                    }
+                }
+            }
         }
         Ok(())
     }

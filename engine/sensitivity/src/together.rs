@@ -74,6 +74,7 @@ mod tests {
                 model_files: vec![],
                 layers: 1,
                 modules: vec![ModuleDimensions { outputs: 2, inputs: 2 }; 7],
+                weights: vec![],
                 data: vec![],
                 windows: (0..windows).map(|window| window.to_string()).collect(),
                 draws,

@@ -57,6 +57,7 @@ fn sketch(menu: &str, types: Option<&[&str]>) -> Sensitivity {
             model_files: vec![],
             layers: LAYERS,
             modules: vec![ModuleDimensions { outputs: 64, inputs: 128 }; 7],
+            weights: vec![],
             data: vec![],
             windows: vec!["a".into(), "b".into()],
             draws: 2,

@@ -191,6 +191,7 @@ mod tests {
             }],
             layers,
             modules: vec![ModuleDimensions { outputs: 8, inputs: 4 }; 7],
+            weights: vec![],
             data: vec![],
             windows: (0..windows).map(|window| format!("{window:05}")).collect(),
             draws,

@@ -33,7 +33,7 @@ use crate::{Behaviour, FileDigest, Manifest, Module, ModuleDimensions, StudyErro
 /// The file in a study's folder.
 pub const SENSITIVITY_FILE: &str = "sensitivity.safetensors";
 /// The newest layout of that file that this program knows.
-pub const SENSITIVITY_SCHEMA: u32 = 1;
+pub const SENSITIVITY_SCHEMA: u32 = 2;
 
 /// Whose positions are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -138,8 +138,12 @@ pub struct SensitivityFacts {
     pub model_files: Vec<FileDigest>,
     /// Its decoder layers.
     pub layers: usize,
-    /// Dimensions of the seven modules, in the order of [`Module::ALL`].
+    /// Dimensions of the seven modules, in the order of [`Module::ALL`]; of one that is several linear maps those of one of them.
     pub modules: Vec<ModuleDimensions>,
+    /// Weights of every component, of a model some of whose components are several linear maps, or none; empty where all are one, of the
+    /// dimensions above.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub weights: Vec<u64>,
     /// The files of text, traces and annotations.
     pub data: Vec<FileDigest>,
     /// Ids of the windows.
@@ -165,8 +169,21 @@ impl SensitivityFacts {
         self.layers * Module::ALL.len()
     }
 
+    /// The layout of the file that holds them: earlier programs, which know components of one linear map alone, read the first.
+    pub fn schema_for(weights: &[u64]) -> u32 {
+        if weights.is_empty() { 1 } else { SENSITIVITY_SCHEMA }
+    }
+
+    /// Whether every component is one linear map.
+    pub fn is_plain(&self) -> bool {
+        self.weights.is_empty()
+    }
+
     /// Weights of a component.
     pub fn weights_of(&self, component: usize) -> f64 {
+        if let Some(weights) = self.weights.get(component) {
+            return *weights as f64;
+        }
         self.modules
             .get(component % Module::ALL.len())
             .map_or(0.0, |module| module.outputs as f64 * module.inputs as f64)
@@ -260,6 +277,9 @@ impl Sensitivity {
         };
         if facts.layers == 0 || facts.layers > 10_000 || facts.modules.len() != Module::ALL.len() {
             return refuse(format!("{} layers of {} modules", facts.layers, facts.modules.len()));
+        }
+        if !facts.weights.is_empty() && facts.weights.len() != facts.components() {
+            return refuse(format!("weights of {} components, and {} components", facts.weights.len(), facts.components()));
         }
         if facts.draws == 0 || facts.windows.is_empty() || facts.formats.is_empty() {
             return refuse("it has no window, no draw or no format".into());

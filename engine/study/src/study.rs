@@ -158,7 +158,15 @@ impl Study {
             }
             values.push(of_behaviour);
         }
-        Ok(ChannelMaps { channels, values })
+        let mut parts = Vec::new();
+        if let Some(layout) = &manifest.model.parts {
+            let width = layout.all().map(|(_, entry)| entry.outputs).sum();
+            for behaviour in Behaviour::ALL {
+                let bytes = array(&arrays, CHANNELS_FILE, &ChannelMaps::parts_name(behaviour), Dtype::F32, &[width])?;
+                parts.push(bytes.as_chunks::<4>().0.iter().map(|chunk| f32::from_le_bytes(*chunk)).collect());
+            }
+        }
+        Ok(ChannelMaps { channels, values, parts })
     }
 
     fn arrays_to_bytes(&self) -> Result<Vec<u8>, StudyError> {
@@ -229,6 +237,10 @@ fn channels_to_bytes(channels: &ChannelMaps, layers: usize) -> Result<Vec<u8>, S
             })?;
             let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
             arrays.push((ChannelMaps::array_name(behaviour, module), vec![layers, width], bytes));
+        }
+        if let Some(values) = channels.parts.get(behaviour.index()) {
+            let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+            arrays.push((ChannelMaps::parts_name(behaviour), vec![values.len()], bytes));
         }
     }
     serialise(

@@ -89,7 +89,15 @@ pub fn numbers(value: &Value) -> Vec<f64> {
 }
 
 fn changes(case: &Case, checkpoint: &Checkpoint, candidate: &Checkpoint, layer: usize) -> LayerChanges {
-    vec![changes_of(&case.name, layer, &checkpoint.layer(layer).unwrap(), &candidate.layer(layer).unwrap()).unwrap()]
+    vec![
+        changes_of(
+            &case.name,
+            &checkpoint.config().modules(layer),
+            layer,
+            (&checkpoint.layer(layer).unwrap(), &candidate.layer(layer).unwrap()),
+        )
+        .unwrap(),
+    ]
 }
 
 fn sketch_case<K: Kernels>(case: &Case, kernels: K, residence: Residence) -> Vec<WindowPart> {
@@ -279,7 +287,7 @@ fn sensitivity_scores_of_outputs_and_of_the_text_are_sums_of_what_is_known() {
         };
         let menu = |asked: usize| -> LayerChanges {
             let all = std::iter::once(change.clone()).chain((0..rows).map(of_row));
-            let mut formats: LayerChanges = vec![[const { None }; 7]; rows + 1];
+            let mut formats: LayerChanges = vec![vec![None; 7]; rows + 1];
             if asked == layer {
                 formats.iter_mut().zip(all).for_each(|(format, change)| format[module] = Some(change));
             }

@@ -24,7 +24,11 @@ fn whole_study(place: &Path) {
     let values = (0..4)
         .map(|_| channels.iter().map(|width| (0..6 * width).map(value).collect()).collect())
         .collect();
-    study.channels = Some(ChannelMaps { channels, values });
+    study.channels = Some(ChannelMaps {
+        channels,
+        values,
+        parts: Vec::new(),
+    });
     folder::save(&study, place).unwrap();
     let damage = |component: Component| Degradation {
         component: component.to_string(),

@@ -14,6 +14,7 @@ use crate::kernels::generation::GenerationKernels;
 use crate::kernels::{Heads, SequenceSpan};
 use crate::latent::LatentAttention;
 use crate::module::{place_modules, projection_index};
+use crate::output_gate;
 use crate::rotation::Rotation;
 
 /// Tokens of a prompt that go through the layers at a time.
@@ -246,7 +247,7 @@ impl<K: GenerationKernels> Generator<K> {
                     None => {
                         let [mut queries, keys, values] =
                             self.project(layer, &read, [projection_index::QUERY, projection_index::KEY, projection_index::VALUE], rows);
-                        if let Some((own, of_output)) = block::output_gate(kernels, &shape, &queries) {
+                        if let Some((own, of_output)) = output_gate::split(kernels, &shape, &queries) {
                             (queries, gate) = (own, Some(of_output));
                         }
                         let queries = block::placed(kernels, &shape, queries, heads.queries, norms.query.as_ref(), rotation.queries(rotary));

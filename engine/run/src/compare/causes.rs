@@ -10,8 +10,9 @@ use cruxscope_interpret::packed::Packed;
 use cruxscope_model::ModelError;
 use cruxscope_model::block::KeysValues;
 use cruxscope_model::kernels::{Kernels, SequenceSpan};
-use cruxscope_model::module::{ModuleInput, TokenRows};
+use cruxscope_model::module::TokenRows;
 use cruxscope_sensitivity::candidate::changes_of;
+use cruxscope_sensitivity::outputs::OnDevice;
 use cruxscope_study::{ComparedText, Component, Divergence, Module, Positions};
 
 use super::measure::{Carried, Reader, Watch};
@@ -45,12 +46,9 @@ impl<K: Kernels> Reader<'_, K> {
         for index in (0..layers).rev() {
             let layer = decoder.layer(index)?;
             let [a, b] = self.checkpoints;
-            let changes = changes_of(&b.name(), index, &a.layer(index)?, &b.layer(index)?)?;
+            let changes = changes_of(&b.name(), &b.config().modules(index), index, (&a.layer(index)?, &b.layer(index)?))?;
             [a, b].iter().for_each(|checkpoint| checkpoint.release());
-            let changes: Vec<Option<K::Matrix>> = changes
-                .into_iter()
-                .map(|change| change.map(|change| kernels.upload(change.rows, change.columns, change.values)))
-                .collect();
+            let changes = OnDevice::bring(kernels, decoder.config(), index, vec![changes]);
             for (((text, carried), descending), part) in batch.iter().zip(carried.iter_mut()).zip(&mut descending).zip(parts.iter_mut()) {
                 let Some(kept) = &mut carried.kept else { continue };
                 let (Some(values), Some(keys), Some(input)) = (kept.pop(kernels)?, kept.pop(kernels)?, kept.pop(kernels)?) else {
@@ -58,24 +56,15 @@ impl<K: Kernels> Reader<'_, K> {
                 };
                 let cache = KeysValues { keys, values };
                 let activations = LayerActivations::of(decoder, &layer, input, &cache, &carried.rotation, &descending.packed, None)?;
-                let mut outputs: [Option<K::Matrix>; 7] = [const { None }; 7];
-                for read in ModuleInput::ALL {
-                    let modules = || Module::ALL.into_iter().filter(|module| ModuleInput::of(module.index()) == read);
-                    if modules().all(|module| changes[module.index()].is_none()) {
-                        continue;
-                    }
-                    let x = activations.input(kernels, read);
-                    for module in modules() {
-                        outputs[module.index()] = changes[module.index()].as_ref().map(|change| kernels.linear(&x, change, None, None));
-                    }
-                }
+                let outputs = changes.outputs(decoder, &layer, &activations, &carried.rotation, &mut |_, _, _| ())?;
                 for (gradient, shares) in descending.gradients.iter_mut().zip(&mut part.shares) {
                     let Some(at_output) = gradient.take() else { continue };
                     let observe = |map: usize, _: TokenRows<'_>, gradient: &K::Matrix| {
-                        // The seven maps of a layer stand in the order of its modules; models of more are refused before.
-                        if let (Some(module), Some(Some(output))) = (Module::ALL.get(map), outputs.get(map)) {
-                            let products = kernels.row_products(gradient, output)?;
-                            shares[Component::new(index, *module).index()] += products.sums.iter().sum::<f64>() / 2.0;
+                        if let Some(module) = changes.module(map) {
+                            for (_, output) in &outputs[map] {
+                                let products = kernels.row_products(gradient, output)?;
+                                shares[Component::new(index, module).index()] += products.sums.iter().sum::<f64>() / 2.0;
+                            }
                         }
                         Ok::<_, ModelError>(())
                     };

@@ -129,10 +129,16 @@ impl<K: Kernels> Reader<'_, K> {
                 began = Instant::now();
                 let at_logits = own.gradient_at(&other);
                 let x = kernels.slice(b, first, count);
+                let cap = self.decoders[1].config().ends.logit_cap;
+                let outputs = cap.map(|_| block::head_outputs(&self.decoders[1], &x)).transpose()?;
                 let mut at_norm = None;
-                for (gradient, weight) in at_logits.into_iter().zip(self.decoders[1].head()?.iter()) {
+                for (place, (gradient, weight)) in at_logits.into_iter().zip(self.decoders[1].head()?.iter()).enumerate() {
                     let width = gradient.len() / count;
-                    at_norm = Some(kernels.linear_backward(&kernels.upload(count, width, gradient), weight, at_norm));
+                    let mut gradient = kernels.upload(count, width, gradient);
+                    if let (Some(cap), Some(outputs)) = (cap, &outputs) {
+                        gradient = kernels.capped_backward(&outputs[place], cap, gradient);
+                    }
+                    at_norm = Some(kernels.linear_backward(&gradient, weight, at_norm));
                 }
                 if let Some(at_norm) = at_norm {
                     gradients.push(block::head_input_backward(&self.decoders[1], &x, &at_norm));

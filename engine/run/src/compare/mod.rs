@@ -149,9 +149,8 @@ impl PlannedCompare {
             .collect();
         if !causes.is_empty() {
             same_model(&b.name(), a.config(), b.config())?;
-            cruxscope_sensitivity::head::check(b.config())?;
             // Another basis is refused before anything is computed.
-            changes_of(&b.name(), 0, &a.layer(0)?, &b.layer(0)?)?;
+            changes_of(&b.name(), &b.config().modules(0), 0, (&a.layer(0)?, &b.layer(0)?))?;
         }
         let model_files = [digests::all(&a.files(), observer)?, digests::all(&b.files(), observer)?];
         let data_files = digests::all(&settings.text.files(), observer)?;

@@ -8,7 +8,6 @@ use std::time::Duration;
 use cruxscope_checkpoint::ModelConfig;
 use cruxscope_interpret::activations::ActivationStorage;
 use cruxscope_model::decoder::Residence;
-use cruxscope_study::Module;
 
 use super::text::Text;
 use crate::RunError;
@@ -54,10 +53,9 @@ pub struct ComparePlan {
     pub time: Option<Duration>,
 }
 
-/// Weights of the seven modules of a layer.
+/// Weights of the largest layer.
 fn layer(config: &ModelConfig) -> u64 {
-    let dimensions = (0..Module::ALL.len()).map(|module| config.dimensions(module));
-    dimensions.map(|(rows, columns)| (rows * columns) as u64).sum()
+    config.largest_layer() as u64
 }
 
 /// What a layer takes for a text: on the way forward the wide activations are held for a tile of rows only, on the way back, where
@@ -74,7 +72,7 @@ impl ComparePlan {
     /// not fit.
     pub(crate) fn least(config: &ModelConfig, longest: u64, causes: bool, place: &Place) -> Option<u64> {
         let hidden = config.hidden as u64;
-        let outputs: u64 = (0..Module::ALL.len()).map(|module| config.dimensions(module).0 as u64).sum();
+        let outputs = config.most_outputs() as u64;
         let at_work = at_work(config, longest, if causes { outputs + 3 * hidden } else { 0 });
         let heads = 2 * (config.vocabulary * config.hidden) as u64 * place.weight_bytes;
         let needed = WORKING + 4 * layer(config) * if causes { 4 } else { 2 } + at_work + heads + 8 * longest * hidden;
@@ -84,7 +82,7 @@ impl ComparePlan {
     /// Plans a comparison at a place.
     pub(super) fn new(configs: [&ModelConfig; 2], texts: &[Text], causes: usize, weights: WeightsChoice, place: &Place) -> Result<Self, RunError> {
         let of = |each: &dyn Fn(&ModelConfig) -> u64| configs.iter().map(|config| each(config)).sum::<u64>();
-        let models = of(&|config| config.layers as u64 * layer(config) * place.weight_bytes);
+        let models = of(&|config| config.weights_of_layers() as u64 * place.weight_bytes);
         let heads = of(&|config| (config.vocabulary * config.hidden) as u64 * place.weight_bytes);
         let longest = texts.iter().map(|text| text.ids.len()).max().unwrap_or(0) as u64;
         let b = configs[1];
@@ -94,7 +92,7 @@ impl ComparePlan {
         // On the way back: what waits for it, a gradient for each set, and every module's changed output of the layer at work.
         let waiting = if causes > 0 { 4 * longest * layers * (hidden + key_width) } else { 0 };
         let back = if causes > 0 { 4 * longest * (causes as u64 + 1) * hidden } else { 0 };
-        let outputs: u64 = (0..Module::ALL.len()).map(|module| b.dimensions(module).0 as u64).sum();
+        let outputs = b.most_outputs() as u64;
         let at_work = at_work(b, longest, if causes > 0 { outputs } else { 0 });
         let changing = 4 * layer(b) * if causes > 0 { 4 } else { 2 };
         let available = place.device_memory.or(place.machine_memory);
@@ -126,7 +124,7 @@ impl ComparePlan {
         let most = if residence == Residence::Resident { RESIDENT_BATCH } else { texts.len() };
         let batch = (room.min(texts.len().min(most) as u64) as usize).max(1);
         let tokens: usize = texts.iter().map(|text| text.ids.len()).sum();
-        let passes = |config: &ModelConfig| 2.0 * (config.layers as u64 * layer(config)) as f64 * tokens as f64;
+        let passes = |config: &ModelConfig| 2.0 * (0..config.layers).map(|layer| config.active_weights(layer)).sum::<usize>() as f64 * tokens as f64;
         let head = |config: &ModelConfig| 2.0 * (config.vocabulary * config.hidden) as f64 * tokens as f64;
         let forward: f64 = configs.iter().map(|config| passes(config) + head(config)).sum();
         let causes_take = if causes > 0 { (2 + causes) as f64 * passes(b) + head(b) } else { 0.0 };

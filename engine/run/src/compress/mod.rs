@@ -36,7 +36,7 @@ use serde_json::Value;
 pub(crate) use self::layer::treat;
 pub use self::plan::CompressPlan;
 use self::plan::{Needs, Rates};
-pub(crate) use self::plan::{Planned, of_layer, planned, untreated};
+pub(crate) use self::plan::{Planned, of_layer, planned, refuse_crossed, untreated};
 pub use self::report::{CalibrationReport, ComponentReport, CompressionReport, REPORT_FILE, ScaleReport, report_of};
 pub(crate) use self::statistics::Streams;
 pub(crate) use self::storage::Storage;

@@ -91,6 +91,15 @@ pub fn planned(recipe: &Recipe, config: &ModelConfig) -> Result<Vec<Planned>, Ru
         planned.method = treatment.as_ref().map(MethodConfig::name);
         planned.treatment = treatment;
     }
+    refuse_crossed(&all)?;
+    Ok(all)
+}
+
+/// Refuses methods that compare what the same tokens give in two models, where routers may send them elsewhere.
+///
+/// # Errors
+/// [`RunError::Recipe`].
+pub fn refuse_crossed(all: &[Planned]) -> Result<(), RunError> {
     let crossed = |planned: &&Planned| planned.is_routed() && planned.treatment.as_ref().is_some_and(|treatment| treatment.inputs() == Inputs::Both);
     match all.iter().find(crossed) {
         Some(planned) => Err(RunError::Recipe {
@@ -100,7 +109,7 @@ pub fn planned(recipe: &Recipe, config: &ModelConfig) -> Result<Vec<Planned>, Ru
                 planned.method.unwrap_or("the method")
             ),
         }),
-        None => Ok(all),
+        None => Ok(()),
     }
 }
 

@@ -78,11 +78,7 @@ pub fn statistics<K: CalibrationKernels>(
     let layer = decoder.bring(weights.clone());
     let other = original.map(|(weights, hidden)| (decoder.bring(weights.clone()), hidden));
     let shape = decoder.shape();
-    // What a delta rule gives is as wide as its values, and not as the heads of attention.
-    let width = |input: ModuleInput| match shape.block.delta.filter(|_| weights.kind.delta) {
-        Some(rule) if input == ModuleInput::Output => rule.values(),
-        _ => decoder.width(input),
-    };
+    let width = |input: ModuleInput| decoder.width(weights.kind, input);
     let tally = |input: ModuleInput| Tally::new(width(input), other.is_some());
     let mut tallies: Vec<Tally<K>> = inputs.iter().map(|input| tally(*input)).collect();
     let mut tokens = vec![0; inputs.len()];

@@ -34,7 +34,7 @@ use crate::instances::{Instances, TraceSettings};
 use crate::interpret::InterpretSettings;
 use crate::manifest::ManifestSource;
 use crate::place::Place;
-use crate::plan::Plan;
+use crate::plan::{Plan, Work};
 use crate::{Event, Observer, RunError};
 
 /// Changes whenever a part's numbers would.
@@ -75,7 +75,6 @@ impl PlannedDefinitions {
     pub fn new(settings: InterpretSettings, observer: &mut dyn Observer) -> Result<Self, RunError> {
         let device = device::find(&settings.device)?;
         let checkpoint = Arc::new(Checkpoint::open(&settings.model)?);
-        crate::error::only_with_gradients(&checkpoint, "Interpretation")?;
         let read = |definition| {
             let traces = TraceSettings {
                 definition,
@@ -92,9 +91,12 @@ impl PlannedDefinitions {
         let model_files = digests::all(&checkpoint.files(), observer)?;
         let data_files = digests::all(&[settings.traces.traces.clone(), settings.traces.annotations.clone()], observer)?;
         let place = Place::of(Some(&device), &settings.device, &checkpoint, settings.device_memory)?.measured(&device, &checkpoint)?;
-        let rows = asked.iter().map(|asked| asked.ask.spans.iter().map(|span| span.live_rows().len()).sum());
-        let vectors = asked.iter().map(|asked| asked.ask.plus.len() + asked.ask.groups.len());
-        let work: Vec<(usize, usize)> = rows.zip(vectors).collect();
+        let work = asked.iter().map(|asked| Work {
+            spans: asked.ask.spans.len(),
+            rows: asked.ask.spans.iter().map(|span| span.live_rows().len()).sum(),
+            vectors: 1 + asked.ask.plus.len() + asked.ask.groups.len(),
+        });
+        let work: Vec<Work> = work.collect();
         let plan = Plan::of_rows(checkpoint.config(), &instances[0], &work, settings.weights, &place)?;
         Ok(Self {
             settings,

@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use super::{Outcome, PlannedRun};
 use crate::compress::report_of;
-use crate::manifest::ManifestSource;
+use crate::manifest::{ManifestSource, modules_of};
 use crate::{Event, Observer, RunError};
 
 /// How long merging waits for a shard that is about to end.
@@ -186,7 +186,10 @@ impl PlannedRun {
             backends.insert(part.backend);
         }
         let (contributions, parts) = components(units, &layout);
-        let maps = self.settings.channels.then(|| channels.finish(&steering, &contributions));
+        let mut widths = [0; 7];
+        let dimensions = modules_of(self.checkpoint.config());
+        widths.iter_mut().zip(&dimensions).for_each(|(width, dimensions)| *width = dimensions.outputs);
+        let maps = self.settings.channels.then(|| channels.finish(&steering, &contributions, widths));
         let source = ManifestSource {
             checkpoint: &self.checkpoint,
             settings: &self.settings,

@@ -15,22 +15,28 @@ pub struct Needs {
     pub passing: u64,
     /// Block inputs, wherever they are kept.
     pub inputs: u64,
-    /// Keys and values, likewise.
+    /// Keys and values, and of delta rules the states before every segment, likewise.
     pub keys_values: u64,
     /// Of the machine's memory: means and gradients.
     pub vectors: u64,
 }
 
 impl Needs {
-    /// Of an instance, by its tokens, packed rows and sets of gradients.
-    pub fn of(config: &ModelConfig, layout: &Layout, tokens: usize, rows: usize, gradients: usize) -> Self {
+    /// Of an instance, by its tokens, segments, packed rows and sets of gradients.
+    pub fn of(config: &ModelConfig, layout: &Layout, tokens: usize, segments: usize, rows: usize, gradients: usize) -> Self {
         let key_value = config.key_value_heads * config.head_dim;
+        let recurrent = (0..config.layers).filter_map(|layer| config.delta(layer));
+        let states: usize = recurrent
+            .clone()
+            .map(|rule| rule.state() + rule.kernel.saturating_sub(1) * rule.channels())
+            .sum();
+        let attending = config.layers - recurrent.count();
         let floats = |count: usize| 4 * count as u64;
         Self {
             carried: floats((tokens + rows) * config.hidden),
             passing: floats(tokens * (3 * config.hidden + 4 * key_value) + rows * (5 * config.hidden + 5 * config.intermediate)),
             inputs: floats(config.layers * rows * config.hidden),
-            keys_values: floats(config.layers * 2 * tokens * key_value),
+            keys_values: floats(attending * 2 * tokens * key_value + segments * states),
             vectors: floats((5 + gradients) * layout.length()),
         }
     }

@@ -57,7 +57,7 @@ fn processors(machine: u64) -> Place {
 
 /// Instances as the paper's: 4,000 tokens, 1,500 rows of segments.
 fn place(config: &ModelConfig, instances: usize, weights: WeightsChoice, place: &Place) -> Result<Placement, RunError> {
-    let needs = vec![Needs::of(config, &Layout::of(config), 4000, 1500, 4); instances];
+    let needs = vec![Needs::of(config, &Layout::of(config), 4000, 25, 1500, 4); instances];
     Placement::choose(config, &needs, &vec![100e12; instances], weights, place)
 }
 

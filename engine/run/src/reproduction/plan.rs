@@ -172,11 +172,9 @@ impl PaperPlan {
     }
 }
 
-/// Weights of the layers.
+/// Weights of the layers that a token passes through.
 fn weights(config: &ModelConfig) -> f64 {
-    let dimensions = (0..Module::ALL.len()).map(|module| config.dimensions(module));
-    let layer: usize = dimensions.map(|(rows, columns)| rows * columns).sum();
-    (layer * config.layers) as f64
+    (0..config.layers).map(|layer| config.active_weights(layer)).sum::<usize>() as f64
 }
 
 fn operations(step: &Step, config: &ModelConfig, instances: &Instances, lengths: &[usize], settings: &PaperSettings) -> Result<f64, RunError> {

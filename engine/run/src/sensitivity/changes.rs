@@ -5,12 +5,13 @@
 //! treated as if it were the only one (no recipe is known yet, so inputs behind compressed layers are not either). Candidates are read
 //! from their checkpoints.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cruxscope_checkpoint::{Checkpoint, LayerWeights, Matrix, ModelConfig};
+use cruxscope_checkpoint::{Checkpoint, LayerWeights, Matrix, ModelConfig, ModuleShape};
 use cruxscope_compress::method::{Inputs, MethodConfig};
 use cruxscope_interpret::InterpretError;
 use cruxscope_model::block;
@@ -19,12 +20,13 @@ use cruxscope_model::kernels::calibration::CalibrationKernels;
 use cruxscope_sensitivity::SensitivityError;
 use cruxscope_sensitivity::candidate::{changes_of, same_model};
 use cruxscope_sensitivity::menu::{MenuFormat, stored_bits};
-use cruxscope_sensitivity::sketch::{LayerChanges, SketchWindow};
-use cruxscope_study::{CandidateEntry, Component, DigestBuilder, FileDigest, Module, SketchedFormat, folder};
+use cruxscope_sensitivity::outputs::{LayerChanges, MapChanges};
+use cruxscope_sensitivity::sketch::SketchWindow;
+use cruxscope_study::{CandidateEntry, Component, DigestBuilder, FileDigest, SketchedFormat, folder};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 
-use crate::compress::{Basis, METHODS_VERSION, Storage, Streams, of_layer, treat, untreated};
+use crate::compress::{Basis, METHODS_VERSION, Storage, Streams, of_layer, refuse_crossed, treat, untreated};
 use crate::guard::catch_panic;
 use crate::windows::Calibration;
 use crate::{Event, Observer, RunError};
@@ -36,7 +38,8 @@ const LONGEST_HEADER: usize = 1 << 20;
 /// layer, so that no other has to be read.
 fn something_changes(name: &str, checkpoint: &Checkpoint, candidate: &Checkpoint) -> Result<(), RunError> {
     for layer in 0..checkpoint.config().layers {
-        if changes_of(name, layer, &checkpoint.layer(layer)?, &candidate.layer(layer)?)?
+        let (own, other) = (checkpoint.layer(layer)?, candidate.layer(layer)?);
+        if changes_of(name, &checkpoint.config().modules(layer), layer, (&own, &other))?
             .iter()
             .any(Option::is_some)
         {
@@ -124,6 +127,12 @@ impl Menu {
         for place in 0..menu.formats.len() {
             menu.formats[place].key = menu.format_key(place, model_files, device)?;
         }
+        for (_, treatment) in menu.calibrated() {
+            let mut all = untreated(checkpoint.config());
+            all.iter_mut()
+                .for_each(|planned| (planned.treatment, planned.method) = (Some(treatment.clone()), Some(treatment.name())));
+            refuse_crossed(&all)?;
+        }
         // A candidate in another basis, or one that is no other model, is refused before anything is computed.
         for format in &menu.formats {
             if let Source::Candidate { checkpoint: candidate, .. } = &format.source {
@@ -162,7 +171,7 @@ impl Menu {
         };
         let mut builder = DigestBuilder::default();
         let treatment = serde_json::to_string(treatment).map_err(|error| RunError::Recipe { why: error.to_string() })?;
-        builder.update(format!("change {METHODS_VERSION} {} {treatment}", cruxscope_model::device::arithmetic(device)).as_bytes());
+        builder.update(format!("changes of maps {METHODS_VERSION} {} {treatment}", cruxscope_model::device::arithmetic(device)).as_bytes());
         model_files.iter().for_each(|file| builder.update(file.sha256.0.as_bytes()));
         for window in &self.calibration {
             builder.update(b"\n");
@@ -191,11 +200,7 @@ impl Menu {
 
     /// Bytes on disk for what calibrated methods change.
     pub fn disk(&self, config: &ModelConfig) -> u64 {
-        let layer: usize = (0..Module::ALL.len())
-            .map(|module| config.dimensions(module))
-            .map(|(rows, columns)| rows * columns)
-            .sum();
-        (self.calibrated().count() * config.layers * layer * 4) as u64
+        (self.calibrated().count() * config.weights_of_layers() * 4) as u64
     }
 
     /// What a sketch says of the formats, and the bits of every component in each, `[components, formats]`.
@@ -207,7 +212,7 @@ impl Menu {
                 Source::Method(treatment) => (Some(serde_json::to_value(treatment).map_err(json)?), None),
                 Source::Candidate { checkpoint, files } => {
                     let types = checkpoint.tensor_types();
-                    let kind = |component: Component| types.get(&tensor_name(component)).cloned().unwrap_or_default();
+                    let kind = |component: Component| kind_of(&types, config, component);
                     let entry = CandidateEntry {
                         files: files.clone(),
                         types: Component::all(config.layers).map(kind).collect(),
@@ -224,11 +229,14 @@ impl Menu {
         }
         let mut bits = Vec::new();
         for component in Component::all(config.layers) {
-            let (rows, columns) = config.dimensions(component.module.index());
+            let maps = maps_of(config, component);
             for format in &self.formats {
                 bits.push(match &format.source {
-                    Source::Method(treatment) => stored_bits(treatment, rows, columns),
-                    Source::Candidate { checkpoint, .. } => checkpoint.projection_bits(component.layer.0)[component.module.index()] as f64,
+                    Source::Method(treatment) => maps.iter().map(|(_, map)| stored_bits(treatment, map.rows, map.columns)).sum(),
+                    Source::Candidate { checkpoint, .. } => {
+                        let all = checkpoint.projection_bits(component.layer.0);
+                        maps.iter().map(|(place, _)| all[*place] as f64).sum()
+                    }
                 });
             }
         }
@@ -239,35 +247,35 @@ impl Menu {
     pub fn changes(&self, checkpoint: &Checkpoint, layer: usize, folder: &Path) -> Result<LayerChanges, RunError> {
         let original = checkpoint.layer(layer)?;
         let changes = (0..self.formats.len())
-            .map(|format| self.change_of(&original, layer, folder, format))
+            .map(|format| self.change_of(checkpoint.config(), &original, layer, folder, format))
             .collect::<Result<_, _>>();
         checkpoint.release();
         changes
     }
 
     /// What one format changes in a layer.
-    pub fn change(&self, checkpoint: &Checkpoint, layer: usize, folder: &Path, format: usize) -> Result<[Option<Matrix>; 7], RunError> {
-        self.change_of(&checkpoint.layer(layer)?, layer, folder, format)
+    pub fn change(&self, checkpoint: &Checkpoint, layer: usize, folder: &Path, format: usize) -> Result<MapChanges, RunError> {
+        self.change_of(checkpoint.config(), &checkpoint.layer(layer)?, layer, folder, format)
     }
 
-    fn change_of(&self, original: &LayerWeights, layer: usize, folder: &Path, format: usize) -> Result<[Option<Matrix>; 7], RunError> {
+    fn change_of(&self, config: &ModelConfig, original: &LayerWeights, layer: usize, folder: &Path, format: usize) -> Result<MapChanges, RunError> {
         let Format { name, source, key } = &self.formats[format];
         match source {
             Source::Candidate { checkpoint, .. } => {
-                let changes = changes_of(name, layer, original, &checkpoint.layer(layer)?)?;
+                let changes = changes_of(name, &config.modules(layer), layer, (original, &checkpoint.layer(layer)?))?;
                 checkpoint.release();
                 Ok(changes)
             }
             Source::Method(treatment) if treatment.inputs() != Inputs::None => {
                 let path = self.file(folder, format, layer);
-                let found = read_changes(&path, key, original)?;
+                let found = read_changes(&path, key, &config.modules(layer))?;
                 let missing = || SensitivityError::Part {
                     path,
                     why: "it has disappeared".into(),
                 };
                 Ok(found.ok_or_else(missing)?)
             }
-            Source::Method(treatment) => by_weights(treatment, layer, original),
+            Source::Method(treatment) => by_weights(treatment, config, layer, original),
         }
     }
 
@@ -312,7 +320,8 @@ impl Menu {
                     treat(decoder, original.clone(), &planned, &streams, Basis::Original, Storage::default())
                 })?;
                 let changes = difference(&original, &treated.weights);
-                write_changes(&self.file(folder, index, layer), &self.formats[index].key, &changes)?;
+                let names = checkpoint.config().modules(layer);
+                write_changes(&self.file(folder, index, layer), &self.formats[index].key, &names, &changes)?;
             }
             if layer < last {
                 let own = decoder.layer(layer)?;
@@ -343,20 +352,29 @@ fn name_of(path: &Path, taken: &[Format]) -> String {
     format!("{stem}-{number}")
 }
 
-fn tensor_name(component: Component) -> String {
-    format!(
-        "model.layers.{}.{}.weight",
-        component.layer.0,
-        cruxscope_checkpoint::PROJECTIONS[component.module.index()]
-    )
+/// The linear maps that a component is made of, with their positions among the layer's.
+pub(crate) fn maps_of(config: &ModelConfig, component: Component) -> Vec<(usize, ModuleShape)> {
+    let all = config.modules(component.layer.0).into_iter().enumerate();
+    all.filter(|(_, map)| map.slot == Some(component.module.index()) && map.rows > 0).collect()
+}
+
+/// How a component's maps are stored; several types stand side by side.
+fn kind_of(types: &BTreeMap<String, String>, config: &ModelConfig, component: Component) -> String {
+    let name = |map: &ModuleShape| format!("model.layers.{}.{}.weight", component.layer.0, map.name);
+    let kinds: BTreeSet<String> = maps_of(config, component)
+        .iter()
+        .filter_map(|(_, map)| types.get(&name(map)).cloned())
+        .collect();
+    kinds.into_iter().collect::<Vec<_>>().join(", ")
 }
 
 /// What a method that looks at weights alone changes.
-fn by_weights(treatment: &MethodConfig, layer: usize, original: &LayerWeights) -> Result<[Option<Matrix>; 7], RunError> {
+fn by_weights(treatment: &MethodConfig, config: &ModelConfig, layer: usize, original: &LayerWeights) -> Result<MapChanges, RunError> {
     let mut weights = original.clone();
-    for (module, projection) in Module::ALL.into_iter().zip(&mut weights.projections) {
+    for planned in of_layer(&untreated(config), layer) {
+        let projection = &mut weights.projections[planned.module];
         let treated = treatment.apply(&projection.weight, None, 0).map_err(|source| RunError::Compress {
-            component: Component::new(layer, module).to_string(),
+            component: planned.name(),
             source,
         })?;
         projection.weight = treated.weight;
@@ -365,16 +383,19 @@ fn by_weights(treatment: &MethodConfig, layer: usize, original: &LayerWeights) -
 }
 
 /// Compressed minus original; nothing where a matrix is the same.
-fn difference(original: &LayerWeights, compressed: &LayerWeights) -> [Option<Matrix>; 7] {
-    std::array::from_fn(|index| {
-        let (own, other) = (&original.projections[index].weight, &compressed.projections[index].weight);
-        let values: Vec<f32> = other.values.iter().zip(&own.values).map(|(new, old)| new - old).collect();
-        values.iter().any(|value| *value != 0.0).then_some(Matrix {
-            rows: own.rows,
-            columns: own.columns,
-            values,
+fn difference(original: &LayerWeights, compressed: &LayerWeights) -> MapChanges {
+    let pairs = original.projections.iter().zip(&compressed.projections);
+    pairs
+        .map(|(own, other)| {
+            let (own, other) = (&own.weight, &other.weight);
+            let values: Vec<f32> = other.values.iter().zip(&own.values).map(|(new, old)| new - old).collect();
+            values.iter().any(|value| *value != 0.0).then_some(Matrix {
+                rows: own.rows,
+                columns: own.columns,
+                values,
+            })
         })
-    })
+        .collect()
 }
 
 /// The text behind a layer.
@@ -391,16 +412,16 @@ pub(crate) fn through<K: CalibrationKernels>(
     Ok(next)
 }
 
-fn write_changes(path: &Path, key: &str, changes: &[Option<Matrix>; 7]) -> Result<(), RunError> {
+fn write_changes(path: &Path, key: &str, maps: &[ModuleShape], changes: &MapChanges) -> Result<(), RunError> {
     let refuse = |error: safetensors::SafeTensorError| SensitivityError::Part {
         path: path.to_owned(),
         why: error.to_string(),
     };
     let mut arrays = Vec::new();
-    for (module, change) in Module::ALL.into_iter().zip(changes) {
+    for (map, change) in maps.iter().zip(changes) {
         if let Some(change) = change {
             let bytes: Vec<u8> = change.values.iter().flat_map(|value| value.to_le_bytes()).collect();
-            arrays.push((module.projection(), vec![change.rows, change.columns], bytes));
+            arrays.push((map.name.as_str(), vec![change.rows, change.columns], bytes));
         }
     }
     let views = arrays
@@ -424,7 +445,7 @@ fn key_of(path: &Path) -> Option<String> {
 }
 
 /// What was written under this key; nothing where there is no such file, or it is of another menu.
-fn read_changes(path: &Path, key: &str, original: &LayerWeights) -> Result<Option<[Option<Matrix>; 7]>, RunError> {
+fn read_changes(path: &Path, key: &str, maps: &[ModuleShape]) -> Result<Option<MapChanges>, RunError> {
     let damaged = |why: String| SensitivityError::Part { path: path.to_owned(), why };
     let bytes = match std::fs::read(path) {
         Ok(bytes) => bytes,
@@ -437,18 +458,20 @@ fn read_changes(path: &Path, key: &str, original: &LayerWeights) -> Result<Optio
         return Ok(None);
     }
     let arrays = SafeTensors::deserialize(&bytes).map_err(|error| damaged(error.to_string()))?;
-    let mut changes = [const { None }; 7];
-    for module in Module::ALL {
-        let weight = &original.projections[module.index()].weight;
-        let Ok(view) = arrays.tensor(module.projection()) else { continue };
-        if view.shape() != [weight.rows, weight.columns] || view.dtype() != Dtype::F32 {
-            return Err(damaged(format!("{module} has shape {:?}", view.shape())).into());
+    let mut changes: MapChanges = Vec::with_capacity(maps.len());
+    for map in maps {
+        let Ok(view) = arrays.tensor(&map.name) else {
+            changes.push(None);
+            continue;
+        };
+        if view.shape() != [map.rows, map.columns] || view.dtype() != Dtype::F32 {
+            return Err(damaged(format!("{} has shape {:?}", map.name, view.shape())).into());
         }
-        changes[module.index()] = Some(Matrix {
-            rows: weight.rows,
-            columns: weight.columns,
+        changes.push(Some(Matrix {
+            rows: map.rows,
+            columns: map.columns,
             values: view.data().as_chunks::<4>().0.iter().map(|chunk| f32::from_le_bytes(*chunk)).collect(),
-        });
+        }));
     }
     Ok(Some(changes))
 }

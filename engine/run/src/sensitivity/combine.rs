@@ -3,17 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cruxscope_sensitivity::SensitivityError;
+use cruxscope_sensitivity::outputs;
 use cruxscope_sensitivity::part::WindowPart;
 use cruxscope_study::parts::remove_parts;
 use cruxscope_study::{
-    Contributions, Definition, Errors, MANIFEST_FILE, Manifest, MeasuredDivergence, Module, ModuleDimensions, Program, SCHEMA_VERSION, SENSITIVITY_FILE,
-    SENSITIVITY_SCHEMA, ScopeSketch, Sensitivity, SensitivityFacts, Study, folder,
+    Contributions, Definition, Errors, MANIFEST_FILE, Manifest, MeasuredDivergence, Module, Program, SENSITIVITY_FILE, ScopeSketch, Sensitivity,
+    SensitivityFacts, Study, folder,
 };
 use serde_json::json;
 
 use super::{PlannedSensitivity, SketchText};
 use crate::RunError;
-use crate::manifest::model_entry;
+use crate::manifest::{model_entry, modules_of, weights_of};
 
 impl PlannedSensitivity {
     /// The sketch out of the parts, all of which are there; windows in their order, whoever computed them.
@@ -67,15 +68,16 @@ impl PlannedSensitivity {
         if let SketchText::Traces(traces) = &self.settings.text {
             settings.insert("definition".into(), json!(traces.definition));
         }
-        let modules = (0..Module::ALL.len()).map(|module| config.dimensions(module));
+        let weights = weights_of(config);
         let sensitivity = Sensitivity {
             facts: SensitivityFacts {
-                schema: SENSITIVITY_SCHEMA,
+                schema: SensitivityFacts::schema_for(&weights),
                 program: concat!("cruxscope ", env!("CARGO_PKG_VERSION")).into(),
                 model: self.checkpoint.name(),
                 model_files: self.model_files.clone(),
                 layers: config.layers,
-                modules: modules.map(|(outputs, inputs)| ModuleDimensions { outputs, inputs }).collect(),
+                modules: modules_of(config),
+                weights,
                 data: self.data_files.clone(),
                 windows: self.windows.iter().map(|window| window.id.clone()).collect(),
                 draws: self.settings.draws,
@@ -100,14 +102,17 @@ impl PlannedSensitivity {
 
     /// Sum of D_ij^2 for every component and format, `[components, formats]`.
     fn weight_errors(&self) -> Result<Vec<f64>, RunError> {
-        let formats = self.menu.formats();
         let mut errors = Vec::new();
         for layer in 0..self.checkpoint.config().layers {
-            let changes = self.menu.changes(&self.checkpoint, layer, &self.changes_folder()?)?;
-            for module in 0..Module::ALL.len() {
-                for format in 0..formats {
-                    let values = changes[format][module].as_ref().map_or(&[][..], |change| &change.values);
-                    errors.push(values.iter().map(|value| f64::from(*value).powi(2)).sum());
+            let (changes, modules) = (
+                self.menu.changes(&self.checkpoint, layer, &self.changes_folder()?)?,
+                outputs::modules_of(self.checkpoint.config(), layer),
+            );
+            for module in Module::ALL {
+                for format in &changes {
+                    let of_module = format.iter().zip(&modules).filter(|(_, own)| **own == Some(module));
+                    let values = of_module.flat_map(|(change, _)| change.as_ref().map_or(&[][..], |change| &change.values));
+                    errors.push(values.map(|value| f64::from(*value).powi(2)).sum());
                 }
             }
         }
@@ -131,15 +136,16 @@ impl PlannedSensitivity {
 
     /// The manifest of a study that holds a sketch and no instance.
     fn manifest(&self) -> Manifest {
+        let model = model_entry(&self.checkpoint, &self.model_files);
         Manifest {
-            schema: SCHEMA_VERSION,
+            schema: Manifest::schema_for(&model),
             title: self.checkpoint.name(),
             program: Program {
                 name: "cruxscope".into(),
                 version: env!("CARGO_PKG_VERSION").into(),
             },
             definition: Definition::default(),
-            model: model_entry(&self.checkpoint, &self.model_files),
+            model,
             data: self.data_files.clone(),
             ..Manifest::default()
         }

@@ -22,11 +22,11 @@ use cruxscope_model::decoder::Decoder;
 use cruxscope_model::device::{self, ChosenDevice};
 use cruxscope_model::kernels::calibration::CalibrationKernels;
 use cruxscope_model::with_kernels;
+use cruxscope_sensitivity::SensitivityError;
 use cruxscope_sensitivity::labels::Labels;
 use cruxscope_sensitivity::menu::MenuFormat;
 use cruxscope_sensitivity::part::WindowPart;
 use cruxscope_sensitivity::sketch::{SketchOptions, SketchWindow, sketch};
-use cruxscope_sensitivity::{SensitivityError, head};
 use cruxscope_study::parts::remove_parts;
 use cruxscope_study::{ARRAYS_FILE, DigestBuilder, FileDigest, MANIFEST_FILE, ModelEntry, OutputLock, Scope, Sensitivity, folder};
 
@@ -122,8 +122,6 @@ impl PlannedSensitivity {
         }
         let device = found_or_planned(&settings.device, settings.device_memory)?;
         let checkpoint = Arc::new(Checkpoint::open(&settings.model)?);
-        crate::error::only_seven_modules(&checkpoint, "Sensitivity")?;
-        head::check(checkpoint.config())?;
         let (windows, scopes) = settings.text.read(&checkpoint)?;
         if windows.len() < 2 {
             let why = "the text gives one window, and two or more are needed: intervals and the choice of a recipe compare windows; give more text, or --sequence-length for shorter windows";
@@ -276,6 +274,12 @@ impl PlannedSensitivity {
             // Measured: 2.3 (6 bits) to 4.6 times (3 bits) the prediction for GPTQ on SmolLM2.
             let text = "methods of the menu are calibrated on the very windows that are sketched, where their errors are small: on other text they \
                         cost more than is predicted here; give other text to calibrate on (--calibration-tokens, --calibration-text)";
+            observer.event(Event::Note { text: text.into() });
+        }
+        let config = self.checkpoint.config();
+        if (0..config.layers).any(|layer| config.experts(layer).is_some()) {
+            let text = "the choice of experts is held constant: where a format sends tokens to other experts, it costs more than is predicted here; measure \
+                        what you choose (--measure, `trial`)";
             observer.event(Event::Note { text: text.into() });
         }
         let changes = self.changes_folder()?;

@@ -1,6 +1,6 @@
 //! What a sketch will take, and how many windows go through the layers together.
 //!
-//! With P weights in the layers, T tokens of a window, K draws, S scopes and F formats: 2 P T each for the forward pass and for
+//! With P weights in the layers (of experts those of the chosen), T tokens of a window, K draws, S scopes and F formats: 2 P T each for the forward pass and for
 //! recomputing the layers, 2 P T for every draw and scope on the way back, 2 P T for every format's change of the outputs.
 
 use std::time::Duration;
@@ -66,11 +66,7 @@ impl SensitivityPlan {
         place: &Place,
     ) -> Result<Self, RunError> {
         let formats = menu.formats();
-        let layer: u64 = (0..Module::ALL.len())
-            .map(|module| config.dimensions(module))
-            .map(|(rows, columns)| (rows * columns) as u64)
-            .sum();
-        let outputs: u64 = (0..Module::ALL.len()).map(|module| config.dimensions(module).0 as u64).sum();
+        let (layer, outputs) = (config.largest_layer() as u64, config.most_outputs() as u64);
         let longest = windows.iter().map(|window| window.ids.len()).max().unwrap_or(0) as u64;
         let (hidden, inner, layers) = (config.hidden as u64, config.intermediate as u64, config.layers as u64);
         let key_width = 2 * (config.key_value_heads * config.head_dim) as u64;
@@ -85,7 +81,7 @@ impl SensitivityPlan {
         let available = place.device_memory.or(place.machine_memory);
         let budget = available.map(|available| (available as f64 * SHARE) as u64);
         let fixed = WORKING + changing + at_work + head;
-        let model = layers * layer * place.weight_bytes;
+        let model = config.weights_of_layers() as u64 * place.weight_bytes;
         let fits = |resident: u64| budget.is_none_or(|budget| fixed + resident + kept <= budget);
         let residence = match weights {
             WeightsChoice::Streamed => Residence::Streamed,
@@ -107,7 +103,7 @@ impl SensitivityPlan {
         let batch = (room.min(windows.len().min(most) as u64) as usize).max(1);
 
         let tokens: usize = windows.iter().map(|window| window.ids.len()).sum();
-        let weights = (layers * layer) as f64;
+        let weights = (0..config.layers).map(|layer| config.active_weights(layer)).sum::<usize>() as f64;
         let passes = |window: &SketchWindow| {
             let held = window.scopes.iter().filter(|(_, rows)| !rows.is_empty()).count();
             (2.0 + (draws * held + usize::from(gradient_score)) as f64 + formats as f64) * 2.0 * weights * window.ids.len() as f64

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use cruxscope_checkpoint::{Checkpoint, LayerWeights, Matrix};
+use cruxscope_checkpoint::{Checkpoint, LayerWeights};
 use cruxscope_model::block;
 use cruxscope_model::decoder::{Decoder, Residence};
 use cruxscope_model::kernels::Kernels;
 use cruxscope_model::kernels::calibration::CalibrationKernels;
 use cruxscope_sensitivity::candidate::same_model;
-use cruxscope_study::WindowLoss;
+use cruxscope_sensitivity::outputs::{MapChanges, modules_of};
+use cruxscope_study::{Module, WindowLoss};
 
 use super::{OpenTrial, Subject};
 use crate::RunError;
@@ -71,7 +72,7 @@ impl OpenTrial {
                 return Ok(None);
             }
             let weights = self.checkpoint.layer(index)?;
-            let mut changes: BTreeMap<usize, [Option<Matrix>; 7]> = BTreeMap::new();
+            let mut changes: BTreeMap<usize, MapChanges> = BTreeMap::new();
             for (subject, carried) in subjects.iter().zip(&mut carried) {
                 let layer = match (subject, &carried.own) {
                     (Subject::Recipe(choice), _) => {
@@ -81,7 +82,7 @@ impl OpenTrial {
                                 changes.insert(*format, self.menu.change(&self.checkpoint, index, folder, *format)?);
                             }
                         }
-                        Arc::new(decoder.bring(changed(&weights, formats, &changes)))
+                        Arc::new(decoder.bring(changed(&weights, formats, &modules_of(decoder.config(), index), &changes)))
                     }
                     (Subject::Checkpoint(_), Some(own)) => own.layer(index)?,
                     (Subject::Checkpoint(_), None) => continue,
@@ -129,11 +130,11 @@ impl OpenTrial {
     }
 }
 
-/// A layer with some matrices changed.
-fn changed(weights: &LayerWeights, formats: &[Option<usize>], changes: &BTreeMap<usize, [Option<Matrix>; 7]>) -> LayerWeights {
+/// A layer with some components changed, all linear maps of each.
+fn changed(weights: &LayerWeights, formats: &[Option<usize>], modules: &[Option<Module>], changes: &BTreeMap<usize, MapChanges>) -> LayerWeights {
     let mut weights = weights.clone();
-    for ((projection, format), module) in weights.projections.iter_mut().zip(formats).zip(0..) {
-        let change = format.and_then(|format| changes.get(&format)?[module].as_ref());
+    for ((projection, module), map) in weights.projections.iter_mut().zip(modules).zip(0..) {
+        let change = module.and_then(|module| changes.get(&formats[module.index()]?)?.get(map)?.as_ref());
         if let Some(change) = change {
             let pairs = projection.weight.values.iter_mut().zip(&change.values);
             pairs.for_each(|(value, change)| *value += change);

@@ -122,7 +122,6 @@ impl OpenTrial {
             ))
         })?;
         let checkpoint = Arc::new(Checkpoint::open(&settings.model)?);
-        crate::error::only_seven_modules(&checkpoint, "A trial")?;
         let files = crate::digests::all(&checkpoint.files(), observer)?;
         let digests = |files: &[FileDigest]| files.iter().map(|file| file.sha256.0.clone()).collect::<BTreeSet<_>>();
         if digests(&files) != digests(&sensitivity.facts.model_files) {
@@ -334,11 +333,12 @@ fn bits_of(checkpoint: &Checkpoint) -> f64 {
     let config = checkpoint.config();
     let (mut bits, mut weights) = (0.0, 0.0);
     for layer in 0..config.layers {
-        bits += checkpoint.projection_bits(layer).iter().map(|bits| *bits as f64).sum::<f64>();
-        weights += (0..7)
-            .map(|module| config.dimensions(module))
-            .map(|(rows, columns)| (rows * columns) as f64)
-            .sum::<f64>();
+        for (map, stored) in config.modules(layer).iter().zip(checkpoint.projection_bits(layer)) {
+            if map.slot.is_some() {
+                bits += stored as f64;
+                weights += (map.rows * map.columns) as f64;
+            }
+        }
     }
     bits / f64::max(weights, 1.0)
 }

@@ -198,6 +198,7 @@ mod tests {
                 model_files: vec![],
                 layers,
                 modules: vec![ModuleDimensions { outputs: 8, inputs: 8 }; 7],
+                weights: vec![],
                 data: vec![],
                 windows: (0..windows).map(|window| window.to_string()).collect(),
                 draws,

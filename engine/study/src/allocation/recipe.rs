@@ -131,13 +131,14 @@ impl RecipeFile {
     }
 }
 
-/// The rules of a choice for `cruxscope compress`; nothing where a component's format is another program's checkpoint.
+/// The rules of a choice for `cruxscope compress`; nothing where a component's format is another program's checkpoint. Components that a
+/// layer does not have are left out.
 pub fn rules_of(sensitivity: &Sensitivity, choice: &[Option<usize>]) -> Option<Vec<RuleText>> {
     let mut rules = Vec::new();
     for format in (0..sensitivity.facts.formats.len()).map(Some).chain([None]) {
         let components: Vec<String> = Component::all(sensitivity.facts.layers)
             .zip(choice)
-            .filter(|(_, chosen)| **chosen == format)
+            .filter(|(component, chosen)| **chosen == format && sensitivity.facts.weights_of(component.index()) > 0.0)
             .map(|(component, _)| component.to_string())
             .collect();
         if components.is_empty() {

@@ -93,6 +93,7 @@ pub fn sketched(layers: usize, menu: &[u32], windows: usize, draws: usize) -> Se
             model_files: model.files.clone(),
             layers,
             modules: model.modules.clone(),
+            weights: vec![],
             data: vec![],
             windows: (0..windows).map(|window| format!("{window:05}")).collect(),
             draws,

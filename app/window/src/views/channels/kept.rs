@@ -115,6 +115,7 @@ mod tests {
             let maps = ChannelMaps {
                 channels: [width; 7],
                 values: vec![vec![values.clone(); 7]; 4],
+                parts: Vec::new(),
             };
             let subject = Subject {
                 maps: Arc::new(maps),

@@ -87,6 +87,12 @@ pub struct Exported {
 pub fn export(tool: Tool, sensitivity: &Sensitivity, choice: &[Option<usize>]) -> Result<Vec<Exported>, AllocationError> {
     let refuse = |why: String| AllocationError::Export { tool: tool.name(), why };
     let one = |ending, text| Ok(vec![Exported { ending, text }]);
+    if !sensitivity.facts.is_plain() && tool != Tool::Cruxscope {
+        return Err(refuse(
+            "some components of this model are several matrices, or none, which its names of modules do not cover; `cruxscope compress --recipe` carries              the recipe out"
+                .into(),
+        ));
+    }
     match tool {
         Tool::LlamaCpp => llama_cpp::write(sensitivity, choice).map_err(refuse),
         Tool::Cruxscope => {
