@@ -25,6 +25,7 @@ pub mod ranking;
 mod raster;
 mod recoloured;
 pub mod shift;
+mod shift_map;
 mod shift_stage;
 pub mod slide;
 mod stamp;

@@ -6,15 +6,13 @@ use cruxscope_study::{Behaviour, Component, ShiftView};
 use cruxscope_theme::colour_map::ColourMap;
 use egui::{Align2, pos2};
 
-use super::grid::{self, Content, Grid};
-use super::importance::panel_head;
+use super::grid::{self, Grid};
 use super::markers::{self, Mark};
 use super::page::{HEAD, INK, LABEL, Page};
+use super::shift_map::{Part, colours, head, map};
 use super::text_layout::{self, Weight};
 use super::{Cell, Column, Drawing, Figure, FigureOptions, Stamp, Table, file_stem, shift_stage};
 
-/// Components whose ranks are marked in a map.
-const MARKED: usize = 3;
 /// Between two maps.
 const GAP: f32 = 14.0;
 /// Height of the heads over the columns.
@@ -23,23 +21,6 @@ const HEADS: f32 = 22.0;
 const LINE: f32 = 19.0;
 /// Rows of the table in print.
 const PRINTED: usize = 15;
-
-/// The colours of a view of the shift.
-pub const fn colours(view: ShiftView) -> ColourMap {
-    match view {
-        ShiftView::Decreases => ColourMap::Decreases,
-        ShiftView::Increases => ColourMap::Increases,
-        ShiftView::Net => ColourMap::Net,
-    }
-}
-
-/// What a column of maps shows.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part {
-    A,
-    B,
-    Shift,
-}
 
 /// The figure; intervals stand in its table where they are known.
 pub fn figure(pair: &Pair, intervals: Option<&ShiftIntervals>, options: &FigureOptions) -> Figure {
@@ -126,56 +107,6 @@ fn lower(view: ShiftView) -> &'static str {
         ShiftView::Increases => "increases from A to B",
         ShiftView::Net => "B minus A",
     }
-}
-
-/// A behaviour's line: what shifts most stands at its end.
-pub(super) fn head(page: &mut Page, ends: [f32; 2], top: f32, pair: &Pair, behaviour: Behaviour, options: &FigureOptions) {
-    let basis = Basis::Behaviour(behaviour);
-    let first = shift::first(&pair.comparison, basis, options.shift).filter(|_| shift::empty_reason(pair, behaviour).is_none());
-    let asides = first.map_or(Vec::new(), |first| {
-        let row = shift::row(&pair.comparison, None, basis, options.shift, first);
-        vec![format!("largest {first}, {}", shift::written(options.shift, row.shift))]
-    });
-    panel_head(page, ends, top, behaviour, &shift::instances(pair, behaviour), &asides);
-}
-
-pub(super) fn map(page: &mut Page, grid: &Grid, pair: &Pair, behaviour: Behaviour, part: Part, scales: [ColourScale; 2], options: &FigureOptions) {
-    let comparison = &pair.comparison;
-    let (view, scale) = (options.shift, options.scale);
-    let side = usize::from(part == Part::B);
-    let relative = [comparison.from(Some(behaviour)), comparison.to(Some(behaviour))][side];
-    let ranks = &comparison.ranks(Some(behaviour))[side];
-    let components = relative.len().saturating_sub(1).max(1) as f64;
-    let value = |component: Component| match (part, scale) {
-        (Part::Shift, _) => shift::cell(comparison, behaviour, component, view, scale),
-        (_, Scale::Rank) => 1.0 - (ranks.overall(component) - 1) as f64 / components,
-        _ => relative[component.index()],
-    };
-    let written = |component: Component| {
-        let share = match part {
-            Part::Shift => view.of(comparison.net(Some(behaviour), component)),
-            _ => relative[component.index()],
-        };
-        let text = format::percent_in_cell(share.abs(), true);
-        if share < 0.0 { format!("−{text}") } else { text }
-    };
-    let order = match part {
-        Part::Shift => comparison.shift_ranks(Some(behaviour), view).order(),
-        _ => ranks.order(),
-    };
-    // What does not shift this way has no rank worth a mark.
-    let first: Vec<Component> = order.iter().copied().filter(|component| value(*component) != 0.0).take(MARKED).collect();
-    grid.draw(
-        page,
-        &Content {
-            value: &value,
-            written: &written,
-            first: &first,
-            framed: options.component,
-            scale: scales[usize::from(part == Part::Shift)],
-            map: if part == Part::Shift { colours(view) } else { ColourMap::Importance },
-        },
-    );
 }
 
 fn legend(page: &mut Page, pair: &Pair, options: &FigureOptions, scales: [ColourScale; 2], [left, width]: [f32; 2], ranked: bool) {

@@ -11,7 +11,7 @@ use super::grid::{self, Grid};
 use super::importance::panel_head;
 use super::markers::{self, Mark};
 use super::page::{HEAD, INK, LABEL, Page};
-use super::shift::{Part, colours, head, map};
+use super::shift_map::{Part, colours, head, map};
 use super::text_layout::{self, Weight};
 
 /// Between two columns of maps.

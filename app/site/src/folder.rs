@@ -155,7 +155,7 @@ fn write_documents(folder: &Path, content: &Content) -> Result<(), SiteError> {
         index::index(&content.studies, &content.figures)?.as_bytes(),
     )?;
     if let Some(story) = story::story(&stamp, content)? {
-        write(story::STORY, story.as_bytes())?;
+        write(crate::STORY, story.as_bytes())?;
     }
     if page::has_tables_index(content) {
         write("tables.html", page::tables_index(&stamp, content)?.as_bytes())?;

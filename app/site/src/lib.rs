@@ -25,5 +25,5 @@ pub use content::{Content, Preview};
 pub use error::SiteError;
 pub use folder::{Listing, PROGRAM, build, copy_program, holds_program, wasm_name};
 pub use markdown::paragraphs;
-pub use story::STORY;
+pub use page::STORY;
 pub use studies::{FOLDER, PublishedFigure, PublishedResults, PublishedStudy, Studies};

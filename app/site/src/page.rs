@@ -8,9 +8,11 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::SiteError;
 use crate::content::Content;
-use crate::story::STORY;
 use crate::studies::{PublishedFigure, PublishedStudy, Studies};
 use crate::tables;
+
+/// The name of the page.
+pub const STORY: &str = "story.html";
 
 /// Style and script, as they are.
 pub const ASSETS: [(&str, &str); 2] = [("page.css", include_str!("../page/page.css")), ("page.js", include_str!("../page/page.js"))];

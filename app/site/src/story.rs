@@ -7,9 +7,6 @@ use crate::content::Content;
 use crate::markdown;
 use crate::page::{self, FIGURES, Stamp};
 
-/// The name of the page.
-pub const STORY: &str = "story.html";
-
 /// The article; nothing where there is no tour.
 ///
 /// # Errors

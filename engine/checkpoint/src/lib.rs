@@ -42,6 +42,7 @@ mod pre_tokenizer;
 mod rope;
 mod rope_config;
 mod stacked;
+mod stacked_slice;
 mod stop_tokens;
 mod store;
 mod tokenizer;

@@ -13,57 +13,8 @@ use crate::error::CheckpointError;
 use crate::experts::{ExpertStorage, StackedNames};
 use crate::modules::ModuleRole;
 use crate::packed::mxfp4;
+use crate::stacked_slice::{Form, StackedSlice};
 use crate::store::{Store, StoredTensor, all_finite, decode};
-
-/// How the array lies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
-    /// `[experts, out, in]`.
-    Rows,
-    /// `[experts, in, out]`.
-    Columns,
-    /// Blocks and scales of MXFP4, `[experts, out, …]`.
-    Blocks,
-    /// `[experts, out]`.
-    Vector,
-}
-
-/// Where the matrix, or the bias, of one expert lies.
-#[derive(Debug, Clone)]
-pub(crate) struct StackedSlice {
-    /// The array; of blocks, what stands before `_blocks`.
-    whole: String,
-    form: Form,
-    expert: usize,
-    experts: usize,
-    /// Outputs and inputs of the expert's stretch.
-    outputs: usize,
-    inputs: usize,
-    /// The first output of the matrix in it, and from one to the next.
-    first: usize,
-    step: usize,
-    /// Outputs of the matrix.
-    rows: usize,
-}
-
-impl StackedSlice {
-    /// The arrays with the shapes that they must have.
-    fn arrays(&self) -> Vec<(String, Vec<usize>)> {
-        let (experts, outputs, inputs) = (self.experts, self.outputs, self.inputs);
-        match self.form {
-            Form::Rows => vec![(self.whole.clone(), vec![experts, outputs, inputs])],
-            Form::Columns => vec![(self.whole.clone(), vec![experts, inputs, outputs])],
-            Form::Vector => vec![(self.whole.clone(), vec![experts, outputs])],
-            Form::Blocks => {
-                let blocks = inputs / mxfp4::BLOCK;
-                vec![
-                    (format!("{}_blocks", self.whole), vec![experts, outputs, blocks, mxfp4::BLOCK_BYTES]),
-                    (format!("{}_scales", self.whole), vec![experts, outputs, blocks]),
-                ]
-            }
-        }
-    }
-}
 
 /// Finds the matrices of experts in arrays that hold those of a whole layer. Where there are no such arrays, each has to be there by
 /// its own name.

@@ -15,7 +15,7 @@ use rayon::prelude::*;
 pub(crate) use crate::dtype::DType;
 use crate::error::CheckpointError;
 use crate::packed::Packing;
-use crate::stacked::StackedSlice;
+use crate::stacked_slice::StackedSlice;
 
 /// Where a tensor lies and how to read it.
 #[derive(Debug, Clone)]

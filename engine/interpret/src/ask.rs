@@ -2,8 +2,8 @@
 
 use cruxscope_study::{Behaviour, Definition};
 
+use crate::instance::Instance;
 use crate::packed::Packed;
-use crate::pass::Instance;
 use crate::segment::{Segment, Span, activation_weights};
 
 /// What is asked of one instance.

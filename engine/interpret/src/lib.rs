@@ -36,6 +36,7 @@ pub mod attribution;
 pub mod backward;
 pub mod capture;
 mod error;
+pub mod instance;
 pub mod layer_activations;
 mod layout;
 pub mod packed;

@@ -16,32 +16,10 @@ use crate::activations::{ActivationCache, ActivationStorage};
 use crate::ask::Ask;
 use crate::backward;
 use crate::capture::Capture;
+pub use crate::instance::Instance;
 use crate::packed::Packed;
 use crate::part::{GradientPart, InstancePart};
-use crate::segment::Segment;
 use crate::{InterpretError, Layout};
-
-/// One instance to interpret.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Instance {
-    /// Its id.
-    pub id: String,
-    /// Its tokens.
-    pub ids: Vec<u32>,
-    /// Its segments, every one with a span under the definition asked for (see [`Segment::span`]).
-    pub segments: Vec<Segment>,
-}
-
-impl Instance {
-    /// Rows that its backward pass packs.
-    pub fn packed_rows(&self, definition: Definition) -> usize {
-        self.segments
-            .iter()
-            .filter_map(|segment| segment.span(definition).ok())
-            .map(|span| span.live_rows().len())
-            .sum()
-    }
-}
 
 /// Takes what every step counts, one layer of one instance in one direction, in tokens; `false` stops the work.
 pub type OnStep<'a> = dyn FnMut(usize) -> bool + 'a;

@@ -8,7 +8,7 @@ use std::fmt;
 use safetensors::tensor::Dtype;
 use serde::{Deserialize, Serialize};
 
-use crate::study::{array, bytes_of, floats, parse, serialise};
+use crate::arrays::{array, bytes_of, floats, parse, serialise};
 use crate::{Behaviour, Component, Contributions, Module, StudyError};
 
 /// Importance and contributions of parts; larger than those of components, so a page fetches them only when they are looked at.

@@ -24,6 +24,7 @@
 //! ```
 
 pub mod allocation;
+mod arrays;
 mod behaviour;
 mod channels;
 mod collection;

@@ -26,8 +26,8 @@ use safetensors::tensor::Dtype;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::arrays::{array, bytes_of, floats, parse};
 use crate::described::{self, Arrays};
-use crate::study::{array, bytes_of, floats, parse};
 use crate::{Behaviour, FileDigest, Manifest, Module, ModuleDimensions, StudyError};
 
 /// The file in a study's folder.

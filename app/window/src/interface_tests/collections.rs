@@ -99,7 +99,7 @@ fn notes_are_the_presenters_and_stand_on_the_stage_by_a_key() {
             ..StartupOptions::default()
         },
     );
-    let seen = |harness: &Harness<'_, CruxscopeApp>| super::fit::painted(harness).iter().any(|text| text.words.contains("wait for questions"));
+    let seen = |harness: &Harness<'_, CruxscopeApp>| super::painted::painted(harness).iter().any(|text| text.words.contains("wait for questions"));
     assert!(!seen(&harness), "they are not for readers");
     harness.key_press(Key::F);
     for _ in 0..6 {

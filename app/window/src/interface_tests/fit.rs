@@ -1,10 +1,11 @@
 //! Whether every text is read whole: none lies on another and none is cut off, from the width of a phone to that of a large screen, in
 //! every view over the studies that come with the program.
 
-use egui::{Rect, Shape, Theme};
+use egui::Theme;
 use egui_kittest::Harness;
 
 use super::harness_of;
+use super::painted::painted;
 use crate::view_kind::ViewKind;
 use crate::{CruxscopeApp, StartupOptions};
 
@@ -12,42 +13,6 @@ use crate::{CruxscopeApp, StartupOptions};
 const SIZES: [[f32; 2]; 4] = [[390.0, 844.0], [1280.0, 720.0], [1440.0, 900.0], [1920.0, 1080.0]];
 /// What rounding and the edges of letters may share, in points.
 const TOLERANCE: f32 = 1.5;
-
-/// A text that was painted: its words, where its ink lies, what of it is seen, and whether its end was left out.
-pub(super) struct Painted {
-    pub words: String,
-    ink: Rect,
-    seen: Rect,
-    elided: bool,
-}
-
-fn collect(shape: &Shape, clip: Rect, into: &mut Vec<Painted>) {
-    match shape {
-        Shape::Vec(shapes) => shapes.iter().for_each(|shape| collect(shape, clip, into)),
-        Shape::Text(text) => {
-            let ink = text.galley.mesh_bounds.translate(text.pos.to_vec2());
-            let seen = ink.intersect(clip);
-            // What is scrolled out of sight, or only its edge is seen, is not read at all.
-            if !text.galley.text().trim().is_empty() && seen.is_positive() && seen.height() > 0.3 * ink.height() {
-                into.push(Painted {
-                    words: text.galley.text().to_owned(),
-                    ink,
-                    seen,
-                    elided: text.galley.elided,
-                });
-            }
-        }
-        _ => {}
-    }
-}
-
-pub(super) fn painted(harness: &Harness<'_, CruxscopeApp>) -> Vec<Painted> {
-    let mut found = Vec::new();
-    for clipped in &harness.output().shapes {
-        collect(&clipped.shape, clipped.clip_rect, &mut found);
-    }
-    found
-}
 
 /// What cannot be read, in words.
 fn faults(harness: &Harness<'_, CruxscopeApp>, width: f32) -> Vec<String> {

@@ -11,6 +11,7 @@ mod fit;
 mod introduction;
 mod links;
 mod mixtures;
+mod painted;
 mod results;
 mod shift;
 mod traces;

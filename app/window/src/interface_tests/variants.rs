@@ -6,8 +6,8 @@ use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT as _, Queryable as _};
 
 use super::collections::opened;
-use super::fit::painted;
 use super::harness_of;
+use super::painted::painted;
 use crate::view_kind::ViewKind;
 use crate::{CruxscopeApp, StartupOptions};
 

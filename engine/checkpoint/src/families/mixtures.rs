@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
+use super::factors::granite_factors;
 use super::family::{Family, PLAIN, Windows};
 use super::layers::{everywhere, kinds, local_layers, windows, without_biases};
-use super::rows::granite_factors;
 use crate::architecture::Architecture;
 use crate::config::ModelConfig;
 use crate::description::{Activation, QueryKeyNorm};

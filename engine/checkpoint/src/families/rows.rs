@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::factors::granite_factors;
 use super::family::{Family, PLAIN, Windows};
 use super::latent::{DEEPSEEK_V2, DEEPSEEK_V3};
 use super::layers::{everywhere, positive, without_biases};
@@ -10,7 +11,6 @@ use super::recurrent::{QWEN3_5, QWEN3_NEXT};
 use super::sigmoids::{DOTS1, ERNIE4_5_MOE, GLM4_MOE, HUNYUAN_MOE, MINIMAX_M2};
 use super::windowed::{COHERE2, EXAONE4, GEMMA2, GEMMA3, MINISTRAL, OLMO3, SMOLLM3};
 use crate::architecture::Architecture;
-use crate::config::ModelConfig;
 use crate::description::{Activation, Fused, NormKind, Norms, QueryKeyNorm, RopePairs, Temperature};
 use crate::json_fields::{flag, flag_or, number, optional_size, size_or};
 use crate::rope::{Rope, RopeScaling};
@@ -188,16 +188,6 @@ static GRANITE: Family = Family {
     describe: granite_factors,
     ..PLAIN
 };
-
-/// Granite's factors.
-pub(super) fn granite_factors(json: &Value, config: &mut ModelConfig) -> Result<(), String> {
-    let factor = |key: &str| positive(key, number(json, key)?.unwrap_or(1.0));
-    config.block.attention_scale = Some(factor("attention_multiplier")?);
-    config.block.residual_factor = factor("residual_multiplier")?;
-    config.ends.embedding_factor = factor("embedding_multiplier")?;
-    config.ends.logit_factor = 1.0 / factor("logits_scaling")?;
-    Ok(())
-}
 
 static GLM4: Family = Family {
     architecture: Architecture::new("glm4", false),

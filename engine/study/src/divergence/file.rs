@@ -3,8 +3,8 @@
 use safetensors::tensor::Dtype;
 
 use super::{DIVERGENCE_FILE, DIVERGENCE_SCHEMA, Divergence, DivergenceFacts};
+use crate::arrays::{array, bytes_of, floats, parse};
 use crate::described::{self, Arrays};
-use crate::study::{array, bytes_of, floats, parse};
 use crate::{Manifest, StudyError};
 
 impl Divergence {
