@@ -61,9 +61,14 @@ pub fn figure(study: &Study, figures: &Figures, maps: &PartMaps, options: &Figur
         page.label(pos2(right, at.y + LABEL + 9.0), Align2::RIGHT_CENTER, &words);
     }
     let caption = format!(
-        "{}, for {}. I of a component is the sum over its parts, so a row adds up to the component's relative importance; grey where a layer has no such part.{}",
+        "{}, for {}. I of a component is the sum over its parts, so a row adds up to the component's relative importance{}.{}",
         opened.finding(figures, maps, behaviour),
         behaviour.title().to_lowercase(),
+        if values.iter().any(|value| value.is_nan()) {
+            "; grey where a layer has no such part"
+        } else {
+            ""
+        },
         if opened.routed {
             " The activation of an expert exists for the tokens that were routed to it."
         } else {
@@ -80,6 +85,11 @@ pub fn figure(study: &Study, figures: &Figures, maps: &PartMaps, options: &Figur
     })
 }
 
+/// A behaviour in the names of columns.
+fn key(behaviour: Behaviour) -> String {
+    behaviour.name().replace('-', "_")
+}
+
 /// Every part, the one with the largest importance for the drawn behaviour first; all behaviours that occur.
 fn table(opened: &ModuleParts, figures: &Figures, maps: &PartMaps, drawn: Behaviour) -> Table {
     let known: Vec<Behaviour> = Behaviour::ALL.into_iter().filter(|behaviour| figures.has(*behaviour)).collect();
@@ -93,13 +103,13 @@ fn table(opened: &ModuleParts, figures: &Figures, maps: &PartMaps, drawn: Behavi
     cells.sort_by(|a, b| value(first, *b).total_cmp(&value(first, *a)).then(a.cmp(b)));
     let mut columns = vec![Column::words("part", "Part"), Column::words("component", "Component").unprinted()];
     for behaviour in &known {
-        let column = Column::numbers(format!("relative_importance_{}", behaviour.name()), "RI, %").of(behaviour.title());
+        let column = Column::numbers(format!("relative_importance_{}", key(*behaviour)), "RI, %").of(behaviour.title());
         columns.push(if *behaviour == drawn { column } else { column.unprinted() });
     }
-    let component_head = format!("of_component_{}", drawn.name());
+    let component_head = format!("of_component_{}", key(drawn));
     columns.push(Column::numbers(component_head, "Of its component, %").of(drawn.title()));
     columns.push(Column::numbers("tokens_routed", "Tokens, %"));
-    columns.push(Column::numbers(format!("tokens_routed_{}", drawn.name()), "Tokens, %").of(drawn.title()));
+    columns.push(Column::numbers(format!("tokens_routed_{}", key(drawn)), "Tokens, %").of(drawn.title()));
     let row = |cell: usize| {
         let (layer, column) = (cell / width, cell % width);
         let component = Component::new(layer, opened.module);

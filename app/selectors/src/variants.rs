@@ -304,23 +304,6 @@ impl Variants {
             VariantSort::Accuracy => all().any(|facts| facts.accuracy.is_some()),
         }
     }
-
-    /// What the figure says, as a title.
-    pub fn finding(&self) -> String {
-        // What is not compressed is another model rather than a version of this one.
-        let compressed = self.rows.iter().filter(|row| row.facts.method.kind != MethodKind::None);
-        let most = compressed.max_by(|a, b| a.moved(None).unwrap_or(0.0).total_cmp(&b.moved(None).unwrap_or(0.0)));
-        match most.and_then(|row| Some((row, row.moved(None)?))) {
-            Some((row, moved)) => format!(
-                "{} and {}: {} moves most, {} of relative importance",
-                self.title,
-                format::things(self.rows.len(), "variant", "variants"),
-                row.facts.label,
-                format::percent(moved)
-            ),
-            None => format!("{} and {}", self.title, format::things(self.rows.len(), "variant", "variants")),
-        }
-    }
 }
 
 impl Variant {

@@ -90,6 +90,8 @@ fn blocks(text: &str, palette: &Palette) -> Vec<Block> {
                 }
                 let font = if strong > 0 { typeface::body_strong() } else { typeface::body() };
                 let colour = if link.is_some() { palette.accent } else { palette.text };
+                // Numbers keep their percent sign on their line.
+                let text = text.replace(" %", "\u{a0}%");
                 push(&mut block, &text, font, colour, emphasis > 0, link.is_some());
             }
             Event::Code(text) => push(&mut block, &text, typeface::code(), palette.text, false, false),
@@ -108,10 +110,10 @@ mod tests {
 
     #[test]
     fn blocks_hold_the_words_and_only_harmless_links() {
-        let text = "# One\n\nA **bold** `word`,\nnext.\n\n1. first\n2. [site](https://x.org) and [bad](javascript:alert)\n\n<b>as is</b>";
+        let text = "# One\n\nA **bold** `word`,\nnext 5 %.\n\n1. first\n2. [site](https://x.org) and [bad](javascript:alert)\n\n<b>as is</b>";
         let blocks = blocks(text, &Palette::DARK);
         let words: Vec<&str> = blocks.iter().map(|block| block.job.text.as_str()).collect();
-        assert_eq!(words, ["One", "A bold word, next.", "1. first", "2. site and bad", "<b>as is</b>"]);
+        assert_eq!(words, ["One", "A bold word, next 5\u{a0}%.", "1. first", "2. site and bad", "<b>as is</b>"]);
         assert_eq!(blocks[3].links, [("site".to_owned(), "https://x.org".to_owned())]);
     }
 }
