@@ -99,7 +99,11 @@ mod tests {
                     .collect()
             })
             .collect();
-        ChannelMaps { channels, values, parts: Vec::new() }
+        ChannelMaps {
+            channels,
+            values,
+            parts: Vec::new(),
+        }
     }
 
     #[test]

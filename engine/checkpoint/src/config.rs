@@ -353,10 +353,6 @@ pub(crate) const FINAL_NORM: &str = "model.norm.weight";
 pub(crate) const FINAL_NORM_BIAS: &str = "model.norm.bias";
 /// The head's name.
 pub(crate) const HEAD: &str = "lm_head.weight";
-/// The norm before attention, by Llama's name.
-pub(crate) const ATTENTION_NORM: &str = "input_layernorm.weight";
-/// The norm before the feed-forward block, by Llama's name.
-pub(crate) const FEED_FORWARD_NORM: &str = "post_attention_layernorm.weight";
 /// The norm of queries.
 pub(crate) const QUERY_NORM: &str = "self_attn.q_norm.weight";
 /// The norm of the vector that queries come out of.
