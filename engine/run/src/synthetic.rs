@@ -128,6 +128,11 @@ impl Shape {
         Ok(Self { json, config })
     }
 
+    /// As `config.json` says it.
+    pub fn json(&self) -> &Value {
+        &self.json
+    }
+
     /// The configuration.
     pub fn config(&self) -> &ModelConfig {
         &self.config

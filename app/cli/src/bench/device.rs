@@ -172,7 +172,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let found = json!({
         "date": chrono::Utc::now().format("%Y-%m-%d").to_string(),
         "machine": crate::doctor::machine(),
-        "shape": format!("{:?}", settings.shape),
+        "shape": settings.shape.json(),
         "job": settings.job,
         "report": report,
         "pytorch": pytorch,
