@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from .arrays import BEHAVIOURS, MODULES, LabelledArray
 from .comparison import Shift, shift
 from .data import Records, annotations_from, samples, traces_from
+from .experts import Parts
 from .notebook import Figure, Page, show
 from .program import CruxscopeError, find_page, find_program, run
 from .recipe import Recipe, allocate
@@ -31,7 +32,7 @@ except metadata.PackageNotFoundError:  # a checkout that was not installed
     __version__ = "0"
 
 __all__ = [
-    "BEHAVIOURS", "MODULES", "Captured", "CruxscopeError", "Figure", "LabelledArray", "Page", "Recipe", "RecipeCost", "Records",
+    "BEHAVIOURS", "MODULES", "Captured", "CruxscopeError", "Figure", "LabelledArray", "Page", "Parts", "Recipe", "RecipeCost", "Records",
     "Sensitivity", "Shift", "Study", "allocate", "annotations_from", "capture", "find_page", "find_program", "load", "run", "samples",
     "shift", "show", "traces_from",
 ]  # fmt: skip

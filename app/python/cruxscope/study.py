@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .arrays import BEHAVIOURS, MODULES, LabelledArray
+from .experts import Parts, coords_of
 from .program import CruxscopeError
 from .sensitivity import Sensitivity
 
@@ -23,6 +24,7 @@ NEWEST = 2
 MANIFEST = "study.json"
 ARRAYS = "importance.safetensors"
 CHANNELS = "channels.safetensors"
+PARTS = "parts.safetensors"
 
 
 class Study:
@@ -121,6 +123,27 @@ class Study:
         width = self.manifest["model"]["modules"][MODULES.index(module)]["outputs"]
         coords = {"layer": tuple(range(1, self.layers + 1)), "channel": tuple(range(width))}
         return _labelled(self._channel_maps, f"channels/{behaviour}/{module}", coords, CHANNELS)
+
+    def part_channels(self, behaviour: str, part: str) -> LabelledArray:
+        """Importance of a part, such as ``"12_gate.e37"``, opened into its output channels, signed, ``[channel]``."""
+        if self.parts is None or part not in self.parts.names:
+            raise KeyError(f'there is no part "{part}"')
+        if not any(entry["file"] == CHANNELS for entry in self.manifest["arrays"]):
+            raise CruxscopeError(f"{self.path} keeps no channels; `cruxscope interpret --channels` does")
+        at = self.parts.channels_at(part)
+        every = {"channel": tuple(range(sum(self.parts.outputs)))}
+        values = _labelled(self._channel_maps, f"channels/{behaviour}/parts", every, CHANNELS).values[at]
+        return LabelledArray(values, {"channel": tuple(range(at.stop - at.start))}, part)
+
+    @cached_property
+    def parts(self) -> Parts | None:
+        """The parts of components that are several linear maps, such as experts; nothing where every component is one."""
+        layout = self.manifest["model"].get("parts")
+        if layout is None:
+            return None
+        arrays = _arrays(self.path, PARTS, self.manifest)
+        made = {name: _labelled(arrays, name, coords, PARTS) for name, coords in coords_of(layout, self.instances).items()}
+        return Parts(layout, made, self.importance.values)
 
     @cached_property
     def _channel_maps(self) -> dict[str, np.ndarray]:

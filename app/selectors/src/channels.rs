@@ -99,7 +99,11 @@ mod tests {
                     .collect()
             })
             .collect();
-        ChannelMaps { channels, values }
+        ChannelMaps {
+            channels,
+            values,
+            parts: Vec::new(),
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! A GGUF file: header by `anamnesis`, weights mapped, names and row order brought to Hugging Face's.
 //!
-//! GGUF files of the Llama family keep the rows of query and key with rotary pairs side by side; those of Qwen do not. A file that was
+//! Which families keep the rows of query and key with rotary pairs side by side stands in `gguf_families`. A file that was
 //! split in several is read from all its parts (`gguf_split`).
 
 use std::collections::BTreeMap;
@@ -9,13 +9,16 @@ use std::path::Path;
 use anamnesis::{GgufTensorInfo, GgufType};
 
 use crate::architecture::Architecture;
-use crate::config::{ATTENTION_NORM, EMBEDDING, FEED_FORWARD_NORM, FINAL_NORM, HEAD, KEY_NORM, ModelConfig, QUERY_NORM, layer_tensor};
+use crate::config::ModelConfig;
 use crate::error::CheckpointError;
-use crate::families;
 use crate::gguf_config::{Metadata, TensorFacts};
+use crate::gguf_families::GgufFamily;
+use crate::gguf_names::{array_of_experts, hugging_face_name};
 pub(crate) use crate::gguf_split::MetadataValues;
 use crate::gguf_split::{Parts, read};
+use crate::rope::RopeScaling;
 use crate::store::{DType, Store, StoreFile, StoredTensor};
+use crate::{families, fused, stacked};
 
 /// A tensor with the number of its file.
 type Located<'a> = (usize, &'a GgufTensorInfo);
@@ -38,16 +41,25 @@ pub(crate) fn open(path: &Path) -> Result<Opened, CheckpointError> {
     let name = metadata
         .text("general.architecture")
         .ok_or_else(|| metadata.fault("general.architecture is missing".to_string()))?;
-    let Some(architecture) = families::from_gguf(name) else {
-        let known = families::names_in_gguf();
-        return Err(CheckpointError::UnknownArchitecture {
-            file: path.to_path_buf(),
-            architecture: name.to_string(),
-            known,
-        });
-    };
     let by_name: BTreeMap<&str, Located<'_>> = tensors.iter().map(|(file, info)| (info.name.as_str(), (*file, info))).collect();
-    let config = metadata.config(architecture, facts(path, &by_name, &files)?)?;
+    let positive = |field: &str| Ok::<_, CheckpointError>(metadata.whole(&format!("{name}.{field}"))?.is_some_and(|value| value > 0));
+    let (has_experts, has_windows) = (positive("expert_count")?, positive("attention.sliding_window")?);
+    let row = GgufFamily::find(name, has_experts, has_windows);
+    let facts = facts(path, &by_name, &files)?;
+    let config = match (row, families::from_gguf(name)) {
+        (Some(row), _) => row.config(&metadata, &facts)?,
+        (None, Some(architecture)) => metadata.config(architecture, facts)?,
+        (None, None) => {
+            return Err(CheckpointError::UnknownArchitecture {
+                file: path.to_path_buf(),
+                architecture: name.to_string(),
+                known: families::names_in_gguf(),
+            });
+        }
+    };
+    let interleaved = row.map_or(config.architecture == Architecture::LLAMA, |row| row.interleaved);
+    let architecture = config.architecture;
+    let is_long = matches!(config.rope.scaling, RopeScaling::LongRope { .. });
     let mut store = Store {
         path: path.to_path_buf(),
         files,
@@ -58,8 +70,8 @@ pub(crate) fn open(path: &Path) -> Result<Opened, CheckpointError> {
     };
     let mut listed = Vec::new();
     for (name, located) in &by_name {
-        let Some(renamed) = hugging_face_name(name) else {
-            if !is_read_elsewhere(name, &by_name) {
+        let Some(renamed) = hugging_face_name(&config, name) else {
+            if !is_read_elsewhere(name, &by_name) && !(is_long && name.starts_with("rope_factors_")) {
                 if OWN.iter().any(|start| name.starts_with(start)) {
                     let reason = format!("nothing in a {} model uses its tensor {name}: it belongs to another model", architecture.name());
                     return Err(CheckpointError::Unsupported {
@@ -73,7 +85,11 @@ pub(crate) fn open(path: &Path) -> Result<Opened, CheckpointError> {
         };
         let mut tensor = place(path, *located)?;
         let rotary = renamed.contains("self_attn.q_proj.") || renamed.contains("self_attn.k_proj.");
-        tensor.interleaved_head = (architecture == Architecture::LLAMA && rotary).then_some(config.head_dim);
+        tensor.interleaved_head = (interleaved && rotary).then_some(config.head_dim);
+        if name.ends_with(".ffn_gate_inp_shexp.weight") {
+            // One row, however its dimensions are counted.
+            tensor.shape = vec![1, config.hidden];
+        }
         if located.1.dtype == GgufType::NVFP4
             && let Some(scale) = name.strip_suffix(".weight").and_then(|stem| by_name.get(format!("{stem}.scale").as_str()))
         {
@@ -81,6 +97,8 @@ pub(crate) fn open(path: &Path) -> Result<Opened, CheckpointError> {
         }
         store.tensors.insert(renamed, tensor);
     }
+    fused::split(&config, &mut store)?;
+    stacked::place_apart(&config, &mut store, array_of_experts);
     let notes = match listed.as_slice() {
         [] => Vec::new(),
         [one] => vec![format!("the tensor {one} is not used")],
@@ -99,37 +117,6 @@ fn is_read_elsewhere(name: &str, all: &BTreeMap<&str, Located<'_>>) -> bool {
         || weight
             .and_then(|weight| all.get(weight.as_str()))
             .is_some_and(|(_, info)| info.dtype == GgufType::NVFP4)
-}
-
-/// Hugging Face's name of a GGUF tensor, if the model needs it.
-fn hugging_face_name(name: &str) -> Option<String> {
-    match name {
-        "token_embd.weight" => return Some(EMBEDDING.to_string()),
-        "output_norm.weight" => return Some(FINAL_NORM.to_string()),
-        "output.weight" => return Some(HEAD.to_string()),
-        _ => {}
-    }
-    let (layer, rest) = name.strip_prefix("blk.")?.split_once('.')?;
-    let layer: usize = layer.parse().ok()?;
-    let (stem, kind) = rest.rsplit_once('.')?;
-    if kind != "weight" && kind != "bias" {
-        return None;
-    }
-    let renamed = match (stem, kind) {
-        ("attn_norm", "weight") => ATTENTION_NORM.to_string(),
-        ("ffn_norm", "weight") => FEED_FORWARD_NORM.to_string(),
-        ("attn_q_norm", "weight") => QUERY_NORM.to_string(),
-        ("attn_k_norm", "weight") => KEY_NORM.to_string(),
-        ("attn_q", _) => format!("self_attn.q_proj.{kind}"),
-        ("attn_k", _) => format!("self_attn.k_proj.{kind}"),
-        ("attn_v", _) => format!("self_attn.v_proj.{kind}"),
-        ("attn_output", _) => format!("self_attn.o_proj.{kind}"),
-        ("ffn_gate", _) => format!("mlp.gate_proj.{kind}"),
-        ("ffn_up", _) => format!("mlp.up_proj.{kind}"),
-        ("ffn_down", _) => format!("mlp.down_proj.{kind}"),
-        _ => return None,
-    };
-    Some(layer_tensor(layer, &renamed))
 }
 
 fn place(path: &Path, (file, info): Located<'_>) -> Result<StoredTensor, CheckpointError> {
@@ -203,7 +190,12 @@ fn facts(path: &Path, tensors: &BTreeMap<&str, Located<'_>>, files: &[StoreFile]
             reason,
         });
     }
-    let rope_divisors = tensors.get("rope_freqs.weight").map(|located| vector(path, *located, files)).transpose()?;
+    let values = |name: &str| tensors.get(name).map(|located| vector(path, *located, files)).transpose();
+    let rope_divisors = values("rope_freqs.weight")?;
+    let long_rope = match (values("rope_factors_short.weight")?, values("rope_factors_long.weight")?) {
+        (Some(short), Some(long)) => Some([short, long]),
+        _ => None,
+    };
     Ok(TensorFacts {
         // The embedding's own rows: the count in the metadata is optional.
         vocabulary: tensors.get("token_embd.weight").and_then(|(_, info)| info.shape.last().copied()).unwrap_or(0),
@@ -211,28 +203,7 @@ fn facts(path: &Path, tensors: &BTreeMap<&str, Located<'_>>, files: &[StoreFile]
         query_key_value_bias: of_layers(&[".attn_q.bias", ".attn_k.bias", ".attn_v.bias"]).is_some(),
         output_bias: of_layers(&[".attn_output.bias"]).is_some(),
         rope_divisors,
+        long_rope,
+        query_key_norms: of_layers(&[".attn_q_norm.weight"]).is_some(),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_those_of_hugging_face() {
-        let name = |gguf| hugging_face_name(gguf).unwrap_or_default();
-        assert_eq!(name("blk.12.attn_q.weight"), "model.layers.12.self_attn.q_proj.weight");
-        assert_eq!(name("blk.0.attn_k_norm.weight"), "model.layers.0.self_attn.k_norm.weight");
-        assert_eq!(name("blk.3.ffn_down.weight"), "model.layers.3.mlp.down_proj.weight");
-        assert_eq!(name("output.weight"), "lm_head.weight");
-        for other in [
-            "rope_freqs.weight",
-            "blk.x.attn_q.weight",
-            "blk.0.attn_q.scale",
-            "blk.0",
-            "blk.0.attn_norm.bias",
-        ] {
-            assert_eq!(hugging_face_name(other), None, "{other}");
-        }
-    }
 }

@@ -26,6 +26,10 @@ pub(crate) struct TensorFacts {
     pub output_bias: bool,
     /// The values of `rope_freqs.weight`.
     pub rope_divisors: Option<Vec<f32>>,
+    /// Those of `rope_factors_short.weight` and `rope_factors_long.weight`.
+    pub long_rope: Option<[Vec<f32>; 2]>,
+    /// Queries and keys have norms.
+    pub query_key_norms: bool,
 }
 
 /// Keys of an architecture that are read, and those that say nothing of the computation.
@@ -102,6 +106,14 @@ impl Metadata<'_> {
         self.values.get(key).and_then(GgufMetadataValue::as_bool)
     }
 
+    /// A list of flags.
+    pub fn flags(&self, key: &str) -> Option<&[bool]> {
+        match self.values.get(key) {
+            Some(GgufMetadataValue::Array(array)) => array.as_bool_slice(),
+            _ => None,
+        }
+    }
+
     /// A whole number of any width; an array counts if all its values are equal (some writers repeat a value for each layer).
     pub fn whole(&self, key: &str) -> Result<Option<usize>, CheckpointError> {
         let Some(value) = self.values.get(key) else { return Ok(None) };
@@ -143,7 +155,7 @@ impl Metadata<'_> {
     /// [`CheckpointError::UnknownArchitecture`], or [`CheckpointError::Configuration`] with the key that is wrong.
     pub fn config(&self, architecture: Architecture, facts: TensorFacts) -> Result<ModelConfig, CheckpointError> {
         let key = |field: &str| format!("{}.{field}", architecture.name());
-        self.refuse_unknown(architecture)?;
+        self.refuse_unknown(architecture.name(), &[])?;
         let needed = |field: &str| self.whole(&key(field))?.ok_or_else(|| self.fault(format!("{} is missing", key(field))));
         if let Some(experts) = self.whole(&key("expert_count"))?
             && experts > 0
@@ -186,7 +198,7 @@ impl Metadata<'_> {
             head_dim,
             vocabulary: facts.vocabulary,
             norm_epsilon: self.number(&key("attention.layer_norm_rms_epsilon"))?.unwrap_or(1e-6),
-            rope: self.rope(architecture, context, facts.rope_divisors)?,
+            rope: self.rope(architecture.name(), context, facts.rope_divisors)?,
             tied_head: facts.tied_head,
             layers_beyond: 0,
             context,
@@ -203,24 +215,27 @@ impl Metadata<'_> {
         }
     }
 
-    /// Refuses keys of the architecture that are not known, and known ones that say what is not computed here.
-    fn refuse_unknown(&self, architecture: Architecture) -> Result<(), CheckpointError> {
+    /// Refuses keys of the architecture that are neither known nor among `own`, and known ones that say what is not computed here.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Configuration`] with the key.
+    pub fn refuse_unknown(&self, architecture: &str, own: &[&str]) -> Result<(), CheckpointError> {
         if let Some(kind) = self.text("general.type")
             && kind != "model"
         {
             return Err(self.fault(format!("general.type is `{kind}`: it is not a model of its own")));
         }
-        let context = self.whole(&format!("{}.context_length", architecture.name()))?.unwrap_or(0) as f64;
+        let context = self.whole(&format!("{architecture}.context_length"))?.unwrap_or(0) as f64;
         let mut keys: Vec<&String> = self.values.keys().collect();
         keys.sort_unstable();
         for key in keys {
             if key.starts_with("adapter.") {
                 return Err(self.fault(format!("it has {key}: it is an adapter, to be merged into its base model")));
             }
-            let Some(field) = key.strip_prefix(architecture.name()).and_then(|rest| rest.strip_prefix('.')) else {
+            let Some(field) = key.strip_prefix(architecture).and_then(|rest| rest.strip_prefix('.')) else {
                 continue;
             };
-            if KNOWN.contains(&field) {
+            if KNOWN.contains(&field) || own.contains(&field) {
                 continue;
             }
             let neutral: &[f64] = match NEUTRAL.iter().find(|(name, _)| *name == field) {
@@ -241,8 +256,12 @@ impl Metadata<'_> {
         Ok(())
     }
 
-    fn rope(&self, architecture: Architecture, context: usize, divisors: Option<Vec<f32>>) -> Result<Rope, CheckpointError> {
-        let key = |field: &str| format!("{}.rope.{field}", architecture.name());
+    /// The rotary embedding of an architecture.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Configuration`] where it is not known.
+    pub fn rope(&self, architecture: &str, context: usize, divisors: Option<Vec<f32>>) -> Result<Rope, CheckpointError> {
+        let key = |field: &str| format!("{architecture}.rope.{field}");
         let theta = self.number(&key("freq_base"))?.unwrap_or(10_000.0);
         let factor = match self.number(&key("scaling.factor"))? {
             Some(factor) => Some(factor),
@@ -284,6 +303,8 @@ mod tests {
             query_key_value_bias: false,
             output_bias: false,
             rope_divisors: None,
+            long_rope: None,
+            query_key_norms: false,
         }
     }
 

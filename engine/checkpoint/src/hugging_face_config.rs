@@ -44,6 +44,15 @@ pub(crate) fn parse(file: &Path, text: &str) -> Result<(ModelConfig, Option<&'st
     Ok((read(family, &json).map_err(fault)?, wrapper))
 }
 
+/// The configuration of a family that these fields make, wherever they come from.
+///
+/// # Errors
+/// A sentence that names what is wrong.
+pub(crate) fn of_fields(model_type: &str, json: &Value) -> Result<ModelConfig, String> {
+    let family = families::from_name(model_type).ok_or_else(|| format!("`{model_type}` is no family that is known"))?;
+    read(family, json)
+}
+
 fn read(family: &Family, json: &Value) -> Result<ModelConfig, String> {
     config_keys::check_class(family, json)?;
     config_keys::refuse_unknown(family, json)?;

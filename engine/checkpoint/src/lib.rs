@@ -30,6 +30,8 @@ mod folder;
 mod fused;
 mod gguf;
 mod gguf_config;
+mod gguf_families;
+mod gguf_names;
 mod gguf_split;
 mod gguf_tokenizer;
 mod hugging_face_config;

@@ -24,6 +24,10 @@ pub(crate) struct PreTokenizer {
 const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 const QWEN2: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 const TEKKEN: &str = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+const O200K: &str = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+const QWEN35: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+const SEED: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1}| ?[^\s\p{L}\p{N}\r\n]+|\s*[\r\n]+|\s+(?!\S)|\s+";
+const KIMI: &str = r"\p{Han}+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]*[\p{Ll}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]+[\p{Ll}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 const DEEPSEEK3: &str =
     r##"[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"##;
 
@@ -37,9 +41,9 @@ const PLAIN: PreTokenizer = PreTokenizer {
 };
 
 /// Every known way.
-const KNOWN: [PreTokenizer; 9] = [
+const KNOWN: [PreTokenizer; 15] = [
     PreTokenizer {
-        names: &["gpt-2", "phi-2", "olmo", "mpt"],
+        names: &["gpt-2", "phi-2", "olmo", "mpt", "exaone4"],
         gpt2: true,
         ..PLAIN
     },
@@ -78,6 +82,38 @@ const KNOWN: [PreTokenizer; 9] = [
         splits: &[TEKKEN],
         ignore_merges: true,
         begins: true,
+        ..PLAIN
+    },
+    PreTokenizer {
+        names: &["gpt-4o", "llama4", "kanana2"],
+        splits: &[O200K],
+        ..PLAIN
+    },
+    PreTokenizer {
+        names: &["glm4"],
+        splits: &[LLAMA3],
+        ignore_merges: true,
+        ..PLAIN
+    },
+    PreTokenizer {
+        names: &["chatglm-bpe"],
+        splits: &[LLAMA3],
+        ..PLAIN
+    },
+    PreTokenizer {
+        names: &["seed-coder"],
+        splits: &[SEED],
+        ..PLAIN
+    },
+    PreTokenizer {
+        names: &["qwen35"],
+        splits: &[QWEN35],
+        composed: true,
+        ..PLAIN
+    },
+    PreTokenizer {
+        names: &["kimi-k2"],
+        splits: &[KIMI],
         ..PLAIN
     },
     PreTokenizer {
@@ -156,6 +192,21 @@ mod tests {
             );
         }
         assert!(PreTokenizer::find("nobody").is_none());
+    }
+
+    #[test]
+    fn words_end_where_their_makers_say() {
+        // A contraction is a part of the word, or a piece of its own; a change of case begins a word.
+        assert_eq!(pieces("gpt-4o", "I'm helloWorld 12345/x"), ["I'm", " hello", "World", " ", "123", "45", "/x"]);
+        assert_eq!(pieces("glm4", "I'm helloWorld 12345"), ["I", "'m", " helloWorld", " ", "123", "45"]);
+        assert_eq!(pieces("seed-coder", "x 12!\ny"), ["x", " ", "1", "2", "!", "\n", "y"]);
+        assert_eq!(pieces("llama-bpe", "x 12!\ny"), ["x", " ", "12", "!\n", "y"]);
+        // Marks belong to the letters before them.
+        assert_eq!(pieces("qwen35", "हिन्दी"), ["हिन्दी"]);
+        assert!(pieces("qwen2", "हिन्दी").len() > 1);
+        // Han stands apart.
+        assert_eq!(pieces("kimi-k2", "abc日本語def"), ["abc", "日本語", "def"]);
+        assert_eq!(pieces("gpt-4o", "abc日本語def"), ["abc日本語def"]);
     }
 
     #[test]

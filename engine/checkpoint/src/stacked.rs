@@ -74,6 +74,38 @@ pub(crate) fn place(config: &ModelConfig, store: &mut Store) {
     store.stacked = slices;
 }
 
+/// The same of arrays `[experts, out, in]` of gate, up and down apart, and `[experts, out]` of their biases; `array` names them inside
+/// of a layer, by gate (0), up (1) or down (2) and `weight` or `bias`.
+pub(crate) fn place_apart(config: &ModelConfig, store: &mut Store, array: fn(usize, &str) -> String) {
+    for layer in 0..config.layers {
+        let Some(experts) = config.experts(layer) else { continue };
+        for module in config.modules(layer) {
+            let ModuleRole::FeedForward { place, part } = module.role else { continue };
+            if experts.shared_place() == Some(place) {
+                continue;
+            }
+            for (kind, form) in [("weight", Form::Rows), ("bias", Form::Vector)] {
+                let whole = layer_tensor(layer, &array(part, kind));
+                if !store.tensors.contains_key(&whole) || (kind == "bias" && !module.bias) {
+                    continue;
+                }
+                let slice = StackedSlice {
+                    whole,
+                    form,
+                    expert: place,
+                    experts: experts.router.experts,
+                    outputs: module.rows,
+                    inputs: module.columns,
+                    first: 0,
+                    step: 1,
+                    rows: module.rows,
+                };
+                store.stacked.insert(layer_tensor(layer, &format!("{}.{kind}", module.name)), slice);
+            }
+        }
+    }
+}
+
 impl Store {
     /// The names of the arrays that hold a matrix or a bias with those of other experts.
     pub(crate) fn stacked_tensors(&self, name: &str) -> Option<Vec<String>> {
@@ -102,14 +134,18 @@ impl Store {
                     expected,
                 });
             }
-            let bytes = match (slice.form, &tensor.element) {
-                (Form::Blocks, DType::Byte) => 1,
+            // Numbers, and the bytes of so many.
+            let (numbers, bytes) = match (slice.form, &tensor.element) {
+                (Form::Blocks, DType::Byte) => (1, 1),
                 (Form::Blocks, _) => return Err(self.not_read(&name, tensor)),
-                (_, DType::Float32) => 4,
-                (_, DType::Float16 | DType::BrainFloat16) => 2,
+                (Form::Rows, DType::Block(_)) => tensor.element.unit().ok_or_else(|| self.not_read(&name, tensor))?,
+                (_, DType::Float32) => (1, 4),
+                (_, DType::Float16 | DType::BrainFloat16) => (1, 2),
                 _ => return Err(self.not_read(&name, tensor)),
             };
-            if expected.iter().product::<usize>().checked_mul(bytes) != Some(tensor.length) || self.bytes(tensor).is_none() {
+            let units = expected.iter().product::<usize>() / numbers;
+            let whole_rows = slice.form != Form::Rows || slice.inputs.is_multiple_of(numbers);
+            if !whole_rows || units.checked_mul(bytes) != Some(tensor.length) || self.bytes(tensor).is_none() {
                 return Err(CheckpointError::Damaged {
                     file: self.files.get(tensor.file).map(|file| file.path.clone()).unwrap_or_default(),
                     format: "weights",

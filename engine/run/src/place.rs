@@ -37,7 +37,14 @@ impl Place {
     /// # Errors
     /// When memory was given for a device that has none of its own.
     pub fn of(device: Option<&ChosenDevice>, name: &str, checkpoint: &Checkpoint, given: Option<u64>) -> Result<Self, RunError> {
-        let exact = stored_in_bfloat16(checkpoint);
+        Self::of_weights(device, name, stored_in_bfloat16(checkpoint), given)
+    }
+
+    /// The same for weights that bfloat16 holds exactly, or does not.
+    ///
+    /// # Errors
+    /// As [`Self::of`].
+    pub fn of_weights(device: Option<&ChosenDevice>, name: &str, exact: bool, given: Option<u64>) -> Result<Self, RunError> {
         let weight_bytes = match device {
             Some(device) => with_kernels!(device.clone(), |kernels| kernels.weight_bytes(exact)),
             // Of the accelerators only CUDA's know bfloat16 for certain.
@@ -94,7 +101,10 @@ fn stored_in_bfloat16(checkpoint: &Checkpoint) -> bool {
 }
 
 /// A device by its name; none for a card that is not here, but whose memory is given, so that a plan can be made for it.
-pub(crate) fn found_or_planned(name: &str, memory: Option<u64>) -> Result<Option<ChosenDevice>, RunError> {
+///
+/// # Errors
+/// When there is no such device, and no memory was given.
+pub fn found_or_planned(name: &str, memory: Option<u64>) -> Result<Option<ChosenDevice>, RunError> {
     match device::find(name) {
         Ok(device) => Ok(Some(device)),
         Err(_) if memory.is_some() && has_memory_of_its_own(name) => Ok(None),

@@ -60,7 +60,7 @@ fn forward_operations(config: &ModelConfig) -> f64 {
 }
 
 /// Operations of an instance.
-fn operations(config: &ModelConfig, tokens: usize, rows: usize) -> f64 {
+pub(crate) fn operations(config: &ModelConfig, tokens: usize, rows: usize) -> f64 {
     let forward = forward_operations(config);
     let head = 4.0 * (config.vocabulary * config.hidden) as f64;
     let attention = 2.0 * (config.layers * config.heads * config.head_dim) as f64 * (tokens as f64).powi(2);

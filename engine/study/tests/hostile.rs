@@ -48,6 +48,7 @@ static FILES: LazyLock<(Value, BTreeMap<String, Vec<u8>>)> = LazyLock::new(|| {
     let channels = ChannelMaps {
         channels: [3; 7],
         values: vec![vec![vec![0.5; 3 * LAYERS]; 7]; 4],
+        parts: Vec::new(),
     };
     let contributions = Contributions {
         instances: vec![instance(1), instance(2)],

@@ -10,7 +10,7 @@ use cruxscope_run::instances::TraceSettings;
 use cruxscope_run::interpret::InterpretSettings;
 use cruxscope_run::placement::WeightsChoice;
 use cruxscope_run::speed::device::{DeviceSettings, Job, measure};
-use cruxscope_run::synthetic::Shape;
+use cruxscope_run::synthetic::{Published, Shape};
 use cruxscope_study::{Definition, folder};
 use serde_json::{Value, json};
 
@@ -94,12 +94,13 @@ pub struct Arguments {
 
 impl Arguments {
     /// The whole model's shape, and the size of the largest square product.
-    fn whole(&self) -> (Shape, usize) {
-        match self.shape {
-            ShapeFlag::Llama8b => (Shape::LLAMA_8B, 8192),
-            ShapeFlag::Llama70b => (Shape::LLAMA_70B, 8192),
-            ShapeFlag::Tiny => (Shape::TINY, 512),
-        }
+    fn whole(&self) -> Result<(Shape, usize), Failure> {
+        let (model, largest) = match self.shape {
+            ShapeFlag::Llama8b => (Published::Llama8b, 8192),
+            ShapeFlag::Llama70b => (Published::Llama70b, 8192),
+            ShapeFlag::Tiny => (Published::Tiny, 512),
+        };
+        Ok((Shape::of(model, None)?, largest))
     }
 
     /// The small model; the demonstration's own is written into the folder.
@@ -143,15 +144,13 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         None => builder.tempdir(),
     };
     let folder = folder.map_err(Failure::failed)?;
-    let (whole, largest) = arguments.whole();
+    let (whole, largest) = arguments.whole()?;
+    let whole_layers = whole.config().layers;
     let is_tiny = arguments.shape == ShapeFlag::Tiny;
     let settings = DeviceSettings {
         device: arguments.device.clone(),
-        shape: Shape {
-            layers: arguments.layers.min(whole.layers),
-            ..whole
-        },
-        whole_layers: whole.layers,
+        shape: whole.with_layers(arguments.layers.min(whole_layers))?,
+        whole_layers,
         tokens: arguments.tokens.clone(),
         sequences: arguments.sequences.clone(),
         new_tokens: arguments.max_new_tokens,
@@ -173,7 +172,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let found = json!({
         "date": chrono::Utc::now().format("%Y-%m-%d").to_string(),
         "machine": crate::doctor::machine(),
-        "shape": format!("{:?}", settings.shape),
+        "shape": settings.shape.json(),
         "job": settings.job,
         "report": report,
         "pytorch": pytorch,
@@ -204,7 +203,7 @@ fn race(arguments: &Arguments, settings: &DeviceSettings, python: &str) -> Resul
     let (place, precision) = arguments.device.split_once('@').unwrap_or((&arguments.device, "float32"));
     let place = if place.starts_with("cuda") { place } else { "cpu" };
     status!("measuring PyTorch on {place}");
-    let shape = &settings.shape;
+    let shape = settings.shape.config();
     let asked = json!({
         "device": place,
         "precision": precision,

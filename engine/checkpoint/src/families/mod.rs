@@ -16,6 +16,7 @@ mod windowed;
 pub(crate) use family::{Family, Windows};
 
 use crate::architecture::Architecture;
+use crate::gguf_families::GgufFamily;
 
 /// The family of that `model_type`.
 pub(crate) fn from_name(name: &str) -> Option<&'static Family> {
@@ -32,10 +33,11 @@ pub(crate) fn names() -> Vec<&'static str> {
     rows::FAMILIES.iter().map(|family| family.architecture.name()).collect()
 }
 
-/// Names of those that GGUF files are read of, in one line.
+/// The `general.architecture` of those that GGUF files are read of, in one line.
 pub(crate) fn names_in_gguf() -> String {
-    let all = rows::FAMILIES.iter().map(|family| family.architecture);
-    let names: Vec<&str> = all.filter(|known| known.is_in_gguf()).map(Architecture::name).collect();
+    let plain = rows::FAMILIES.iter().map(|family| family.architecture).filter(|known| known.is_in_gguf());
+    let mut names: Vec<&str> = plain.map(Architecture::name).collect();
+    names.extend(GgufFamily::names().filter(|name| from_gguf(name).is_none()));
     names.join(", ")
 }
 

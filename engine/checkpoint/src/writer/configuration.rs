@@ -111,8 +111,17 @@ pub(super) fn tokenizer_files(source: &Checkpoint) -> Result<Vec<(&'static str, 
     ])
 }
 
-/// Whether a GGUF file's biases can be said in a Hugging Face configuration.
+/// Whether what a GGUF file holds can be said in a Hugging Face configuration.
 pub(super) fn check_biases(source: &Path, config: &ModelConfig) -> Result<(), CheckpointError> {
+    if !source.is_dir() && ![Architecture::LLAMA, Architecture::QWEN2, Architecture::QWEN3].contains(&config.architecture) {
+        return Err(CheckpointError::Unsupported {
+            file: source.to_path_buf(),
+            reason: format!(
+                "folders of {} models are not written from their GGUF files: start from the model's folder",
+                config.architecture.name()
+            ),
+        });
+    }
     if config.architecture == Architecture::QWEN2 && config.output_bias {
         return Err(CheckpointError::Unsupported {
             file: source.to_path_buf(),

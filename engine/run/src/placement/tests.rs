@@ -1,37 +1,16 @@
 use std::time::Duration;
 
-use cruxscope_checkpoint::{Checkpoint, ModelConfig};
+use cruxscope_checkpoint::ModelConfig;
 use cruxscope_interpret::Layout;
 
 use super::*;
-use crate::synthetic::Shape;
+use crate::synthetic::{Published, Shape};
 
 const GIB: u64 = 1 << 30;
 
-/// A model's configuration by its shape; a checkpoint of two thin layers stands for the rest.
-fn config(shape: &Shape) -> ModelConfig {
-    let folder = tempfile::tempdir().unwrap();
-    let thin = Shape {
-        layers: 1,
-        hidden: 64,
-        intermediate: 96,
-        heads: 4,
-        key_value_heads: 2,
-        vocabulary: 100,
-    };
-    crate::synthetic::write(&thin, folder.path(), 1, &mut crate::Silent).unwrap();
-    let thin = Checkpoint::open(folder.path()).unwrap().config().clone();
-    ModelConfig {
-        layers: shape.layers,
-        hidden: shape.hidden,
-        intermediate: shape.intermediate,
-        heads: shape.heads,
-        key_value_heads: shape.key_value_heads,
-        head_dim: shape.hidden / shape.heads,
-        block: cruxscope_checkpoint::BlockDescription::plain(shape.hidden / shape.heads),
-        vocabulary: shape.vocabulary,
-        ..thin
-    }
+/// The configuration of a published model.
+fn config(model: &Published) -> ModelConfig {
+    Shape::of(*model, None).unwrap().config().clone()
 }
 
 /// A card with so much free memory in a machine with so much.
@@ -63,7 +42,7 @@ fn place(config: &ModelConfig, instances: usize, weights: WeightsChoice, place: 
 
 #[test]
 fn eight_billion_weights_fit_a_card_of_24_gigabytes_and_a_desktop_without_one() {
-    let config = config(&Shape::LLAMA_8B);
+    let config = config(&Published::Llama8b);
     // What is free of 24 GB after the driver's share, in a machine with 32.
     let found = place(&config, 120, WeightsChoice::Automatic, &card(23, 30)).unwrap();
     assert_eq!((found.weights, found.activations), (Residence::Resident, ActivationStorage::Device));
@@ -87,7 +66,7 @@ fn eight_billion_weights_fit_a_card_of_24_gigabytes_and_a_desktop_without_one() 
 
 #[test]
 fn seventy_billion_weights_go_through_a_card_of_80_gigabytes() {
-    let config = config(&Shape::LLAMA_70B);
+    let config = config(&Published::Llama70b);
     let found = place(&config, 120, WeightsChoice::Automatic, &card(79, 120)).unwrap();
     assert_eq!((found.weights, found.activations), (Residence::Streamed, ActivationStorage::Memory));
     assert!(found.memory.device < 63 * GIB && found.memory.machine < 96 * GIB, "{:?}", found.memory);
@@ -104,7 +83,7 @@ fn seventy_billion_weights_go_through_a_card_of_80_gigabytes() {
 
 #[test]
 fn batches_grow_until_reading_is_hidden_and_no_further() {
-    let config = config(&Shape::LLAMA_8B);
+    let config = config(&Published::Llama8b);
     let measured = |products: f64| Place {
         products: Some(products),
         layer_reading: Some(Duration::from_millis(500)),
@@ -124,7 +103,7 @@ fn batches_grow_until_reading_is_hidden_and_no_further() {
 
 #[test]
 fn memory_is_what_the_parts_say_and_never_more_than_may_be_filled() {
-    let config = config(&Shape::LLAMA_8B);
+    let config = config(&Published::Llama8b);
     for weights in [WeightsChoice::Automatic, WeightsChoice::Streamed, WeightsChoice::Resident] {
         for place_of in [card(23, 30), card(80, 60), processors(23), processors(64)] {
             let Ok(found) = place(&config, 5, weights, &place_of) else { continue };

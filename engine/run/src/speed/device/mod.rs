@@ -123,7 +123,7 @@ pub fn measure(settings: &DeviceSettings, observer: &mut dyn Observer) -> Result
     let generation = bench.kept("generation", found)?.unwrap_or_default();
 
     let windows = settings.folder.join("windows.safetensors");
-    work::write_windows(&windows, settings.windows.0, settings.windows.1, shape.vocabulary)?;
+    work::write_windows(&windows, settings.windows.0, settings.windows.1, shape.config().vocabulary)?;
     let material = work::Material {
         model: &model,
         device: &settings.device,
@@ -133,15 +133,12 @@ pub fn measure(settings: &DeviceSettings, observer: &mut dyn Observer) -> Result
     let sketch = bench.whole("a sketch of sensitivities", slow, |fits, observer| {
         work::sketch(&material, settings.draws, fits, observer)
     })?;
-    let gptq = bench.whole("GPTQ of a layer", slow, |fits, observer| work::gptq(&material, shape.layers, fits, observer))?;
-    let whole = Shape {
-        layers: settings.whole_layers,
-        ..*shape
-    };
+    let gptq = bench.whole("GPTQ of a layer", slow, |fits, observer| work::gptq(&material, shape.config().layers, fits, observer))?;
+    let whole = shape.with_layers(settings.whole_layers)?;
     let scale = shape.bytes() as f64 / whole.bytes() as f64;
     Ok(DeviceReport {
         device: device.describe(),
-        layers: shape.layers,
+        layers: shape.config().layers,
         whole_layers: settings.whole_layers,
         kernels: kernels.into_iter().map(KernelRow::from).collect(),
         small,
@@ -206,7 +203,7 @@ impl Bench<'_> {
             let what = format!("attention over {tokens} tokens");
             self.next(&what)?;
             // Timed three times or more, forwards and backwards.
-            if self.fits(&what, 12.0 * shape.hidden as f64 * (*tokens as f64).powi(2), slow) {
+            if self.fits(&what, 12.0 * shape.config().hidden as f64 * (*tokens as f64).powi(2), slow) {
                 let rate = catch_panic(&what, || {
                     with_kernels!(self.device.clone(), |kernels| rates::attention(&kernels, self.settings.timing, shape, *tokens))
                 });
@@ -259,14 +256,11 @@ mod tests {
     fn settings(device: &str, folder: &std::path::Path, time: u64) -> DeviceSettings {
         DeviceSettings {
             device: device.into(),
-            shape: Shape {
-                layers: 2,
-                hidden: 64,
-                intermediate: 96,
-                heads: 4,
-                key_value_heads: 2,
-                vocabulary: 100,
-            },
+            shape: Shape::from_json(serde_json::json!({
+                "model_type": "llama", "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4,
+                "num_key_value_heads": 2, "vocab_size": 100
+            }))
+            .unwrap(),
             whole_layers: 4,
             tokens: vec![100, 500],
             sequences: vec![1, 2],

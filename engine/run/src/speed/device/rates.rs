@@ -69,12 +69,12 @@ pub fn products<K: Kernels>(kernels: &K, timing: Duration, shape: &Shape, larges
 }
 
 fn modules(shape: &Shape) -> [(&'static str, usize, usize); 4] {
-    let keys = shape.hidden / shape.heads * shape.key_value_heads;
+    let keys = shape.config().hidden / shape.config().heads * shape.config().key_value_heads;
     [
-        ("q", shape.hidden, shape.hidden),
-        ("k", shape.hidden, keys),
-        ("up", shape.hidden, shape.intermediate),
-        ("down", shape.intermediate, shape.hidden),
+        ("q", shape.config().hidden, shape.config().hidden),
+        ("k", shape.config().hidden, keys),
+        ("up", shape.config().hidden, shape.config().intermediate),
+        ("down", shape.config().intermediate, shape.config().hidden),
     ]
 }
 
@@ -125,9 +125,9 @@ pub struct AttentionRate {
 /// # Errors
 /// When the device failed.
 pub fn attention<K: Kernels>(kernels: &K, timing: Duration, shape: &Shape, tokens: usize) -> Result<AttentionRate, ModelError> {
-    let width = shape.hidden / shape.heads;
-    let heads = Heads::plain(shape.heads, shape.key_value_heads, width);
-    let (wide, narrow) = (shape.hidden, shape.key_value_heads * width);
+    let width = shape.config().hidden / shape.config().heads;
+    let heads = Heads::plain(shape.config().heads, shape.config().key_value_heads, width);
+    let (wide, narrow) = (shape.config().hidden, shape.config().key_value_heads * width);
     let [keys, values] = [1, 2].map(|seed| kernels.upload(tokens, narrow, numbers(tokens * narrow, seed)));
     let queries = kernels.upload(tokens, wide, numbers(tokens * wide, 3));
     let whole = [SequenceSpan { position: 0, rows: tokens }];

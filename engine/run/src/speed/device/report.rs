@@ -121,9 +121,9 @@ impl Job {
 
     /// Floating-point operations on a model: 2 P a token forwards, 4 P and 4 V H a row of a segment, 2 L H T^2 for attention.
     pub fn operations(&self, shape: &Shape) -> f64 {
-        let head = 2.0 * (shape.vocabulary * shape.hidden) as f64;
+        let head = 2.0 * (shape.config().vocabulary * shape.config().hidden) as f64;
         let layers = shape.bytes() as f64 / 2.0 - head;
-        let attention = 2.0 * (shape.layers * shape.hidden) as f64 * self.squares;
+        let attention = 2.0 * (shape.config().layers * shape.config().hidden) as f64 * self.squares;
         2.0 * layers * self.tokens + (4.0 * layers + 2.0 * head) * self.rows + attention
     }
 
