@@ -2,12 +2,8 @@
 //!
 //! Reading `config.json` is in `hugging_face_config`, reading GGUF metadata in `gguf_config`. Nothing here touches weights.
 
-use std::path::Path;
-
 use crate::architecture::Architecture;
 use crate::description::{BlockDescription, Ends, LayerKind, QueryKeyNorm};
-use crate::error::CheckpointError;
-use crate::hugging_face_config;
 use crate::rope::{Rope, RopeScaling};
 
 /// Names of the seven projections of a layer, in this crate's order, as Hugging Face writes them.
@@ -65,14 +61,6 @@ pub struct ModelConfig {
 }
 
 impl ModelConfig {
-    /// What a `config.json` of this text says.
-    ///
-    /// # Errors
-    /// [`CheckpointError::UnknownArchitecture`], or [`CheckpointError::Configuration`] with the field that is wrong.
-    pub fn from_json(text: &str) -> Result<Self, CheckpointError> {
-        Ok(hugging_face_config::parse(Path::new("config.json"), text)?.0)
-    }
-
     /// Shape of a projection's weight, `(out, in)`; 0..7 are query, key, value, output, gate, up, down.
     pub fn dimensions(&self, projection: usize) -> (usize, usize) {
         let (query, key_value) = (self.heads * self.head_dim, self.key_value_heads * self.head_dim);

@@ -12,7 +12,7 @@ use crate::architecture::Architecture;
 use crate::config::ModelConfig;
 use crate::error::CheckpointError;
 use crate::gguf_config::{Metadata, TensorFacts};
-use crate::gguf_families::GgufFamily;
+use crate::gguf_families;
 use crate::gguf_names::{array_of_experts, hugging_face_name};
 pub(crate) use crate::gguf_split::MetadataValues;
 use crate::gguf_split::{Parts, read};
@@ -44,7 +44,7 @@ pub(crate) fn open(path: &Path) -> Result<Opened, CheckpointError> {
     let by_name: BTreeMap<&str, Located<'_>> = tensors.iter().map(|(file, info)| (info.name.as_str(), (*file, info))).collect();
     let positive = |field: &str| Ok::<_, CheckpointError>(metadata.whole(&format!("{name}.{field}"))?.is_some_and(|value| value > 0));
     let (has_experts, has_windows) = (positive("expert_count")?, positive("attention.sliding_window")?);
-    let row = GgufFamily::find(name, has_experts, has_windows);
+    let row = gguf_families::find(name, has_experts, has_windows);
     let facts = facts(path, &by_name, &files)?;
     let config = match (row, families::from_gguf(name)) {
         (Some(row), _) => row.config(&metadata, &facts)?,
@@ -53,7 +53,7 @@ pub(crate) fn open(path: &Path) -> Result<Opened, CheckpointError> {
             return Err(CheckpointError::UnknownArchitecture {
                 file: path.to_path_buf(),
                 architecture: name.to_string(),
-                known: families::names_in_gguf(),
+                known: gguf_families::known(),
             });
         }
     };

@@ -17,6 +17,16 @@ use crate::json_fields::{flag, flag_or, number, optional_size, present, size};
 use crate::rope_config::{self, RopeDefaults};
 use crate::wrapped::{self, Wrapper};
 
+impl ModelConfig {
+    /// What a `config.json` of this text says.
+    ///
+    /// # Errors
+    /// [`CheckpointError::UnknownArchitecture`], or [`CheckpointError::Configuration`] with the field that is wrong.
+    pub fn from_json(text: &str) -> Result<Self, CheckpointError> {
+        Ok(parse(Path::new("config.json"), text)?.0)
+    }
+}
+
 /// Reads `config.json`'s text: the configuration, and what the model is wrapped in.
 ///
 /// # Errors

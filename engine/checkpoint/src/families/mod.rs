@@ -16,7 +16,6 @@ mod windowed;
 pub(crate) use family::{Family, Windows};
 
 use crate::architecture::Architecture;
-use crate::gguf_families::GgufFamily;
 
 /// The family of that `model_type`.
 pub(crate) fn from_name(name: &str) -> Option<&'static Family> {
@@ -33,12 +32,10 @@ pub(crate) fn names() -> Vec<&'static str> {
     rows::FAMILIES.iter().map(|family| family.architecture.name()).collect()
 }
 
-/// The `general.architecture` of those that GGUF files are read of, in one line.
-pub(crate) fn names_in_gguf() -> String {
-    let plain = rows::FAMILIES.iter().map(|family| family.architecture).filter(|known| known.is_in_gguf());
-    let mut names: Vec<&str> = plain.map(Architecture::name).collect();
-    names.extend(GgufFamily::names().filter(|name| from_gguf(name).is_none()));
-    names.join(", ")
+/// The `general.architecture` of those whose GGUF files are read by their own metadata.
+pub(crate) fn in_gguf() -> impl Iterator<Item = &'static str> {
+    let all = rows::FAMILIES.iter().map(|family| family.architecture);
+    all.filter(|known| known.is_in_gguf()).map(Architecture::name)
 }
 
 /// The class of transformers that computes a family.

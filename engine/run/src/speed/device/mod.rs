@@ -133,7 +133,9 @@ pub fn measure(settings: &DeviceSettings, observer: &mut dyn Observer) -> Result
     let sketch = bench.whole("a sketch of sensitivities", slow, |fits, observer| {
         work::sketch(&material, settings.draws, fits, observer)
     })?;
-    let gptq = bench.whole("GPTQ of a layer", slow, |fits, observer| work::gptq(&material, shape.config().layers, fits, observer))?;
+    let gptq = bench.whole("GPTQ of a layer", slow, |fits, observer| {
+        work::gptq(&material, shape.config().layers, fits, observer)
+    })?;
     let whole = shape.with_layers(settings.whole_layers)?;
     let scale = shape.bytes() as f64 / whole.bytes() as f64;
     Ok(DeviceReport {
