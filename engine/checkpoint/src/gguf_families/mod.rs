@@ -169,10 +169,14 @@ mod tests {
                 json!({"norm_eps": 0.25, "rms_norm_eps": null, "partial_rotary_factor": 0.5}),
             ),
             ("ernie4_5", json!({"rope.freq_base": 500_000.0}), json!({"use_bias": false})),
-            ("smollm3", json!({"rope.freq_base": 2e6}), json!({"rope_theta": 2e6})),
+            (
+                "smollm3",
+                json!({"rope.freq_base": 2e6}),
+                json!({"rope_theta": 2e6, "no_rope_layers": [1, 1, 1, 0]}),
+            ),
             ("glm4", json!({"rope.dimension_count": 8}), json!({})),
             ("hunyuan-dense", json!({}), json!({})),
-            ("seed_oss", json!({}), json!({})),
+            ("seed_oss", json!({}), json!({"attention_out_bias": false})),
             (
                 "phi3",
                 json!({"attention.sliding_window": 16, "rope.scaling.original_context_length": 4096}),
@@ -188,7 +192,9 @@ mod tests {
     #[test]
     fn what_is_not_computed_is_refused_by_name() {
         let refusal = |name: &str, fields: Value, json: Value| both(name, &fields, &json).0.unwrap_err().to_string();
-        assert!(refusal("seed_oss", json!({"attention.sliding_window": 16}), json!({})).contains("seed_oss.attention.sliding_window"));
+        assert!(
+            refusal("seed_oss", json!({"attention.sliding_window": 16}), json!({"attention_out_bias": false})).contains("seed_oss.attention.sliding_window")
+        );
         assert!(refusal("hunyuan-dense", json!({"something_new": 1}), json!({})).contains("hunyuan-dense.something_new"));
         assert!(refusal("hunyuan-dense", json!({"attention.value_length": 8}), json!({})).contains("size 8"));
         assert!(find("deepseek2", true, false).is_none());

@@ -171,6 +171,12 @@ pub(super) static FAMILIES: &[GgufFamily] = &[
         name: "smollm3",
         model_type: "smollm3",
         interleaved: true,
+        // Every fourth layer has no rotation; the file does not say it.
+        describe: |fields, json| {
+            let turns: Vec<u8> = (1..=fields.layers()?).map(|layer| u8::from(layer % 4 != 0)).collect();
+            json.insert("no_rope_layers".into(), turns.into());
+            Ok(())
+        },
         ..ROW
     },
     GgufFamily {
@@ -245,6 +251,10 @@ pub(super) static FAMILIES: &[GgufFamily] = &[
     GgufFamily {
         name: "seed_oss",
         model_type: "seed_oss",
+        describe: |fields, json| {
+            json.insert("attention_out_bias".into(), fields.facts.output_bias.into());
+            Ok(())
+        },
         ..ROW
     },
     GgufFamily {
