@@ -291,7 +291,7 @@ mod tests {
         let place = Place {
             weight_bytes: 2,
             copies: false,
-            machine_memory: Some(64 << 30),
+            machine_memory: Some(128 << 30),
             device_memory: None,
             products: None,
             layer_reading: None,
