@@ -4,6 +4,7 @@
 //! One scale for all maps, with zero in its middle, so that a colour means the same in every row.
 
 mod describe;
+mod finding;
 mod scores;
 
 use cruxscope_study::{Behaviour, Comparability, Comparison, Component, CompressionMap, DifferenceKind, Module, Results, ShiftView, Study};

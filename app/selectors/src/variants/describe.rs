@@ -1,34 +1,10 @@
-//! What variants are in words: what their figure says, how one was compressed, how many bits its weights have, what it is called in short.
+//! What a version of a model is: how it was compressed, how many bits its weights have, what it is called in short.
 
 use cruxscope_study::{Component, CompressionMap, Study};
 
 use super::super::compression::{self, Measure};
 use super::super::results::{Fill, Method, MethodKind};
-use super::super::{format, status};
-use super::Variants;
-
-impl Variants {
-    /// What the figure says, as a title.
-    pub fn finding(&self) -> String {
-        // What is not compressed is another model rather than a version of this one.
-        let compressed = self.rows.iter().filter(|row| row.facts.method.kind != MethodKind::None);
-        let most = compressed.max_by(|a, b| a.moved(None).unwrap_or(0.0).total_cmp(&b.moved(None).unwrap_or(0.0)));
-        match most.and_then(|row| Some((row, row.moved(None)?))) {
-            Some((row, moved)) => {
-                let all = self.rows.iter().all(|row| row.facts.method.kind != MethodKind::None);
-                format!(
-                    "{} and {}: {}{} moves most, {} of relative importance",
-                    self.title,
-                    format::things(self.rows.len(), "variant", "variants"),
-                    if all { "" } else { "of the compressed, " },
-                    row.facts.label,
-                    format::percent(moved)
-                )
-            }
-            None => format!("{} and {}", self.title, format::things(self.rows.len(), "variant", "variants")),
-        }
-    }
-}
+use super::super::status;
 
 /// How a study's model was compressed: by what was saved of it, or else by its title and its model's name. A model of which none of
 /// them says anything is not compressed.

@@ -27,7 +27,7 @@ pub fn show(ui: &mut Ui, scene: &Scene<'_>, actions: &mut Vec<Action>) {
             let painter = ui.painter();
             let (left, right) = (rect.left_center() + vec2(sizes::SMALL, 0.0), rect.right_center() - vec2(sizes::SMALL, 0.0));
             let cost = painter.text(right, Align2::RIGHT_CENTER, format::significant(line.cost), typeface::body(), palette.text);
-            let bits = right - vec2(cost.width().max(sizes::LARGE * 4.0) + sizes::GAP, 0.0);
+            let bits = right - vec2((cost.width() + sizes::GAP).max(sizes::LARGE * 4.0), 0.0);
             let placed = painter.text(bits, Align2::RIGHT_CENTER, format!("{:.2}", line.bits), typeface::body(), palette.dim);
             let colour = if on { palette.text } else { palette.dim };
             widgets::paint_cut(
