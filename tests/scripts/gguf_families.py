@@ -54,7 +54,7 @@ def converted(folder, out):
 
 
 def loss_of(program, file, tokens):
-    run = subprocess.run([program, "perplexity", str(file), "--tokens", str(tokens), "--json"], capture_output=True, text=True)
+    run = subprocess.run([program, "perplexity", "--model", str(file), "--tokens", str(tokens), "--json"], capture_output=True, text=True)
     if run.returncode:
         return None, run.stderr.strip().splitlines()[-1]
     return json.loads(run.stdout), ""

@@ -264,3 +264,86 @@ fn run_backward(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use cruxscope_statistics::SplitMix;
+
+    use super::super::step;
+    use super::*;
+    use crate::kernels::reference::ReferenceKernels;
+
+    /// Two runs, the first longer than two blocks of kept states, from states that are not zero: gradients at every kind of input are
+    /// slopes of the outputs' weighted sum, by central differences.
+    #[test]
+    fn gradients_are_slopes_of_what_the_tokens_give() {
+        let rule = DeltaRule {
+            value_heads: 4,
+            key_heads: 2,
+            key_dim: 3,
+            value_dim: 5,
+            kernel: 3,
+            by_key_head: false,
+        };
+        let mut random = SplitMix::new(7);
+        let mut numbers = |count: usize, size: f64| (0..count).map(|_| size * (random.share() - 0.5)).collect::<Vec<f64>>();
+        let narrow = |values: Vec<f64>| values.into_iter().map(|value| value as f32).collect::<Vec<f32>>();
+        let weights = DeltaWeights {
+            convolution: narrow(numbers(rule.channels() * rule.kernel, 2.0)),
+            shift: narrow(numbers(4, 1.0)),
+            decay: narrow(numbers(4, 1.0)),
+            norm: narrow(numbers(5, 2.0)),
+        };
+        let runs = [2 * STRIDE + 5, 4];
+        let count: usize = runs.iter().sum();
+        let states: Vec<DeltaState> = (runs.iter())
+            .map(|_| DeltaState {
+                tail: (0..rule.kernel - 1).map(|_| numbers(rule.channels(), 2.0)).collect(),
+                states: (0..rule.value_heads).map(|_| numbers(rule.key_dim * rule.value_dim, 1.0)).collect(),
+            })
+            .collect();
+        let mut given = DeltaRows {
+            mixed: numbers(count * rule.channels(), 3.0),
+            gate: numbers(count * rule.values(), 3.0),
+            beta: numbers(count * rule.value_heads, 3.0),
+            decay: numbers(count * rule.value_heads, 3.0),
+        };
+        let gradient = numbers(count * rule.values(), 1.0);
+        let epsilon = 1e-6;
+        let loss = |given: &DeltaRows| -> f64 {
+            let mut row = 0;
+            let mut sum = 0.0;
+            for (count, state) in runs.iter().zip(&states) {
+                let mut state = state.clone();
+                for _ in 0..*count {
+                    let out = step(&rule, &weights, epsilon, &mut state, &given.token(&rule, row));
+                    let own = &gradient[row * rule.values()..][..rule.values()];
+                    sum += out.iter().zip(own).map(|(value, g)| value * g).sum::<f64>();
+                    row += 1;
+                }
+            }
+            sum
+        };
+        let at = ReferenceKernels.upload_wide(count, rule.values(), gradient.clone());
+        let found = backward(&ReferenceKernels, &rule, &weights, epsilon, &given, &runs, &states, &at).unwrap();
+        let mut worst = 0f64;
+        for (kind, found) in found.iter().enumerate() {
+            for place in (0..found.values().len()).step_by(7) {
+                let mut moved = |by: f64| {
+                    let values = [&mut given.mixed, &mut given.gate, &mut given.beta, &mut given.decay];
+                    let value = &mut values[kind][place];
+                    let before = *value;
+                    *value += by;
+                    let loss = loss(&given);
+                    [&mut given.mixed, &mut given.gate, &mut given.beta, &mut given.decay][kind][place] = before;
+                    loss
+                };
+                let step = 1e-5;
+                let slope = (moved(step) - moved(-step)) / (2.0 * step);
+                worst = worst.max((slope - found.values()[place]).abs() / slope.abs().max(1.0));
+            }
+        }
+        println!("largest difference from slopes {worst:.1e}");
+        assert!(worst < 1e-7, "{worst}");
+    }
+}
