@@ -19,14 +19,11 @@ fn benched_on(name: &str) {
     let folder = tempfile::tempdir().unwrap();
     let settings = DeviceSettings {
         device: name.into(),
-        shape: Shape {
-            layers: 1,
-            hidden: 64,
-            intermediate: 96,
-            heads: 4,
-            key_value_heads: 2,
-            vocabulary: 100,
-        },
+        shape: Shape::from_json(serde_json::json!({
+            "model_type": "llama", "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 1, "num_attention_heads": 4,
+            "num_key_value_heads": 2, "vocab_size": 100
+        }))
+        .unwrap(),
         whole_layers: 2,
         tokens: vec![128],
         sequences: vec![1],
