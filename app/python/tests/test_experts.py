@@ -19,7 +19,7 @@ class Experts(unittest.TestCase):
                 with self.subTest(family):
                     out = Path(scratch) / family
                     files = {"traces": root / "traces.jsonl", "annotations": root / "annotations.jsonl"}
-                    cruxscope.run("interpret", root / family, **files, out=out, channels=True, progress=False)
+                    cruxscope.run("interpret", model=root / family, **files, out=out, channels=True, progress=False)
                     study = cruxscope.load(out)
                     self.compare(study, cruxscope.run("show", out, top=10_000, progress=False))
 

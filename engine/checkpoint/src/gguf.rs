@@ -71,7 +71,8 @@ pub(crate) fn open(path: &Path) -> Result<Opened, CheckpointError> {
     let mut listed = Vec::new();
     for (name, located) in &by_name {
         let Some(renamed) = hugging_face_name(&config, name) else {
-            if !is_read_elsewhere(name, &by_name) && !(is_long && name.starts_with("rope_factors_")) {
+            let is_divisor = is_long && name.starts_with("rope_factors_");
+            if !is_read_elsewhere(name, &by_name) && !is_divisor {
                 if OWN.iter().any(|start| name.starts_with(start)) {
                     let reason = format!("nothing in a {} model uses its tensor {name}: it belongs to another model", architecture.name());
                     return Err(CheckpointError::Unsupported {

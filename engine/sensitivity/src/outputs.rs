@@ -26,12 +26,15 @@ pub fn modules_of(config: &ModelConfig, layer: usize) -> Vec<Option<Module>> {
     config.modules(layer).into_iter().map(|map| slot(map.slot)).collect()
 }
 
+/// Of each linear map of a layer, formats with a matrix each.
+pub type ByFormat<M> = Vec<Vec<(usize, M)>>;
+
 /// What every format changes in a layer, on the device.
 pub struct OnDevice<K: Kernels> {
     /// Of each linear map, formats with their changes.
-    changes: Vec<Vec<(usize, K::Matrix)>>,
+    changes: ByFormat<K::Matrix>,
     /// Of each linear map, formats with the sums over rows of D_ij^2, `[in]`.
-    squares: Vec<Vec<(usize, Vec<f64>)>>,
+    squares: ByFormat<Vec<f64>>,
     inputs: Vec<ModuleInput>,
     modules: Vec<Option<Module>>,
 }
@@ -73,9 +76,9 @@ impl<K: Kernels> OnDevice<K> {
         activations: &LayerActivations<K>,
         rotation: &Rotation<K>,
         weighted: &mut dyn FnMut(Module, usize, f64),
-    ) -> Result<Vec<Vec<(usize, K::Matrix)>>, SensitivityError> {
+    ) -> Result<ByFormat<K::Matrix>, SensitivityError> {
         let kernels = decoder.kernels();
-        let mut outputs: Vec<Vec<(usize, K::Matrix)>> = self.changes.iter().map(|_| Vec::new()).collect();
+        let mut outputs: ByFormat<K::Matrix> = self.changes.iter().map(|_| Vec::new()).collect();
         let readers = |input: ModuleInput| (0..self.changes.len()).filter(move |map| self.inputs[*map] == input && !self.changes[*map].is_empty());
         let wanted = |input: ModuleInput| readers(input).next().is_some();
         activations.inputs(decoder, layer, rotation, &wanted, &mut |input, _, x| {
