@@ -62,7 +62,7 @@ def by_autograd(model, traces, annotations):
     modules, outputs = dict(model.named_modules()), {}
     handles = [modules[path].register_forward_hook(lambda _, __, output, path=path: outputs.__setitem__(path, output)) for path in paths]
     of = {line["id"]: line["segments"] for line in annotations}
-    everything, minus, tokens = {path: 0.0 for path in paths}, {path: 0.0 for path in paths}, 0
+    everything, minus, tokens = dict.fromkeys(paths, 0.0), dict.fromkeys(paths, 0.0), 0
     plus, gradients = {name: [] for name in BEHAVIOURS}, {name: [] for name in BEHAVIOURS}
     for trace in traces:
         ids = torch.tensor([trace["input_ids"]])
@@ -77,7 +77,7 @@ def by_autograd(model, traces, annotations):
                 continue
             rows = sorted({row for first, end in spans for row in range(first, end)})
             plus[name].append({path: outputs[path][0, rows].mean(0).detach() for path in paths})
-            total, count = {path: 0.0 for path in paths}, 0
+            total, count = dict.fromkeys(paths, 0.0), 0
             for first, end in spans:
                 targets = range(max(first, 1), end)
                 loss = torch.nn.functional.cross_entropy(logits[targets.start - 1 : targets.stop - 1], ids[0, targets.start : targets.stop])
