@@ -79,7 +79,7 @@ mod tests {
             long_rope: None,
             query_key_norms: false,
         };
-        let has = |field: &str| values.get(&format!("{name}.{field}")).is_some();
+        let has = |field: &str| values.contains_key(&format!("{name}.{field}"));
         let row = find(name, has("expert_count"), has("attention.sliding_window")).unwrap();
         let mut own = json!({"model_type": row.model_type, "num_hidden_layers": 4, "hidden_size": 64, "intermediate_size": 96,
             "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16, "vocab_size": 100, "max_position_embeddings": 256,
