@@ -25,8 +25,8 @@ _PAGE_PROGRAM = "cruxscope_web_bg.wasm"
 #: Commands that print their results as JSON; the others print nothing that a program would read.
 JSON_COMMANDS = frozenset({
     "allocate", "analyze outputs", "analyze sweep", "annotate agreement", "annotate ratings", "annotate run", "annotate summary",
-    "bench compress", "bench generate", "bench interpret", "bench sensitivity", "benchmark published", "benchmark run",
-    "benchmark status", "compare", "compress", "compression-report", "demo", "devices", "doctor", "generate", "interpret", "ledger",
+    "bench compress", "bench device", "bench generate", "bench interpret", "bench sensitivity", "benchmark published", "benchmark run",
+    "benchmark status", "compare", "compress", "compression-report", "definitions", "demo", "devices", "doctor", "generate", "interpret", "ledger",
     "perplexity", "reproduce appendix-m", "reproduce paper", "reproduce table-3", "reproduce table-4", "reproduce table-9", "score",
     "sensitivity", "shard merge", "shard plan", "shard status", "shift", "show", "stability", "trial", "validate",
 })  # fmt: skip
