@@ -42,7 +42,7 @@ pub(super) fn stops(evidence: &Evidence, ledger: &Ledger) -> Result<Vec<TourStop
     let mean = original.study.importance.relative_mean();
     let first = Ranks::of(&mean).order()[0];
     let mut stops = vec![stop(
-        "Where reasoning hangs",
+        "Where reasoning is concentrated",
         format!(
             "Relative importance of all {} weight matrices over {} traces. **{first}** matters most: {:.1} %, where an even share would be {:.2} %.{}",
             mean.len(),
