@@ -145,7 +145,7 @@ def pack(program: Path, page: Path | None, out: Path) -> Path:
     for path in sorted((HERE / NAME).rglob("*")):
         if path.is_file() and path.suffix in (".py", ".typed"):
             files[path.relative_to(HERE).as_posix()] = (path.read_bytes(), False)
-    files[f"{data}/scripts/{program.name}"] = (program.read_bytes(), True)
+    files[f"{data}/scripts/{program.name}"] = (stripped(program), True)
     if page is not None:
         for path in page_files(page):
             files[f"{data}/data/share/{NAME}/page/{path.name}"] = (path.read_bytes(), False)
@@ -165,6 +165,18 @@ def pack(program: Path, page: Path | None, out: Path) -> Path:
             entry.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(entry, content)
     return wheel
+
+
+def stripped(program: Path) -> bytes:
+    """The program without its symbols, which are a fifth of it; as it is where binutils' strip is missing or does not know its format."""
+    with tempfile.TemporaryDirectory() as scratch:
+        copy = Path(scratch) / program.name
+        copy.write_bytes(program.read_bytes())
+        try:
+            done = subprocess.run(["strip", "--strip-all", copy], capture_output=True, check=False)
+        except OSError:
+            return program.read_bytes()
+        return copy.read_bytes() if done.returncode == 0 else program.read_bytes()
 
 
 def page_files(page: Path) -> list[Path]:
