@@ -110,8 +110,9 @@ pub struct Job {
 }
 
 impl Job {
-    /// The 120 published traces of DeepSeek-R1-Distill-Llama-8B with their annotations, as SmolLM2's tokenizer counts them
-    /// (`cruxscope interpret --dry-run` prints tokens and rows).
+    /// The 120 published traces of DeepSeek-R1-Distill-Llama-8B with their annotations, as SmolLM2's tokenizer counts them:
+    /// tokens as `cruxscope interpret --dry-run --max-length 100000` prints them for SmolLM2, squares of the same lengths, and the rows that
+    /// are left of the operations that it prints.
     pub const PUBLISHED: Self = Self {
         traces: 120.0,
         tokens: 798_020.0,
