@@ -5,7 +5,8 @@
 
 Needs the packages slurm-wlm and munge, and to be root; says "skipped" and why where it is not so. Checked: four shards of which
 one is killed and sent again alone; three, of which one hears the scheduler's signal and is queued again; seven. What is merged has
-the bytes of a single run each time.
+the bytes of a single run each time. And `reproduce paper` with a job for every step: a job that is cancelled keeps those that wait for it
+from running, the same command sends what is left, and the folder has the bytes of a single run.
 """
 
 import argparse
@@ -158,6 +159,38 @@ def wait_until_idle(seconds=300):
         time.sleep(0.5)
 
 
+def chain(program, folder, out, *more):
+    """The paper's chain on the fixture and a coarser self."""
+    return run(
+        program, "reproduce", "paper", "--model", TINY / "model", "--base", folder / "base", "--traces", TINY / "traces.jsonl",
+        "--annotations", TINY / "annotations.jsonl", "--calibration", TINY / "traces.jsonl", "--sequence-length", 24,
+        "--calibration-samples", 4, "--group-size", 16, "--out", out, *more,
+    )
+
+
+def check_chain(program, folder):
+    made = run(program, "compress", "--model", TINY / "model", "--out", folder / "base", "--method", "rtn", "--bits", 6, "--group-size", 16)
+    assert made.returncode == 0, made.stderr
+    single, together = folder / "chain-single", folder / "chain"
+    done = chain(program, folder, single)
+    assert done.returncode == 0, done.stderr
+    send = ("--slurm", "--submit", "--cpus", 1)
+    sent = chain(program, folder, together, *send)
+    assert sent.returncode == 0, sent.stderr
+    numbers = dict(line.split(": job ") for line in sent.stderr.splitlines() if ": job " in line)
+    run("scancel", numbers["compress-gptq-4"])
+    wait_until_idle()
+    record = json.loads((together / "reproduction.json").read_text())["done"]
+    waited = [name for name in record if name.endswith(" gptq-4")]
+    check("a cancelled step keeps those that wait for it from running, and no others", not waited and "compare awq-4" in record
+          and not (together / "collection.json").exists(), f"{len(record)} of {len(numbers) - 1} steps done")
+    sent = chain(program, folder, together, *send)
+    assert sent.returncode == 0, sent.stderr
+    wait_until_idle()
+    left = sum(": job " in line for line in sent.stderr.splitlines())
+    check("the chain, sent again, gives the bytes of a single run", bytes_of(together) == bytes_of(single), f"{left} jobs were left")
+
+
 class Case:
     def __init__(self, program, folder, shards):
         self.program, self.study = program, folder / f"study-{shards}"
@@ -258,6 +291,8 @@ def main():
         case.submit()
         wait_until_idle()
         check("seven shards give the bytes of a single run", bytes_of(case.study) == expected)
+
+        check_chain(program, folder)
     finally:
         if cluster:
             cluster.stop()

@@ -7,8 +7,10 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use cruxscope_checkpoint::writer::StoredAs;
 use cruxscope_compress::quantize::GroupSize;
+use cruxscope_run::Observer as _;
 use cruxscope_run::machine::{format_bytes, format_duration};
-use cruxscope_run::reproduction::{PaperPlan, PaperSettings, Reproduction};
+use cruxscope_benchmark::endpoint::{EndpointSettings, Interface, Secret};
+use cruxscope_run::reproduction::{BenchmarkSettings, PaperPlan, PaperSettings, Reproduction, ServedModel};
 use cruxscope_run::windows::{Calibration, WindowSource};
 use serde_json::{Value, json};
 
@@ -16,7 +18,11 @@ use crate::failure::Failure;
 use crate::numbers::{MOST, MOST_TOKENS, whole};
 use crate::output::{print_json, print_text, status};
 use crate::progress::Progress;
+use crate::questions::QuestionArguments;
+use crate::reproduce_parallel as parallel;
 use crate::settings::Machine;
+use crate::shards::signals;
+use crate::slurm::Job;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -66,7 +72,30 @@ pub struct Arguments {
     #[arg(long)]
     keep_models: bool,
     #[command(flatten)]
+    questions: QuestionArguments,
+    /// A model of the chain that an OpenAI-compatible endpoint serves, such as original=deepseek-r1@http://127.0.0.1:8000/v1; the others
+    /// answer here; can be given several times
+    #[arg(long, value_name = "MODEL=NAME@URL", requires = "benchmark", value_parser = served)]
+    endpoint: Vec<Served>,
+    /// The environment variable that holds the API key of the endpoints
+    #[arg(long, value_name = "VAR", requires = "endpoint")]
+    api_key_env: Option<String>,
+    #[command(flatten)]
     machine: Machine,
+    /// Take steps side by side with a process for every device, such as cuda:0,cuda:1
+    #[arg(long, value_name = "DEVICES", value_delimiter = ',', conflicts_with_all = ["device", "slurm"])]
+    devices: Vec<String>,
+    /// Print a script that sends a job for every step to Slurm; with --submit run it. The folder must be one that all nodes see
+    #[arg(long)]
+    slurm: bool,
+    /// Send the jobs
+    #[arg(long, requires = "slurm")]
+    submit: bool,
+    #[command(flatten)]
+    job: Job,
+    /// Take this step alone, by its name in the plan, or `collection` after all others; other processes may take others meanwhile
+    #[arg(long, value_name = "STEP", conflicts_with_all = ["devices", "slurm"])]
+    step: Option<String>,
     /// Print the plan and stop
     #[arg(long)]
     dry_run: bool,
@@ -84,10 +113,54 @@ enum Dtype {
     Bf16,
 }
 
+/// A model that is served, as it stands in a command.
+#[derive(Clone, Debug)]
+struct Served {
+    subject: String,
+    name: String,
+    address: String,
+}
+
+fn served(text: &str) -> Result<Served, String> {
+    let parts = text.split_once('=').and_then(|(subject, rest)| Some((subject, rest.split_once("@http")?)));
+    match parts {
+        Some((subject, (name, rest))) if !subject.is_empty() && !name.is_empty() => Ok(Served {
+            subject: subject.to_owned(),
+            name: name.to_owned(),
+            address: format!("http{rest}"),
+        }),
+        _ => Err("it has the form MODEL=NAME@URL, such as original=deepseek-r1@http://127.0.0.1:8000/v1".to_owned()),
+    }
+}
+
+impl Arguments {
+    fn benchmarks(&self) -> Result<Option<BenchmarkSettings>, Failure> {
+        let Some(questions) = self.questions.questions() else { return Ok(None) };
+        let key = match &self.api_key_env {
+            Some(variable) => {
+                let key = std::env::var(variable).map_err(|_| Failure::mistake(format!("the environment variable {variable} holds no key")))?;
+                Some(Secret::new(&key))
+            }
+            None => None,
+        };
+        let served = self.endpoint.iter().map(|served| ServedModel {
+            subject: served.subject.clone(),
+            endpoint: EndpointSettings {
+                key: key.clone(),
+                ..EndpointSettings::new(&served.address, Interface::Completions, &served.name)
+            },
+        });
+        Ok(Some(BenchmarkSettings {
+            questions,
+            served: served.collect(),
+        }))
+    }
+}
+
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     arguments.machine.set_threads()?;
     let source = WindowSource::of_file(&arguments.calibration, arguments.calibration_array.clone(), arguments.sequence_length);
-    let settings = PaperSettings {
+    let mut settings = PaperSettings {
         model: arguments.model.clone(),
         base: arguments.base.clone(),
         traces: arguments.traces.clone(),
@@ -105,11 +178,17 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             Dtype::Bf16 => StoredAs::BFloat16,
         },
         results: arguments.results.clone(),
+        benchmarks: arguments.benchmarks()?,
         out: arguments.out.clone(),
         keep_models: arguments.keep_models,
         device: arguments.machine.device.clone(),
         weights: arguments.machine.weights.into(),
+        is_elsewhere: arguments.slurm,
     };
+    // Processes on several devices compute alike: the first says how.
+    if let Some(first) = arguments.devices.first() {
+        settings.device.clone_from(first);
+    }
     let reproduction = Reproduction::new(settings)?;
     if arguments.dry_run {
         return if arguments.json {
@@ -118,11 +197,28 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             print_text(&plan_text(&reproduction.plan))
         };
     }
+    if arguments.slurm {
+        return parallel::on_slurm(&reproduction, &arguments.out, &arguments.job, arguments.submit);
+    }
+    if let Some(step) = &arguments.step {
+        let mut progress = Progress::stopped_by(signals::stop_flag());
+        let result = reproduction.run_step(step, &mut progress);
+        progress.finish();
+        return match result {
+            Err(error) if progress.stop() => Err(Failure::Stopped(error.into())),
+            result => Ok(result?),
+        };
+    }
     status!("{}", plan_line(&reproduction.plan));
-    let mut progress = Progress::new();
-    let result = reproduction.run(&mut progress);
-    progress.finish();
-    let ledger = result?;
+    let ledger = if arguments.devices.is_empty() {
+        let mut progress = Progress::new();
+        let result = reproduction.run(&mut progress);
+        progress.finish();
+        result?
+    } else {
+        parallel::on_devices(&reproduction, &arguments.out, &arguments.devices)?;
+        reproduction.ledger()?
+    };
     status!("collection saved in {out}; `cruxscope view {out}` opens it", out = arguments.out.display());
     if arguments.json {
         return print_json(&ledger);
@@ -146,7 +242,7 @@ fn plan_line(plan: &PaperPlan) -> String {
         plan.traces.0,
         plan.traces.1,
         plan.operations() / 1e12,
-        time(plan.times()[0]),
+        time(plan.times[0]),
         memory(plan.memory()[0]),
         format_bytes(plan.disk())
     )
@@ -157,7 +253,7 @@ fn plan_text(plan: &PaperPlan) -> String {
     // Writing to a String cannot fail.
     writeln!(text, "\n").ok();
     for (place, setting) in plan.settings.iter().enumerate() {
-        let (time, memory) = (time(plan.times()[place]), memory(plan.memory()[place]));
+        let (time, memory) = (time(plan.times[place]), memory(plan.memory()[place]));
         writeln!(text, "{:<36}  {time:>12}  {memory}", setting.words).ok();
     }
     write!(text, "\n{:<34}  {:>10}", "step", "TFLOP").ok();
@@ -179,7 +275,7 @@ fn plan_value(plan: &PaperPlan) -> Value {
     let settings: Vec<Value> = plan
         .settings
         .iter()
-        .zip(plan.times().iter().zip(plan.memory()))
+        .zip(plan.times.iter().zip(plan.memory()))
         .map(|(setting, (time, memory))| json!({"words": setting.words, "rate": setting.rate, "seconds": seconds(time), "memory": memory}))
         .collect();
     let steps: Vec<Value> = plan

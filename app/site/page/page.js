@@ -14,6 +14,12 @@ const noRenderer = {
   text: "The interactive view draws with WebGL or WebGPU, and this browser offers neither. Often hardware acceleration is switched off in its settings, or the graphics driver is missing.",
 };
 
+// The still picture is that of the page's beginning; an address that names something else gets that, and no other picture before it.
+function showStill() {
+  const beside = new Set(["renderer", "theme", "embed"]);
+  if (!location.hash && [...query.keys()].every((key) => beside.has(key))) root.dataset.still = "1";
+}
+
 // A figure in another page leaves that page's focus and wheel alone until it is clicked, as embedded maps do.
 function behaveEmbedded() {
   root.dataset.embed = "1";
@@ -127,6 +133,7 @@ async function start() {
   root.dataset.state = "loading";
   const theme = query.get("theme");
   if (theme === "light" || theme === "dark") root.dataset.theme = theme;
+  showStill();
   if (["", "1", "true", "yes"].includes(query.get("embed"))) behaveEmbedded();
   const renderer = await chooseRenderer();
   if (!renderer) return stop(noRenderer);

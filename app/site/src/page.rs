@@ -9,7 +9,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use crate::SiteError;
 use crate::content::Content;
 use crate::studies::{PublishedFigure, PublishedStudy, Studies};
-use crate::tables;
+use crate::{markdown, tables};
 
 /// The name of the page.
 pub const STORY: &str = "story.html";
@@ -100,9 +100,34 @@ pub fn index(stamp: &Stamp, content: &Content) -> Result<String, SiteError> {
             ("canvas_label", &escape(&label)),
             ("default_study", &content.studies.address()),
             ("wasm_bytes", &stamp.wasm_bytes.to_string()),
+            ("still", &still(content)),
             ("numbers", &numbers),
         ],
     )
+}
+
+/// What is seen while the program loads: the first stop of the tour that has a figure, or the first figure; nothing on a page without any.
+/// The figure stands in the document itself, before everything that is fetched.
+fn still(content: &Content) -> String {
+    let tour = content.studies.tour.iter().zip(&content.stops);
+    let stop = tour.filter_map(|(stop, figure)| Some((stop, content.figures.get((*figure)?)?))).next();
+    let (title, caption, figure) = match (stop, content.figures.first()) {
+        (Some((stop, figure)), _) => (&stop.title, markdown::html(&stop.caption), figure),
+        (None, Some(figure)) => (&figure.title, String::new(), figure),
+        (None, None) => return String::new(),
+    };
+    format!(
+        "<section id=\"still\" aria-labelledby=\"still-title\">\n<h1 id=\"still-title\">{}</h1>\n\
+         <figure role=\"img\" aria-label=\"{}\">{}</figure>\n<div class=\"caption\">{caption}</div>\n</section>\n",
+        escape(title),
+        escape(&figure.description),
+        inline(&figure.svg)
+    )
+}
+
+/// An SVG file as an element of a document: without its declaration.
+fn inline(svg: &str) -> &str {
+    svg.find("<svg").map_or("", |start| &svg[start..])
 }
 
 /// All numbers of one study.
@@ -273,6 +298,8 @@ fn fill(template: &str, values: &[(&str, &str)]) -> Result<String, SiteError> {
 
 #[cfg(test)]
 mod tests {
+    use cruxscope_study::TourStop;
+
     use super::*;
     use crate::testing::study;
 
@@ -319,6 +346,37 @@ mod tests {
         let studies = content(vec![published("One", "one"), published("Two", "two")]);
         assert!(index(&stamp(), &studies).unwrap().contains("href=\"tables.html\""));
         assert!(tables_index(&stamp(), &studies).unwrap().contains("studies/two/table.html"));
+    }
+
+    #[test]
+    fn the_first_stop_with_a_figure_is_seen_while_the_program_loads() {
+        let mut content = content(vec![published("One", "one")]);
+        assert!(!index(&stamp(), &content).unwrap().contains("id=\"still\""));
+        let figure = |slug: &str| PublishedFigure {
+            slug: slug.into(),
+            title: format!("Title of {slug}"),
+            description: "What it < shows".into(),
+            link: vec![],
+            svg: format!("<?xml version=\"1.0\"?>\n<svg id=\"{slug}\"></svg>"),
+            csv: String::new(),
+            table: String::new(),
+        };
+        content.figures = vec![figure("first"), figure("second")];
+        assert!(
+            index(&stamp(), &content)
+                .unwrap()
+                .contains("<h1 id=\"still-title\">Title of first</h1>\n<figure role=\"img\" aria-label=\"What it &lt; shows\"><svg id=\"first\">")
+        );
+        let stop = |title: &str| TourStop {
+            title: title.into(),
+            caption: "Said **loud**.".into(),
+            ..TourStop::default()
+        };
+        content.studies.tour = vec![stop("Cover"), stop("Two & two")];
+        content.stops = vec![None, Some(1)];
+        let html = index(&stamp(), &content).unwrap();
+        assert!(html.contains("Two &amp; two</h1>") && html.contains("<svg id=\"second\">") && html.contains("Said <strong>loud</strong>."));
+        assert!(!html.contains("<?xml") && html.matches("id=\"still\"").count() == 1);
     }
 
     #[test]

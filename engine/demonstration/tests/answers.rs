@@ -14,7 +14,8 @@ use cruxscope_miniature::{Corpus, embedded, world};
 use cruxscope_run::placement::WeightsChoice;
 use cruxscope_run::sampling::PromptChoice;
 use cruxscope_run::sensitivity::{PlannedSensitivity, SensitivitySettings, SketchText};
-use cruxscope_run::trial::{AccuracySettings, Entry, OpenTrial, Subject, TrialSettings};
+use cruxscope_run::questions::Questions;
+use cruxscope_run::trial::{Entry, OpenTrial, Subject, TrialSettings};
 use cruxscope_run::windows::{Calibration, WindowSource};
 use cruxscope_run::{Event, Observer, Silent};
 use cruxscope_sensitivity::menu::read_menu;
@@ -110,7 +111,7 @@ fn recipes_answer_beside_the_model_itself() {
         };
         OpenTrial::open(settings, &mut Silent).unwrap()
     };
-    let asked = AccuracySettings {
+    let asked = Questions {
         datasets: vec![path("questions.jsonl")],
         first: Some(QUESTIONS),
         passes: 1,
@@ -156,7 +157,7 @@ fn recipes_answer_beside_the_model_itself() {
     open().answer(&mut again, &entries, &[0, 1, 2], &asked, &mut Stop(0)).unwrap();
     assert_eq!(again, trial);
     // Other questions are asked anew.
-    let fewer = AccuracySettings {
+    let fewer = Questions {
         first: Some(QUESTIONS - 1),
         ..asked
     };

@@ -101,6 +101,14 @@ pub enum RunError {
         /// Why.
         why: String,
     },
+    /// A model did not answer all questions.
+    #[error("{missing} of the answers of {model} are missing; the same command asks for them again")]
+    AnswersMissing {
+        /// The model.
+        model: String,
+        /// Answers.
+        missing: usize,
+    },
     /// A plan of shards cannot be followed.
     #[error("{why}")]
     Shards {
@@ -194,7 +202,7 @@ impl RunError {
             Self::Interpret(error) => error.is_user_error(),
             Self::Sensitivity(error) => error.is_user_error(),
             Self::Study(error) => !matches!(error, StudyError::Io { .. } | StudyError::Busy { .. }),
-            Self::Io { .. } | Self::Unfinished { .. } => false,
+            Self::Io { .. } | Self::Unfinished { .. } | Self::AnswersMissing { .. } => false,
             _ => true,
         }
     }

@@ -45,6 +45,7 @@ pub mod place;
 pub mod placement;
 pub mod plan;
 mod progress;
+pub mod questions;
 pub mod reproduction;
 pub mod sampling;
 pub mod sensitivity;

@@ -110,7 +110,7 @@ fn say(plan: &ShardPlan) {
 }
 
 #[cfg(unix)]
-fn ask_to_stop(child: &Child) {
+pub fn ask_to_stop(child: &Child) {
     // A process that has just ended needs no asking.
     if let Some(process) = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw) {
         rustix::process::kill_process(process, rustix::process::Signal::TERM).ok();
@@ -118,4 +118,4 @@ fn ask_to_stop(child: &Child) {
 }
 
 #[cfg(not(unix))]
-fn ask_to_stop(_: &Child) {}
+pub fn ask_to_stop(_: &Child) {}

@@ -1,10 +1,10 @@
 //! An interpretation in shards: `cruxscope shard plan|run|status|merge|submit`.
 
-mod local;
+pub mod local;
 pub mod merge;
 pub mod plan;
 pub mod run;
-mod signals;
+pub mod signals;
 pub mod status;
 pub mod submit;
 

@@ -6,10 +6,8 @@ mod table;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use cruxscope_benchmark::generator::SamplingSettings;
 use cruxscope_run::RunError;
-use cruxscope_run::sampling::PromptChoice;
-use cruxscope_run::trial::{AccuracySettings, Contest, Entry, OpenTrial, Subject, TrialSettings, importance_of};
+use cruxscope_run::trial::{Contest, Entry, OpenTrial, Subject, TrialSettings, importance_of};
 use cruxscope_run::windows::{Calibration, WindowSource};
 use cruxscope_sensitivity::allocate::Choice;
 use cruxscope_sensitivity::recipe::RecipeFile;
@@ -19,12 +17,11 @@ use cruxscope_study::{Sensitivity, Trial, TrialRow, folder};
 pub use self::second_round::TOWARDS;
 pub use self::table::{summary, table};
 use crate::failure::Failure;
-use crate::numbers::{MOST, MOST_THREADS, MOST_TOKENS, number, whole};
+use crate::numbers::{MOST, MOST_THREADS, MOST_TOKENS, whole};
 use crate::output::{print_json, print_text, status};
 use crate::progress::Progress;
+use crate::questions::QuestionArguments;
 
-/// Answers that are sampled at once.
-const AT_ONCE: usize = 16;
 /// The rules whose recipes are measured beside.
 const RULES: [Rule; 8] = [
     Rule::Estimate,
@@ -82,25 +79,8 @@ pub struct Arguments {
     /// Seed of the permutations
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// A dataset as published, which the recipes, the checkpoints, and the best of the others and of the uniform formats answer beside the
-    /// model itself, in pairs; can be given several times
-    #[arg(long, value_name = "FILE")]
-    benchmark: Vec<PathBuf>,
-    /// Maximum number of questions of each dataset
-    #[arg(long, value_name = "N", requires = "benchmark", value_parser = whole::<usize>(1, MOST))]
-    questions: Option<usize>,
-    /// Samples per question
-    #[arg(long, value_name = "N", default_value_t = 1, requires = "benchmark", value_parser = whole::<u32>(1, 10_000))]
-    samples_per_question: u32,
-    /// Temperature of the answers; 0 takes the most probable token
-    #[arg(long, default_value_t = 0.6, requires = "benchmark", value_parser = number(0.0, 100.0))]
-    temperature: f64,
-    /// Maximum number of new tokens of an answer
-    #[arg(long, value_name = "TOKENS", default_value_t = 32_768, requires = "benchmark", value_parser = whole::<usize>(1, MOST_TOKENS))]
-    max_new_tokens: usize,
-    /// Put questions through the model's chat template: its folder, its tokenizer_config.json or a .jinja file [default: raw, ending in <think>]
-    #[arg(long, value_name = "PATH", requires = "benchmark")]
-    template: Option<PathBuf>,
+    #[command(flatten)]
+    questions: QuestionArguments,
     /// Measure the recipes and checkpoints alone, without other rules
     #[arg(long)]
     alone: bool,
@@ -201,9 +181,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         subject: Subject::Checkpoint(path.clone()),
     }));
     let mut result = trial.run(&entries, &mut progress);
-    if let (Ok(measured), false) = (&mut result, arguments.benchmark.is_empty()) {
+    if let (Ok(measured), Some(questions)) = (&mut result, arguments.questions.questions()) {
         let rows = answering(measured);
-        trial.answer(measured, &entries, &rows, &accuracy_settings(arguments), &mut progress)?;
+        trial.answer(measured, &entries, &rows, &questions, &mut progress)?;
     }
     progress.finish();
     let trial = result?;
@@ -212,22 +192,6 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         return print_json(&summary(&trial));
     }
     print_text(&table(&trial))
-}
-
-fn accuracy_settings(arguments: &Arguments) -> AccuracySettings {
-    AccuracySettings {
-        datasets: arguments.benchmark.clone(),
-        first: arguments.questions,
-        passes: arguments.samples_per_question,
-        sampling: SamplingSettings {
-            temperature: arguments.temperature,
-            max_new_tokens: arguments.max_new_tokens,
-            ..SamplingSettings::default()
-        },
-        seed: 1,
-        prompt: arguments.template.clone().map_or(PromptChoice::Raw, PromptChoice::Chat),
-        parallel: AT_ONCE,
-    }
 }
 
 /// The rows whose models answer: what was given, and in each group the best of the other rules and of the uniform formats.

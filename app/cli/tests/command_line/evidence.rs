@@ -260,11 +260,26 @@ fn the_papers_chain_is_planned_killed_and_gone_on_with() {
         child.wait().unwrap();
     }
     run(&inputs, &chain("killed"));
-    let (whole, killed) = (everything(&inputs, "whole"), everything(&inputs, "killed"));
+    // Steps side by side, stopped once on the way.
+    let together = format!("{} --devices cpu,cpu --threads 1", chain("together"));
+    let mut child = command(&inputs, &together).stderr(std::process::Stdio::null()).spawn().unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    child.kill().ok();
+    child.wait().unwrap();
+    // Whoever it had started ends on its own.
+    let is_busy = || stderr(&command(&inputs, &format!("{} --step collection", chain("together"))).output().unwrap()).contains("another");
+    while is_busy() {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    run(&inputs, &together);
+    let whole = everything(&inputs, "whole");
     let names = |all: &[(String, Vec<u8>)]| all.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
-    assert_eq!(names(&whole), names(&killed));
-    for ((name, whole), (_, killed)) in whole.iter().zip(&killed) {
-        assert!(whole == killed, "{name} differs");
+    for other in ["killed", "together"] {
+        let found = everything(&inputs, other);
+        assert_eq!(names(&whole), names(&found));
+        for ((name, whole), (_, found)) in whole.iter().zip(&found) {
+            assert!(whole == found, "{name} of {other} differs");
+        }
     }
     assert!(!inputs.path("whole/models").exists(), "models that nothing needs are let go of");
     let collection: Value = serde_json::from_slice(&inputs.read("whole/collection.json")).unwrap();
@@ -291,4 +306,18 @@ fn the_papers_chain_is_planned_killed_and_gone_on_with() {
     }
     // Other settings do not go into the same folder.
     refused(&inputs, &format!("{} --limit 2", chain("whole")), "already holds another study");
+    // One step alone: only what it does not wait for, and only one that there is.
+    refused(&inputs, &format!("{} --step compare-awq-4", chain("single")), "waits for compress-awq-4, interpret-awq-4");
+    refused(&inputs, &format!("{} --step collection", chain("single")), "waits for");
+    refused(&inputs, &format!("{} --step other", chain("single")), "there is no step other");
+    run(&inputs, &format!("{} --step compress-awq-4", chain("single")));
+    run(&inputs, &format!("{} --step interpret-awq-4", chain("single")));
+    assert!(inputs.path("single/studies/awq-4/study.json").exists() && inputs.path("single/models/awq-4").exists());
+    // Jobs for what is left, each with what it waits for.
+    let jobs = String::from_utf8(run(&inputs, &format!("{} --slurm --device cuda --gpus 1", chain("jobs"))).stdout).unwrap();
+    assert_eq!(jobs.matches("=$(send ").count(), plan["steps"].as_array().unwrap().len());
+    assert!(jobs.contains("#SBATCH --gpus-per-task=1") && jobs.contains("--device 'cuda' "), "{jobs}");
+    assert!(!inputs.path("jobs").exists());
+    let left = String::from_utf8(run(&inputs, &format!("{} --slurm", chain("whole"))).stdout).unwrap();
+    assert!(left.contains("send collection") && !left.contains("=$(send "), "{left}");
 }

@@ -2,22 +2,25 @@
 //! protected quantization, damage of each matrix, sensitivity; in the end a collection with a tour and its ledger.
 //!
 //! Every step is one of the other pipelines, which resume by themselves; which steps are done stands in `reproduction.json`, written
-//! after each, so that a run that was stopped goes on with the first step that is not. The folder afterwards:
+//! after each, so that a run that was stopped goes on with the first step that is not. Steps that wait for none that is still to be done
+//! can be taken by several processes, one a device or one a job of a cluster ([`Reproduction::ready`]). The folder afterwards:
 //!
 //! | place | what |
 //! | --- | --- |
 //! | `models/` | compressed models that are still needed; with `keep_models` all of them |
 //! | `studies/` | a study of each model: maps under both definitions, and where it parts from the original; what all of it says of the
 //!   paper's claims in that of the original (`ledger.json`) |
+//! | `samples/`, `benchmarks.json` | what each model answers to benchmarks, where there are any, and its scores |
 //! | `collection.json` | everything as a collection with a tour |
-//!
-//! Benchmarks are not sampled here: results that were scored before are taken into the collection.
 
+mod benchmarks;
+mod order;
 mod plan;
+mod record;
 mod steps;
+mod take;
 mod tour;
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -26,25 +29,20 @@ use cruxscope_checkpoint::Checkpoint;
 use cruxscope_checkpoint::writer::StoredAs;
 use cruxscope_compress::quantize::GroupSize;
 use cruxscope_interpret::InterpretError;
-use cruxscope_model::decoder::Residence;
 use cruxscope_study::parts::remove_parts;
-use cruxscope_study::{COLLECTION_FILE, Collection, Definition, DigestBuilder, Ledger, OutputLock, Positions, Results, folder};
-use serde::{Deserialize, Serialize};
+use cruxscope_study::{COLLECTION_FILE, Collection, Definition, DigestBuilder, Ledger, OutputLock, Results, folder};
 
+pub use self::benchmarks::{BenchmarkSettings, ServedModel};
 pub use self::plan::{PaperPlan, PlannedStep, Setting};
+use self::record::Record;
 pub use self::steps::{Step, Subject};
-use crate::compare::{CompareSettings, CompareText, PlannedCompare};
-use crate::compress::{Basis, CompressSettings, Compression};
 use crate::instances::TraceSettings;
-use crate::interpret::{InterpretSettings, PlannedRun};
 use crate::placement::WeightsChoice;
-use crate::sensitivity::{PlannedSensitivity, SensitivitySettings, SketchText};
-use crate::validate::{ValidateSettings, validate};
 use crate::windows::Calibration;
 use crate::{Event, Observer, RunError, evidence};
 
-/// The file that says which steps are done.
-const RECORD: &str = "reproduction.json";
+/// What ends the chain, where steps are taken one by one.
+pub const FINISH: &str = "collection";
 /// Changes whenever steps would do something else.
 const VERSION: u32 = 1;
 /// Draws of labels of the sensitivity.
@@ -53,7 +51,7 @@ const DRAWS: usize = 4;
 pub(crate) const VALIDATION_WINDOWS: usize = 8;
 
 /// What is to be reproduced, and how.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct PaperSettings {
     /// The reasoning model.
     pub model: PathBuf,
@@ -75,6 +73,8 @@ pub struct PaperSettings {
     pub stored_as: StoredAs,
     /// Files of results that are taken into the collection.
     pub results: Vec<PathBuf>,
+    /// Benchmarks that every model answers.
+    pub benchmarks: Option<BenchmarkSettings>,
     /// The folder.
     pub out: PathBuf,
     /// Whether compressed models stay once nothing needs them any more.
@@ -83,13 +83,24 @@ pub struct PaperSettings {
     pub device: String,
     /// Where weights live.
     pub weights: WeightsChoice,
+    /// Whether the work is done on other machines, so that the device need not be here.
+    pub is_elsewhere: bool,
 }
 
-/// What is done.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Record {
-    key: String,
-    done: BTreeSet<String>,
+impl PaperSettings {
+    /// The annotated traces, read by a definition.
+    fn traces(&self, definition: Definition) -> TraceSettings {
+        TraceSettings {
+            traces: self.traces.clone(),
+            annotations: self.annotations.clone(),
+            definition,
+            reading: None,
+            alignment: None,
+            only: Vec::new(),
+            first: self.first,
+            max_tokens: self.max_tokens,
+        }
+    }
 }
 
 /// A reproduction that has been checked and can begin.
@@ -112,7 +123,11 @@ impl Reproduction {
         if let Some(base) = &base {
             cruxscope_sensitivity::candidate::same_model(&base.name(), original.config(), base.config())?;
         }
-        let steps = steps::all(original.config().layers, settings.group_size, base.is_some())?;
+        let mut steps = steps::all(original.config().layers, settings.group_size, base.is_some())?;
+        if let Some(benchmarks) = &settings.benchmarks {
+            steps = steps::with_benchmarks(steps, base.is_some());
+            benchmarks.check(&steps)?;
+        }
         let plan = PaperPlan::new(&settings, &original, &steps)?;
         let mut builder = DigestBuilder::default();
         let device = cruxscope_model::device::arithmetic(&settings.device);
@@ -132,6 +147,9 @@ impl Reproduction {
         for path in [&settings.traces, &settings.annotations].into_iter().chain(&settings.results) {
             builder.update(folder::digest_of_file(path)?.sha256.0.as_bytes());
         }
+        if let Some(benchmarks) = &settings.benchmarks {
+            builder.update(benchmarks.key()?.as_bytes());
+        }
         Ok(Self {
             key: builder.finish().0,
             settings,
@@ -145,177 +163,104 @@ impl Reproduction {
     /// # Errors
     /// When a step fails, the folder holds something else, the observer says stop, or the disk refuses. What is finished stays.
     pub fn run(&self, observer: &mut dyn Observer) -> Result<Ledger, RunError> {
-        let out = &self.settings.out;
-        let _lock = OutputLock::take_in(out, Duration::ZERO)?;
-        let mut record = self.record()?;
+        let _lock = OutputLock::take_in(&self.settings.out, Duration::ZERO)?;
+        let record = self.begun()?;
         for (place, step) in self.steps.iter().enumerate() {
             if observer.stop() {
                 return Err(InterpretError::Cancelled.into());
             }
-            if record.done.contains(&step.name()) {
+            if record.has(step) {
                 continue;
             }
             observer.event(Event::Note {
                 text: format!("step {} of {}: {}", place + 1, self.steps.len(), step.words()),
             });
             self.take(step, observer)?;
-            record.done.insert(step.name());
-            self.write(RECORD, &json(&record)?)?;
-            self.let_go(&record);
+            self.let_go(&self.note(step)?);
         }
-        self.finish()
+        self.finish(observer)
     }
 
-    /// What earlier runs did here.
-    fn record(&self) -> Result<Record, RunError> {
-        let path = self.settings.out.join(RECORD);
-        let occupied = |why: &str| RunError::Occupied {
-            path: self.settings.out.clone(),
-            why: why.into(),
+    /// One step, or the collection where it is named [`FINISH`]; other processes may take other steps of the folder meanwhile. A step that
+    /// is done already is left.
+    ///
+    /// # Errors
+    /// When there is no such step, one that it waits for is not done, another process is at it, and as [`Self::run`].
+    pub fn run_step(&self, slug: &str, observer: &mut dyn Observer) -> Result<(), RunError> {
+        let out = &self.settings.out;
+        if slug == FINISH {
+            let _lock = OutputLock::take_in(out, Duration::ZERO)?;
+            let record = self.begun()?;
+            let open: Vec<String> = self.steps.iter().filter(|step| !record.has(step)).map(Step::slug).collect();
+            return if open.is_empty() { self.finish(observer).map(drop) } else { Err(waits(slug, &open)) };
+        }
+        let Some(place) = self.steps.iter().position(|step| step.slug() == slug) else {
+            let names: Vec<String> = self.steps.iter().map(Step::slug).collect();
+            return Err(RunError::Recipe {
+                why: format!("there is no step {slug}; there are {} and {FINISH}", names.join(", ")),
+            });
         };
-        match std::fs::read(&path) {
-            Ok(bytes) => {
-                let found: Record = serde_json::from_slice(&bytes).map_err(|_| occupied("its reproduction.json cannot be read"))?;
-                if found.key == self.key {
-                    Ok(found)
-                } else {
-                    Err(occupied("a reproduction of other models, traces or settings"))
-                }
-            }
-            Err(_) => {
-                let mut entries = std::fs::read_dir(&self.settings.out).map_err(|source| RunError::Io {
-                    attempt: "read",
-                    path: self.settings.out.clone(),
-                    source,
-                })?;
-                let foreign = entries.find_map(|entry| {
-                    let name = entry.ok()?.file_name().to_string_lossy().into_owned();
-                    let own = cruxscope_study::files::is_temporary(&name) || OutputLock::is_of_folder(&name);
-                    (!own).then_some(name)
-                });
-                if let Some(name) = foreign {
-                    return Err(occupied(&format!("{name}, which no reproduction put there")));
-                }
-                let record = Record {
-                    key: self.key.clone(),
-                    done: BTreeSet::new(),
-                };
-                self.write(RECORD, &json(&record)?)?;
-                Ok(record)
-            }
+        let _share = OutputLock::take_share_in(out, Duration::ZERO)?;
+        let record = self.begun()?;
+        let _own = OutputLock::take(&out.join(slug), Duration::ZERO)?;
+        let open: Vec<String> = order::before(&self.steps, place)
+            .filter(|before| !record.has(&self.steps[*before]))
+            .map(|before| self.steps[before].slug())
+            .collect();
+        if !open.is_empty() {
+            return Err(waits(slug, &open));
         }
-    }
-
-    fn write(&self, name: &str, bytes: &[u8]) -> Result<(), RunError> {
-        Ok(folder::write_atomically(&self.settings.out.join(name), bytes)?)
-    }
-
-    fn model(&self, subject: &Subject) -> PathBuf {
-        match subject {
-            Subject::Original => self.settings.model.clone(),
-            // Steps of the base model are there only where it is.
-            Subject::Base => self.settings.base.clone().unwrap_or_default(),
-            Subject::Compressed(name) => self.settings.out.join("models").join(name),
-        }
-    }
-
-    fn traces(&self, definition: Definition) -> TraceSettings {
-        TraceSettings {
-            traces: self.settings.traces.clone(),
-            annotations: self.settings.annotations.clone(),
-            definition,
-            reading: None,
-            alignment: None,
-            only: Vec::new(),
-            first: self.settings.first,
-            max_tokens: self.settings.max_tokens,
-        }
-    }
-
-    fn study(&self, name: &str) -> PathBuf {
-        self.settings.out.join("studies").join(name)
-    }
-
-    fn take(&self, step: &Step, observer: &mut dyn Observer) -> Result<(), RunError> {
-        let settings = &self.settings;
-        match step {
-            Step::Interpret { subject, definition, study } => {
-                let is_original = *subject == Subject::Original && *definition == Definition::Paper;
-                let interpretation = InterpretSettings {
-                    model: self.model(subject),
-                    traces: self.traces(*definition),
-                    out: self.study(study),
-                    device: settings.device.clone(),
-                    weights: settings.weights,
-                    device_memory: None,
-                    channels: false,
-                    texts: is_original,
-                    title: Some(step.title()),
-                };
-                PlannedRun::new(interpretation, observer)?.run(observer)?;
-            }
-            Step::Compress { name, recipe } => {
-                let out = self.model(&Subject::Compressed(name.clone()));
-                let compression = CompressSettings {
-                    model: settings.model.clone(),
-                    out,
-                    recipe: recipe.clone(),
-                    calibration: Some(settings.calibration.clone()),
-                    stored_as: settings.stored_as,
-                    packed: None,
-                    basis: Basis::Original,
-                };
-                Compression::prepare_on(&compression, &settings.device)?.run(observer)?;
-            }
-            Step::Compare { name, causes } => {
-                let compare = CompareSettings {
-                    a: settings.model.clone(),
-                    b: self.model(&Subject::Compressed(name.clone())),
-                    text: CompareText::Annotated(self.traces(Definition::Paper)),
-                    out: self.study(name),
-                    causes: if *causes { vec![Positions::All, Positions::Parted] } else { Vec::new() },
-                    generate: None,
-                    device: settings.device.clone(),
-                    weights: settings.weights,
-                };
-                PlannedCompare::new(compare, observer)?.run(observer)?;
-            }
-            Step::Validate => {
-                let text = Calibration {
-                    windows: Some(settings.calibration.windows.unwrap_or(VALIDATION_WINDOWS).min(VALIDATION_WINDOWS)),
-                    ..settings.calibration.clone()
-                };
-                let validation = ValidateSettings {
-                    study: self.study("original"),
-                    model: settings.model.clone(),
-                    treatment: steps::rounding(3, settings.group_size)?,
-                    text,
-                    residence: Residence::Resident,
-                    device: settings.device.clone(),
-                };
-                validate(&validation, observer)?;
-            }
-            Step::Sensitivity => {
-                let sensitivity = SensitivitySettings {
-                    model: settings.model.clone(),
-                    text: SketchText::Traces(self.traces(Definition::Paper)),
-                    calibration: Some(settings.calibration.clone()),
-                    menu: steps::menu(settings.group_size)?,
-                    candidates: Vec::new(),
-                    out: self.study("original"),
-                    draws: DRAWS,
-                    seed: 0,
-                    device: settings.device.clone(),
-                    weights: settings.weights,
-                    device_memory: None,
-                    measure: false,
-                    gradient_score: false,
-                    changes: None,
-                };
-                PlannedSensitivity::new(sensitivity, observer)?.run(observer)?;
-            }
+        if !record.has(&self.steps[place]) {
+            self.take(&self.steps[place], observer)?;
+            self.let_go(&self.note(&self.steps[place])?);
         }
         Ok(())
+    }
+
+    /// The steps that several processes may take now, by their places: not done, not among those that run, and waiting for none of either.
+    ///
+    /// # Errors
+    /// When the folder holds something else.
+    pub fn ready(&self, running: &[usize]) -> Result<Vec<usize>, RunError> {
+        let _share = OutputLock::take_share_in(&self.settings.out, Duration::ZERO)?;
+        let record = self.begun()?;
+        let open = |place: usize| !record.has(&self.steps[place]);
+        Ok((0..self.steps.len())
+            .filter(|place| open(*place) && !running.contains(place) && !order::before(&self.steps, *place).any(open))
+            .collect())
+    }
+
+    /// Steps that are not done, by their places. Nothing is written, so that it can be asked where only a plan is wanted.
+    ///
+    /// # Errors
+    /// When the folder holds something else.
+    pub fn open(&self) -> Result<Vec<usize>, RunError> {
+        let record = self.noted()?;
+        Ok((0..self.steps.len()).filter(|place| !record.has(&self.steps[*place])).collect())
+    }
+
+    /// All steps, in an order in which each can be taken after those before it.
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    /// The steps that one waits for, by their places.
+    pub fn before(&self, place: usize) -> Vec<usize> {
+        order::before(&self.steps, place).collect()
+    }
+
+    /// The ledger that the finished chain left.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn ledger(&self) -> Result<Ledger, RunError> {
+        let path = self.study("original").join(cruxscope_study::LEDGER_FILE);
+        let bytes = std::fs::read(&path).map_err(|source| RunError::Io {
+            attempt: "read",
+            path,
+            source,
+        })?;
+        Ok(Ledger::from_json(&bytes)?)
     }
 
     /// Takes away compressed models that no later step needs.
@@ -326,7 +271,7 @@ impl Reproduction {
         for step in &self.steps {
             if let Step::Compress { name, .. } = step {
                 let needs = |step: &&Step| step.needs(name);
-                let all_done = self.steps.iter().filter(needs).all(|step| record.done.contains(&step.name()));
+                let all_done = self.steps.iter().filter(needs).all(|step| record.has(step));
                 if all_done {
                     remove_model(&self.model(&Subject::Compressed(name.clone())));
                 }
@@ -337,7 +282,7 @@ impl Reproduction {
     }
 
     /// The collection, its tour and its ledger out of what the steps left.
-    fn finish(&self) -> Result<Ledger, RunError> {
+    fn finish(&self, observer: &dyn Observer) -> Result<Ledger, RunError> {
         let out = &self.settings.out;
         let studies: Vec<String> = steps::studies(&self.steps).into_iter().map(|name| format!("studies/{name}")).collect();
         for study in &studies {
@@ -347,6 +292,10 @@ impl Reproduction {
             }
         }
         let mut results = Vec::new();
+        if let Some(scored) = self.scored(observer)? {
+            self.write(benchmarks::RESULTS, &scored.to_json()?)?;
+            results.push(benchmarks::RESULTS.to_owned());
+        }
         for (place, path) in self.settings.results.iter().enumerate() {
             let bytes = std::fs::read(path).map_err(|source| RunError::Io {
                 attempt: "read",
@@ -387,10 +336,10 @@ impl Reproduction {
     }
 }
 
-fn json(record: &Record) -> Result<Vec<u8>, RunError> {
-    let mut text = serde_json::to_vec_pretty(record).map_err(|error| RunError::Recipe { why: error.to_string() })?;
-    text.push(b'\n');
-    Ok(text)
+fn waits(slug: &str, open: &[String]) -> RunError {
+    RunError::Recipe {
+        why: format!("{slug} waits for {}, which are not done", open.join(", ")),
+    }
 }
 
 /// Takes a compressed model away; what cannot be removed is only untidy.

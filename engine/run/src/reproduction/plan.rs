@@ -1,4 +1,4 @@
-//! What the chain takes, step by step: here, on a card of 24 GB, on one of 80 GB, and on a cluster of eight of these.
+//! What the chain takes, step by step: here, on a card of 24 GB, on one of 80 GB, and on eight of these with a step on each.
 //!
 //! Operations follow from the models' shapes and the traces. The rate of this machine is measured; those of cards are assumed, and said.
 
@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use cruxscope_checkpoint::{Checkpoint, ModelConfig};
 use cruxscope_model::device;
-use cruxscope_study::Module;
+use cruxscope_study::{Definition, Module};
 
 use super::steps::Step;
-use super::{DRAWS, PaperSettings, VALIDATION_WINDOWS};
+use super::{DRAWS, PaperSettings, VALIDATION_WINDOWS, order};
 use crate::RunError;
 use crate::compress::{CompressPlan, planned};
 use crate::instances::Instances;
@@ -19,21 +19,21 @@ use crate::plan::Plan;
 /// Share of a device's rate of matrix products that a whole run is expected to reach.
 const EXPECTED_EFFICIENCY: f64 = 0.6;
 /// Cards of the cluster.
-const CARDS: f64 = 8.0;
+const CARDS: usize = 8;
 
 /// Where a chain is planned for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Setting {
     /// In words, with what is assumed.
     pub words: String,
-    /// Operations a second of matrix products, of all cards together.
+    /// Operations a second of matrix products, of one device.
     pub rate: Option<f64>,
     /// Bytes of a weight there.
     pub weight_bytes: u64,
     /// Memory of a device, where it is not the machine's.
     pub memory: Option<u64>,
-    /// How many devices share the work that can be shared.
-    pub devices: f64,
+    /// How many devices there are; each takes a step at a time.
+    pub devices: usize,
 }
 
 /// A step in numbers.
@@ -64,32 +64,26 @@ pub struct PaperPlan {
     pub settings: Vec<Setting>,
     /// The steps.
     pub steps: Vec<PlannedStep>,
+    /// Time of all steps in each setting, where its rate is known.
+    pub times: Vec<Option<Duration>>,
 }
 
 impl PaperPlan {
     /// Plans all steps.
     pub(super) fn new(settings: &PaperSettings, checkpoint: &Checkpoint, steps: &[Step]) -> Result<Self, RunError> {
         let config = checkpoint.config();
-        let traces = super::TraceSettings {
-            traces: settings.traces.clone(),
-            annotations: settings.annotations.clone(),
-            definition: cruxscope_study::Definition::Paper,
-            reading: None,
-            alignment: None,
-            only: Vec::new(),
-            first: settings.first,
-            max_tokens: settings.max_tokens,
-        };
+        let traces = settings.traces(Definition::Paper);
         let instances = Instances::read(checkpoint, &traces)?;
         let windows = settings.calibration.read(checkpoint)?;
         let lengths: Vec<usize> = windows.iter().map(Vec::len).collect();
         let here = match device::find(&settings.device) {
+            _ if settings.is_elsewhere => Place::of(None, &settings.device, checkpoint, None)?,
             Ok(device) => Place::of(Some(&device), &settings.device, checkpoint, None)?.measured(&device, checkpoint)?,
             Err(error) => return Err(error.into()),
         };
-        let card = |words: &str, gigabytes: u64, rate: f64, devices: f64| Setting {
+        let card = |words: &str, gigabytes: u64, rate: f64, devices: usize| Setting {
             words: words.into(),
-            rate: Some(rate * devices),
+            rate: Some(rate),
             weight_bytes: 2,
             memory: Some(gigabytes << 30),
             devices,
@@ -100,18 +94,18 @@ impl PaperPlan {
                 rate: here.products,
                 weight_bytes: here.weight_bytes,
                 memory: here.device_memory,
-                devices: 1.0,
+                devices: 1,
             },
-            card("a 24 GB card, 30 TFLOP/s assumed", 24, 30e12, 1.0),
-            card("an 80 GB card, 60 TFLOP/s assumed", 80, 60e12, 1.0),
-            card("8 cards of 80 GB in shards", 80, 60e12, CARDS),
+            card("a 24 GB card, 30 TFLOP/s assumed", 24, 30e12, 1),
+            card("an 80 GB card, 60 TFLOP/s assumed", 80, 60e12, 1),
+            card("8 cards of 80 GB, a step on each", 80, 60e12, CARDS),
         ];
         let places: Vec<Place> = all
             .iter()
             .map(|setting| Place {
                 weight_bytes: setting.weight_bytes,
                 device_memory: setting.memory,
-                products: setting.rate.map(|rate| rate / setting.devices),
+                products: setting.rate,
                 ..here.clone()
             })
             .collect();
@@ -123,12 +117,9 @@ impl PaperPlan {
                 let plan = CompressPlan::new(config, &planned(recipe, config)?, &lengths, settings.stored_as, None);
                 models = if settings.keep_models { models + plan.disk } else { plan.disk };
             }
-            // Interpretations are shared among cards trace by trace; everything else runs on one.
-            let shares = matches!(step, Step::Interpret { .. } | Step::Sensitivity);
-            let times = all.iter().map(|setting| {
-                let rate = if shares { setting.rate? } else { setting.rate? / setting.devices };
-                Some(Duration::from_secs_f64(operations / (rate * EXPECTED_EFFICIENCY)))
-            });
+            let times = all
+                .iter()
+                .map(|setting| Some(Duration::from_secs_f64(operations / (setting.rate? * EXPECTED_EFFICIENCY))));
             let memory = places.iter().map(|place| memory(step, config, &instances, &lengths, settings, place));
             planned_steps.push(PlannedStep {
                 name: step.name(),
@@ -138,20 +129,18 @@ impl PaperPlan {
                 memory: memory.collect(),
             });
         }
+        let times = all.iter().enumerate().map(|(place, setting)| {
+            let own: Vec<Duration> = planned_steps.iter().map(|step: &PlannedStep| step.times[place]).collect::<Option<_>>()?;
+            Some(order::makespan(steps, &own, setting.devices))
+        });
         Ok(Self {
+            times: times.collect(),
             model: checkpoint.name(),
             parameters: config.parameters() as u64,
             traces: (instances.items.len(), instances.tokens()),
             settings: all,
             steps: planned_steps,
         })
-    }
-
-    /// Time of all steps in each setting.
-    pub fn times(&self) -> Vec<Option<Duration>> {
-        (0..self.settings.len())
-            .map(|place| self.steps.iter().map(|step| step.times[place]).sum::<Option<Duration>>())
-            .collect()
     }
 
     /// The most memory that any step takes in each setting; none where one does not fit.
@@ -198,6 +187,11 @@ fn operations(step: &Step, config: &ModelConfig, instances: &Instances, lengths:
             let variants = (config.layers * Module::ALL.len()) as f64;
             variants * (pass(read) / 2.0 + head(read))
         }
+        Step::Benchmark { .. } => match &settings.benchmarks {
+            // At the most: an output may end early.
+            Some(benchmarks) => pass(benchmarks.questions.count()? * benchmarks.questions.sampling.max_new_tokens),
+            None => 0.0,
+        },
         Step::Sensitivity => {
             let scopes = 1 + cruxscope_study::Behaviour::ALL.len();
             let formats = 2.0;
@@ -221,6 +215,12 @@ fn memory(step: &Step, config: &ModelConfig, instances: &Instances, lengths: &[u
         Step::Compare { causes, .. } => {
             let longest = instances.items.iter().map(|instance| instance.ids.len()).max().unwrap_or(0) as u64;
             crate::compare::ComparePlan::least(config, longest, *causes, place)
+        }
+        Step::Benchmark { .. } => {
+            let questions = &settings.benchmarks.as_ref()?.questions;
+            let kept = (8 * config.layers * config.key_value_heads * config.head_dim) as u64;
+            let needed = config.parameters() as u64 * place.weight_bytes + kept * (questions.parallel * questions.sampling.max_new_tokens) as u64;
+            place.device_memory.is_none_or(|free| needed <= free).then_some(needed)
         }
         Step::Validate | Step::Sensitivity => {
             let layers = config.layers as u64;

@@ -41,6 +41,8 @@ pub enum Step {
         name: String,
         /// What each component gets.
         recipe: Recipe,
+        /// How results name it: the compression, and what else sets it apart.
+        label: (String, String),
     },
     /// Where a compressed model parts from the original.
     Compare {
@@ -53,6 +55,11 @@ pub enum Step {
     Validate,
     /// What compressing each matrix costs, for formats at several bits.
     Sensitivity,
+    /// What a model answers to benchmarks.
+    Benchmark {
+        /// The model.
+        subject: Subject,
+    },
 }
 
 impl Step {
@@ -64,6 +71,7 @@ impl Step {
             Self::Compare { name, .. } => format!("compare {name}"),
             Self::Validate => "validate".into(),
             Self::Sensitivity => "sensitivity".into(),
+            Self::Benchmark { subject } => format!("benchmark {}", subject.name()),
         }
     }
 
@@ -75,6 +83,7 @@ impl Step {
             Self::Compare { name, .. } => format!("where {name} parts from the original"),
             Self::Validate => "each matrix alone at 3 bits".into(),
             Self::Sensitivity => "sensitivity to formats".into(),
+            Self::Benchmark { subject } => format!("answers of {} to benchmarks", subject.name()),
         }
     }
 
@@ -97,7 +106,7 @@ impl Step {
     /// Whether it reads a compressed model.
     pub fn needs(&self, model: &str) -> bool {
         match self {
-            Self::Interpret { subject, .. } => *subject == Subject::Compressed(model.to_owned()),
+            Self::Interpret { subject, .. } | Self::Benchmark { subject } => *subject == Subject::Compressed(model.to_owned()),
             Self::Compare { name, .. } => name == model,
             Self::Compress { name, .. } => name == model,
             Self::Validate | Self::Sensitivity => false,
@@ -146,14 +155,15 @@ pub(super) fn all(layers: usize, group_size: GroupSize, with_base: bool) -> Resu
     }
     let sparsity = Sparsity::new(0.3).map_err(refuse)?;
     let main = [
-        ("awq-4", MethodConfig::Awq(AwqSettings::new(bits(4)?, group_size))),
-        ("gptq-4", MethodConfig::Gptq(GptqSettings::new(bits(4)?, group_size))),
-        ("alphapruning-30", MethodConfig::AlphaPruning(AlphaPruningSettings::new(sparsity))),
+        ("awq-4", "AWQ, 4 bits", MethodConfig::Awq(AwqSettings::new(bits(4)?, group_size))),
+        ("gptq-4", "GPTQ, 4 bits", MethodConfig::Gptq(GptqSettings::new(bits(4)?, group_size))),
+        ("alphapruning-30", "AlphaPruning, 30 %", MethodConfig::AlphaPruning(AlphaPruningSettings::new(sparsity))),
     ];
-    for (name, treatment) in main {
+    for (name, words, treatment) in main {
         steps.push(Step::Compress {
             name: name.into(),
             recipe: Recipe::of(treatment, None, None),
+            label: (words.into(), String::new()),
         });
         steps.extend(interpret(Subject::Compressed(name.into()), name));
         steps.push(Step::Compare {
@@ -163,18 +173,48 @@ pub(super) fn all(layers: usize, group_size: GroupSize, with_base: bool) -> Resu
     }
     for experiment in [Experiment::Table4, Experiment::Table3, Experiment::Table9] {
         let rows = experiment.rows(layers, group_size).map_err(|why| RunError::Recipe { why })?;
-        for (name, recipe) in rows {
+        for (row, recipe) in rows {
             let name = match experiment {
-                Experiment::Table3 => format!("only-{name}_3bit"),
-                Experiment::Table9 => format!("only-{name}"),
-                _ => name,
+                Experiment::Table3 => format!("only-{row}_3bit"),
+                Experiment::Table9 => format!("only-{row}"),
+                _ => row,
             };
-            steps.push(Step::Compress { name: name.clone(), recipe });
+            let label = label(&name);
+            steps.push(Step::Compress {
+                name: name.clone(),
+                recipe,
+                label,
+            });
             steps.push(Step::Compare { name, causes: false });
         }
     }
     steps.extend([Step::Validate, Step::Sensitivity]);
     Ok(steps)
+}
+
+/// How results name a model of the selective experiments: `only-32_up_3bit` rounds one matrix, the others are of 3-bit AWQ.
+fn label(name: &str) -> (String, String) {
+    let alone = name.strip_prefix("only-").and_then(|rest| rest.strip_suffix("bit")).and_then(|rest| rest.rsplit_once('_'));
+    match alone {
+        Some((component, bits)) => (format!("RTN, {bits} bits"), format!("{component} alone")),
+        None if name.ends_with("protect_final_mlp") => ("AWQ, 3 bits".into(), "final MLP protected".into()),
+        None => ("AWQ, 3 bits".into(), String::new()),
+    }
+}
+
+/// The steps with what every model answers to benchmarks, while it is there.
+pub(super) fn with_benchmarks(steps: Vec<Step>, with_base: bool) -> Vec<Step> {
+    let whole = [Some(Subject::Original), with_base.then_some(Subject::Base)];
+    let mut all: Vec<Step> = whole.into_iter().flatten().map(|subject| Step::Benchmark { subject }).collect();
+    for step in steps {
+        let made = match &step {
+            Step::Compress { name, .. } => Some(Subject::Compressed(name.clone())),
+            _ => None,
+        };
+        all.push(step);
+        all.extend(made.map(|subject| Step::Benchmark { subject }));
+    }
+    all
 }
 
 /// The folders of studies that steps make, in the order of a collection.
@@ -223,5 +263,9 @@ mod tests {
         let alone = all(6, GroupSize::new(32).unwrap(), false).unwrap();
         assert!(!super::studies(&alone).iter().any(|name| name.starts_with("base")));
         assert_eq!(alone.len() + 2, steps.len());
+        let words = |name: &str, setting: &str| (name.to_owned(), setting.to_owned());
+        assert_eq!(label("only-6_up_3bit"), words("RTN, 3 bits", "6_up alone"));
+        assert_eq!(label("awq3_protect_final_mlp"), words("AWQ, 3 bits", "final MLP protected"));
+        assert_eq!(label("awq3"), words("AWQ, 3 bits", ""));
     }
 }

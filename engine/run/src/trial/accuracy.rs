@@ -3,59 +3,26 @@
 //! A recipe's model is written as `compress` writes it and taken away once it has answered. Samples stay in the study, each whole before it
 //! counts, so that a run that was stopped goes on.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use cruxscope_benchmark::generator::SamplingSettings;
 use cruxscope_benchmark::samples::Outputs;
-use cruxscope_benchmark::scoring::{BenchmarkScore, Rule, ScoreSettings, compare, score};
+use cruxscope_benchmark::scoring::{BenchmarkScore, compare};
 use cruxscope_checkpoint::writer::StoredAs;
 use cruxscope_sensitivity::recipe::recipe_of;
 use cruxscope_statistics::{Bootstrap, Cluster, clustered_mean};
-use cruxscope_study::{Digest, PairedAccuracy, Trial, folder};
+use cruxscope_study::{Digest, PairedAccuracy, Trial};
 
 use super::{Entry, OpenTrial, Subject};
 use crate::compress::{Basis, CompressSettings, Compression};
 use crate::native::NativeSettings;
-use crate::sampling::{Answers, DatasetSource, PlannedSampling, PromptChoice, SamplingConfiguration};
+use crate::questions::Questions;
+use crate::sampling::Answers;
 use crate::{Observer, RunError};
 
 /// The folder of samples in a study.
 const SAMPLES: &str = "trial-samples";
 /// The folder of the model that is answering.
 const MODELS: &str = ".trial-models";
-
-/// What is asked, and how.
-#[derive(Clone, Debug, PartialEq)]
-pub struct AccuracySettings {
-    /// Datasets as published.
-    pub datasets: Vec<PathBuf>,
-    /// Maximum number of questions of each.
-    pub first: Option<usize>,
-    /// Samples per question.
-    pub passes: u32,
-    /// How text is sampled.
-    pub sampling: SamplingSettings,
-    /// Seed of the first pass.
-    pub seed: u64,
-    /// How prompts are made.
-    pub prompt: PromptChoice,
-    /// Samples under way at once.
-    pub parallel: usize,
-}
-
-impl AccuracySettings {
-    /// Covers everything that outputs of a model depend on.
-    fn key(&self) -> Result<String, RunError> {
-        let mut words = format!(
-            "accuracy 1 {:?} {} {:?} {} {:?}",
-            self.first, self.passes, self.sampling, self.seed, self.prompt
-        );
-        for path in &self.datasets {
-            words += &folder::digest_of_file(path)?.sha256.0;
-        }
-        Ok(words)
-    }
-}
 
 impl OpenTrial {
     /// Has the models of some rows answer, and adds to these rows of the trial, which is written again, how they do beside the model itself.
@@ -68,7 +35,7 @@ impl OpenTrial {
         trial: &mut Trial,
         entries: &[Entry],
         rows: &[usize],
-        settings: &AccuracySettings,
+        settings: &Questions,
         observer: &mut dyn Observer,
     ) -> Result<(), RunError> {
         let settings_key = settings.key()?;
@@ -121,52 +88,20 @@ impl OpenTrial {
     }
 
     /// What a model answers, sampled where it is not there yet, and scored by the usual rule of each benchmark.
-    fn scores(&self, model: &Path, key: &str, settings: &AccuracySettings, observer: &mut dyn Observer) -> Result<Vec<BenchmarkScore>, RunError> {
+    fn scores(&self, model: &Path, key: &str, settings: &Questions, observer: &mut dyn Observer) -> Result<Vec<BenchmarkScore>, RunError> {
         let samples = self.results().join(SAMPLES);
         std::fs::create_dir_all(&samples).map_err(|source| RunError::Io {
             attempt: "create",
             path: samples.clone(),
             source,
         })?;
-        let configuration = SamplingConfiguration {
-            datasets: settings.datasets.iter().cloned().map(DatasetSource::File).collect(),
-            first: settings.first,
-            retrieval: None,
-            prompt: settings.prompt.clone(),
-            answers: Answers::Native(NativeSettings {
-                checkpoint: model.to_owned(),
-                device: self.settings.device.clone(),
-            }),
-            sampling: settings.sampling.clone(),
-            passes: settings.passes,
-            seed: settings.seed,
-            parallel: settings.parallel,
-            out: samples.join(format!("{}.jsonl", &key[..24])),
-        };
-        let report = PlannedSampling::new(&configuration, observer)?.run(observer)?;
-        if observer.stop() {
-            return Err(cruxscope_interpret::InterpretError::Cancelled.into());
-        }
-        if report.missing() > 0 {
-            return Err(RunError::Recipe {
-                why: format!(
-                    "{} of the answers of {} are missing; the same command asks for them again",
-                    report.missing(),
-                    model.display()
-                ),
-            });
-        }
-        let outputs = Outputs::read(&configuration.out)?;
-        let mut scores = Vec::new();
-        for source in &configuration.datasets {
-            let mut dataset = source.read(&|| observer.stop())?;
-            if let Some(count) = settings.first {
-                dataset = dataset.first(count);
-            }
-            let rule = Rule::default_of(dataset.benchmark);
-            scores.push(score(&dataset, &outputs, rule, &ScoreSettings::default()));
-        }
-        Ok(scores)
+        let out = samples.join(format!("{}.jsonl", &key[..24]));
+        let answers = Answers::Native(NativeSettings {
+            checkpoint: model.to_owned(),
+            device: self.settings.device.clone(),
+        });
+        settings.sample(answers, &model.display().to_string(), &out, observer)?;
+        settings.scores(&Outputs::read(&out)?, observer)
     }
 }
 

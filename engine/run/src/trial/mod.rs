@@ -27,7 +27,6 @@ use cruxscope_study::parts::remove_parts;
 use cruxscope_study::{DigestBuilder, FileDigest, Sensitivity, TRIAL_FILE, TRIAL_SCHEMA, Trial, TrialRow, WindowLoss, folder};
 use serde::{Deserialize, Serialize};
 
-pub use self::accuracy::AccuracySettings;
 pub use self::entries::{Contest, importance_of};
 pub use self::second_round::SecondRound;
 use crate::guard::catch_panic;
