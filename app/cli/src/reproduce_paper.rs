@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use cruxscope_benchmark::endpoint::{EndpointSettings, Interface, Secret};
 use cruxscope_checkpoint::writer::StoredAs;
 use cruxscope_compress::quantize::GroupSize;
 use cruxscope_run::Observer as _;
 use cruxscope_run::machine::{format_bytes, format_duration};
-use cruxscope_benchmark::endpoint::{EndpointSettings, Interface, Secret};
 use cruxscope_run::reproduction::{BenchmarkSettings, PaperPlan, PaperSettings, Reproduction, ServedModel};
 use cruxscope_run::windows::{Calibration, WindowSource};
 use serde_json::{Value, json};

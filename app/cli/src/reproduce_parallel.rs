@@ -24,7 +24,13 @@ const PATIENCE: Duration = Duration::from_millis(100);
 /// What several processes say, a file a step.
 const LOGS: &str = "logs";
 /// Flags that belong to the process that starts the others, and whether a value follows them.
-const OWN_FLAGS: [(&str, bool); 5] = [("--devices", true), ("--device", true), ("--slurm", false), ("--submit", false), ("--json", false)];
+const OWN_FLAGS: [(&str, bool); 5] = [
+    ("--devices", true),
+    ("--device", true),
+    ("--slurm", false),
+    ("--submit", false),
+    ("--json", false),
+];
 /// One that a job of a cluster has from the scheduler.
 const THREADS: (&str, bool) = ("--threads", true);
 
@@ -45,7 +51,9 @@ pub fn on_devices(reproduction: &Reproduction, out: &Path, devices: &[String]) -
     reproduction.ready(&[])?;
     let left_at_first = reproduction.open()?.len();
     let logs = out.join(LOGS);
-    std::fs::create_dir_all(&logs).with_context(|| format!("could not create {}", logs.display())).map_err(Failure::Failed)?;
+    std::fs::create_dir_all(&logs)
+        .with_context(|| format!("could not create {}", logs.display()))
+        .map_err(Failure::Failed)?;
     let log = |place: usize| logs.join(format!("{}.log", steps[place].slug()));
     let mut workers: Vec<Option<Worker>> = devices.iter().map(|_| None).collect();
     let (mut failed, mut asked) = (Vec::new(), false);
@@ -60,7 +68,12 @@ pub fn on_devices(reproduction: &Reproduction, out: &Path, devices: &[String]) -
                     let left = reproduction.open()?.len();
                     let done = left_at_first - left;
                     let time = begun.elapsed().mul_f64(left as f64 / done.max(1) as f64);
-                    status!("{} is done on {device}; {} left, about {}", step.slug(), things(left, "step", "steps"), format_duration(time));
+                    status!(
+                        "{} is done on {device}; {} left, about {}",
+                        step.slug(),
+                        things(left, "step", "steps"),
+                        format_duration(time)
+                    );
                     std::fs::remove_file(log(one.place)).ok();
                 } else if !stopping {
                     status!("{} failed on {device} ({ended}): {}", step.slug(), last_line(&log(one.place)));
@@ -71,7 +84,12 @@ pub fn on_devices(reproduction: &Reproduction, out: &Path, devices: &[String]) -
         }
         if !stopping {
             let running: Vec<usize> = workers.iter().flatten().map(|worker| worker.place).chain(failed.iter().copied()).collect();
-            let mut ready = if workers.iter().any(Option::is_none) { reproduction.ready(&running)? } else { Vec::new() }.into_iter();
+            let mut ready = if workers.iter().any(Option::is_none) {
+                reproduction.ready(&running)?
+            } else {
+                Vec::new()
+            }
+            .into_iter();
             for (device, worker) in devices.iter().zip(&mut workers).filter(|(_, worker)| worker.is_none()) {
                 let Some(place) = ready.next() else { break };
                 let said = File::create(log(place)).map_err(Failure::failed)?;
@@ -115,7 +133,9 @@ pub fn on_devices(reproduction: &Reproduction, out: &Path, devices: &[String]) -
 
 /// The last thing that a process said.
 fn last_line(path: &Path) -> String {
-    let text = std::fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+    let text = std::fs::read(path)
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        .unwrap_or_default();
     text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it said nothing").to_owned()
 }
 
@@ -159,7 +179,10 @@ pub fn on_slurm(reproduction: &Reproduction, out: &Path, job: &Job, submit: bool
 fn script(reproduction: &Reproduction, out: &Path, job: &Job) -> Result<String, Failure> {
     let program = quoted(&std::env::current_exe().map_err(Failure::failed)?)?;
     let device = device(std::env::args().skip(1));
-    let arguments: Vec<String> = own_arguments(std::env::args().skip(1), &[&OWN_FLAGS[..], &[THREADS]].concat()).iter().map(|argument| word(argument)).collect();
+    let arguments: Vec<String> = own_arguments(std::env::args().skip(1), &[&OWN_FLAGS[..], &[THREADS]].concat())
+        .iter()
+        .map(|argument| word(argument))
+        .collect();
     let logs = quoted(&PathBuf::from(format!("{}.logs", std::path::absolute(out).map_err(Failure::failed)?.display())))?;
     let mut lines = vec![
         format!("--cpus-per-task={}", job.cpus),
@@ -238,7 +261,10 @@ mod tests {
     fn a_step_hears_the_command_without_what_starts_the_others() {
         let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
         let all = words("reproduce paper --model m --devices cpu,cpu --out=o --json --device=cuda --threads 2");
-        assert_eq!(own_arguments(all.clone().into_iter(), &OWN_FLAGS), words("reproduce paper --model m --out=o --threads 2"));
+        assert_eq!(
+            own_arguments(all.clone().into_iter(), &OWN_FLAGS),
+            words("reproduce paper --model m --out=o --threads 2")
+        );
         assert_eq!(device(all.into_iter()), "cuda");
         assert_eq!(device(words("paper --device cuda:1 --out o").into_iter()), "cuda:1");
         assert_eq!(device(words("paper --out o").into_iter()), "cpu");

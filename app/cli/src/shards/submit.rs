@@ -89,7 +89,10 @@ impl Slurm {
         }
         let (file, program) = (quoted(file)?, quoted(program)?);
         let work = match self.gpus_per_node {
-            None => format!("--shard \"$SLURM_ARRAY_TASK_ID/{count}\" --threads \"${{SLURM_CPUS_PER_TASK:-{}}}\"", self.job.cpus),
+            None => format!(
+                "--shard \"$SLURM_ARRAY_TASK_ID/{count}\" --threads \"${{SLURM_CPUS_PER_TASK:-{}}}\"",
+                self.job.cpus
+            ),
             Some(gpus) => {
                 lines.extend(["--nodes=1".to_owned(), "--ntasks=1".into(), format!("--gpus-per-node={gpus}")]);
                 let devices: Vec<String> = (0..gpus).map(|gpu| format!("cuda:{gpu}")).collect();

@@ -307,7 +307,11 @@ fn the_papers_chain_is_planned_killed_and_gone_on_with() {
     // Other settings do not go into the same folder.
     refused(&inputs, &format!("{} --limit 2", chain("whole")), "already holds another study");
     // One step alone: only what it does not wait for, and only one that there is.
-    refused(&inputs, &format!("{} --step compare-awq-4", chain("single")), "waits for compress-awq-4, interpret-awq-4");
+    refused(
+        &inputs,
+        &format!("{} --step compare-awq-4", chain("single")),
+        "waits for compress-awq-4, interpret-awq-4",
+    );
     refused(&inputs, &format!("{} --step collection", chain("single")), "waits for");
     refused(&inputs, &format!("{} --step other", chain("single")), "there is no step other");
     run(&inputs, &format!("{} --step compress-awq-4", chain("single")));

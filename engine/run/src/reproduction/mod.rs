@@ -192,9 +192,13 @@ impl Reproduction {
             let _lock = OutputLock::take_in(out, Duration::ZERO)?;
             let record = self.begun()?;
             let open: Vec<String> = self.steps.iter().filter(|step| !record.has(step)).map(Step::slug).collect();
-            return if open.is_empty() { self.finish(observer).map(drop) } else { Err(waits(slug, &open)) };
+            return if open.is_empty() {
+                self.finish(observer).map(drop)
+            } else {
+                Err(waits(slug, &open))
+            };
         }
-        let Some(place) = self.steps.iter().position(|step| step.slug() == slug) else {
+        let Some(place) = self.steps.iter().position(|step| step.slug() == slug || step.name() == slug) else {
             let names: Vec<String> = self.steps.iter().map(Step::slug).collect();
             return Err(RunError::Recipe {
                 why: format!("there is no step {slug}; there are {} and {FINISH}", names.join(", ")),
@@ -202,7 +206,7 @@ impl Reproduction {
         };
         let _share = OutputLock::take_share_in(out, Duration::ZERO)?;
         let record = self.begun()?;
-        let _own = OutputLock::take(&out.join(slug), Duration::ZERO)?;
+        let _own = OutputLock::take(&out.join(self.steps[place].slug()), Duration::ZERO)?;
         let open: Vec<String> = order::before(&self.steps, place)
             .filter(|before| !record.has(&self.steps[*before]))
             .map(|before| self.steps[before].slug())
@@ -255,11 +259,7 @@ impl Reproduction {
     /// When there is none.
     pub fn ledger(&self) -> Result<Ledger, RunError> {
         let path = self.study("original").join(cruxscope_study::LEDGER_FILE);
-        let bytes = std::fs::read(&path).map_err(|source| RunError::Io {
-            attempt: "read",
-            path,
-            source,
-        })?;
+        let bytes = std::fs::read(&path).map_err(|source| RunError::Io { attempt: "read", path, source })?;
         Ok(Ledger::from_json(&bytes)?)
     }
 

@@ -46,7 +46,11 @@ impl Reproduction {
 
     /// What earlier runs did here, without writing anything.
     pub(super) fn noted(&self) -> Result<Record, RunError> {
-        if self.settings.out.join(RECORD).is_file() { self.record() } else { Ok(Record::default()) }
+        if self.settings.out.join(RECORD).is_file() {
+            self.record()
+        } else {
+            Ok(Record::default())
+        }
     }
 
     /// What is noted.

@@ -157,7 +157,11 @@ pub(super) fn all(layers: usize, group_size: GroupSize, with_base: bool) -> Resu
     let main = [
         ("awq-4", "AWQ, 4 bits", MethodConfig::Awq(AwqSettings::new(bits(4)?, group_size))),
         ("gptq-4", "GPTQ, 4 bits", MethodConfig::Gptq(GptqSettings::new(bits(4)?, group_size))),
-        ("alphapruning-30", "AlphaPruning, 30 %", MethodConfig::AlphaPruning(AlphaPruningSettings::new(sparsity))),
+        (
+            "alphapruning-30",
+            "AlphaPruning, 30 %",
+            MethodConfig::AlphaPruning(AlphaPruningSettings::new(sparsity)),
+        ),
     ];
     for (name, words, treatment) in main {
         steps.push(Step::Compress {
@@ -194,7 +198,10 @@ pub(super) fn all(layers: usize, group_size: GroupSize, with_base: bool) -> Resu
 
 /// How results name a model of the selective experiments: `only-32_up_3bit` rounds one matrix, the others are of 3-bit AWQ.
 fn label(name: &str) -> (String, String) {
-    let alone = name.strip_prefix("only-").and_then(|rest| rest.strip_suffix("bit")).and_then(|rest| rest.rsplit_once('_'));
+    let alone = name
+        .strip_prefix("only-")
+        .and_then(|rest| rest.strip_suffix("bit"))
+        .and_then(|rest| rest.rsplit_once('_'));
     match alone {
         Some((component, bits)) => (format!("RTN, {bits} bits"), format!("{component} alone")),
         None if name.ends_with("protect_final_mlp") => ("AWQ, 3 bits".into(), "final MLP protected".into()),

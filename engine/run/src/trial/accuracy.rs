@@ -30,14 +30,7 @@ impl OpenTrial {
     /// # Errors
     /// When a dataset cannot be read, a row's formats are no methods of this program, a model cannot be written or run, or the observer says
     /// stop; what was answered stays.
-    pub fn answer(
-        &self,
-        trial: &mut Trial,
-        entries: &[Entry],
-        rows: &[usize],
-        settings: &Questions,
-        observer: &mut dyn Observer,
-    ) -> Result<(), RunError> {
+    pub fn answer(&self, trial: &mut Trial, entries: &[Entry], rows: &[usize], settings: &Questions, observer: &mut dyn Observer) -> Result<(), RunError> {
         let settings_key = settings.key()?;
         let key = |row: &str| Digest::of(format!("{} {row} {settings_key}", self.key).as_bytes()).0;
         let mut original = None;
