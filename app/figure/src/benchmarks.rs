@@ -19,6 +19,8 @@ const NAMES: f32 = 70.0;
 const COLUMN: f32 = 74.0;
 /// Width of the place of marks in a column, at least, where a page lies on its side.
 const TRACK: f32 = 48.0;
+/// The same on a stage, where type counts for more.
+const STAGE_TRACK: f32 = 32.0;
 /// Between two columns.
 const GAP: f32 = 13.0;
 /// Room for the values at the end of a column, and for what they gain.
@@ -46,7 +48,7 @@ pub fn figure(all: &[&Results], experiment: &str, model: Option<&str>, options: 
     let columns = found.columns.len().min(MOST[0]);
     let gains = found.groups.iter().any(|group| group.compressed.iter().any(Option::is_some));
     let values = VALUES[usize::from(gains)];
-    let longest = found.rows().map(|(_, row)| text_layout::width(&label(row), LABEL, Weight::Regular) + 20.0);
+    let longest = found.rows().map(|(_, row)| text_layout::width(&label(row, options.stage), LABEL, Weight::Regular) + 20.0);
     let longest = longest.fold(NAMES, f32::max);
     // Names and columns divide the width of a page; where that leaves no room for marks, the page lies on its side.
     let divided = |page: &Page, column: f32| {
@@ -56,7 +58,10 @@ pub fn figure(all: &[&Results], experiment: &str, model: Option<&str>, options: 
     let under = if experiment.is_empty() { source } else { title };
     let mut page = Page::new(name, under, options.bare);
     let (mut names, mut width) = divided(&page, COLUMN);
-    if width < GAP + values + TRACK {
+    if options.stage && width < GAP + values + TRACK {
+        page = Page::stage(name, under, options.bare);
+        (names, width) = divided(&page, GAP + values + STAGE_TRACK);
+    } else if width < GAP + values + TRACK {
         page = Page::landscape(name, under, options.bare);
         (names, width) = divided(&page, GAP + values + TRACK);
     }
@@ -81,7 +86,7 @@ pub fn figure(all: &[&Results], experiment: &str, model: Option<&str>, options: 
         let top = page.bottom;
         let rows = &group.rows[..group.rows.len().min(MOST[1] - drawn)];
         // Where the model stands as it is, through all its rows and under their marks.
-        let bottom = top + rows.iter().map(|row| height(row, names)).sum::<f32>();
+        let bottom = top + rows.iter().map(|row| height(lines(row, names, options.stage).len())).sum::<f32>();
         for (values, line) in [(&group.reference, PLAIN), (&group.compressed, ALL_OVER)] {
             for (column, value) in values.iter().enumerate().take(columns) {
                 if let Some(value) = value {
@@ -91,7 +96,8 @@ pub fn figure(all: &[&Results], experiment: &str, model: Option<&str>, options: 
             }
         }
         for row in rows {
-            draw_row(&mut page, &found, row, columns, names, &plot);
+            let words = lines(row, names, options.stage);
+            draw_row(&mut page, &found, row, columns, &words, &plot);
         }
         drawn += rows.len();
     }
@@ -132,18 +138,22 @@ fn heads(page: &mut Page, found: &ResultsTable, columns: usize, left: &dyn Fn(us
     page.drawing.line(from, to, Line::solid(HAIRLINE * 1.4, INK.text));
 }
 
-/// What a row is called.
-fn label(row: &Row) -> String {
+/// What a row is called. On a stage a list that its setting ends in is left to the table.
+fn label(row: &Row, stage: bool) -> String {
     let borrowed = if row.borrowed { " °" } else { "" };
-    super::stamp::plain(&match row.setting.as_str() {
+    let setting = match row.setting.split_once(": ") {
+        Some((words, _)) if stage => words,
+        _ => row.setting.as_str(),
+    };
+    super::stamp::plain(&match setting {
         "" => format!("{}{borrowed}", row.label),
         setting => format!("{}{borrowed}, {setting}", row.label),
     })
 }
 
 /// The lines of a row's name.
-fn lines(row: &Row, names: f32) -> Vec<String> {
-    let mut lines = text_layout::wrap(&label(row), LABEL, Weight::Regular, names - 8.0);
+fn lines(row: &Row, names: f32, stage: bool) -> Vec<String> {
+    let mut lines = text_layout::wrap(&label(row, stage), LABEL, Weight::Regular, names - 8.0);
     if lines.len() > LINES {
         let rest = lines.split_off(LINES - 1).join(" ");
         lines.push(text_layout::cut(&rest, LABEL, Weight::Regular, names - 8.0));
@@ -151,15 +161,15 @@ fn lines(row: &Row, names: f32) -> Vec<String> {
     lines
 }
 
-fn height(row: &Row, names: f32) -> f32 {
-    ROW + (lines(row, names).len().max(1) - 1) as f32 * (LABEL + 1.5)
+/// The height of a row whose name has so many lines.
+fn height(lines: usize) -> f32 {
+    ROW + (lines.max(1) - 1) as f32 * (LABEL + 1.5)
 }
 
-fn draw_row(page: &mut Page, found: &ResultsTable, row: &Row, columns: usize, names: f32, plot: &dyn Fn(usize) -> [f32; 2]) {
-    let tall = height(row, names);
+fn draw_row(page: &mut Page, found: &ResultsTable, row: &Row, columns: usize, words: &[String], plot: &dyn Fn(usize) -> [f32; 2]) {
+    let tall = height(words.len());
     let middle = page.bottom + tall / 2.0;
     let left = page.left();
-    let words = lines(row, names);
     let first = middle - (words.len() as f32 - 1.0) * (LABEL + 1.5) / 2.0;
     for (line, words) in words.iter().enumerate() {
         let at = pos2(left + 6.0, first + line as f32 * (LABEL + 1.5));

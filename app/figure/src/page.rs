@@ -15,6 +15,8 @@ pub const INK: &Palette = &Palette::LIGHT;
 const WIDTH: f32 = 640.0;
 /// Width of a page on its side, for figures that are wider than high.
 const LANDSCAPE: f32 = 960.0;
+/// Width of a page on a stage: on a slide of 1920 pixels its labels are 22 pixels high.
+const STAGE: f32 = 730.0;
 /// White around everything.
 const MARGIN: f32 = 16.0;
 /// Type of titles.
@@ -53,6 +55,11 @@ impl Page {
     /// The same on its side.
     pub fn landscape(title: &str, subtitle: &str, bare: bool) -> Self {
         Self::sized(title, subtitle, bare, LANDSCAPE)
+    }
+
+    /// The same for a slide, of which nobody can come nearer.
+    pub fn stage(title: &str, subtitle: &str, bare: bool) -> Self {
+        Self::sized(title, subtitle, bare, STAGE)
     }
 
     fn sized(title: &str, subtitle: &str, bare: bool, wide: f32) -> Self {

@@ -133,7 +133,7 @@ fn groups(columns: &[Column], scores: &[(usize, &Score)], source: usize, origin:
             groups.len() - 1
         });
         let group = &mut groups[place];
-        let label = label(&score.compression);
+        let label = without(label(&score.compression), &score.setting);
         let known = |row: &Row| row.label == label && row.setting == score.setting && row.cells[column].is_none();
         let at = group.rows.iter().position(known).unwrap_or_else(|| {
             group.rows.push(Row {
@@ -155,6 +155,14 @@ fn groups(columns: &[Column], scores: &[(usize, &Score)], source: usize, origin:
         });
     }
     groups
+}
+
+/// A label without what its row's setting says again: `RTN, 4 bits, last MLPs` beside `last MLPs`.
+fn without(label: String, setting: &str) -> String {
+    match label.strip_suffix(setting).and_then(|rest| rest.strip_suffix(", ")) {
+        Some(rest) if !setting.is_empty() && !rest.is_empty() => rest.to_owned(),
+        _ => label,
+    }
 }
 
 /// The ends of an axis: shares run from 0 to 100 %, but for small ones, which run to the next round number.
@@ -200,6 +208,14 @@ mod tests {
             scores,
             ..Results::default()
         }
+    }
+
+    #[test]
+    fn a_row_says_its_setting_once() {
+        let own = |label: &str, setting: &str| without(label.to_owned(), setting);
+        assert_eq!(own("RTN, 4 bits, last MLPs", "last MLPs"), "RTN, 4 bits");
+        assert_eq!(own("RTN, 2 bits, random 1", "only random, draw 1"), "RTN, 2 bits, random 1");
+        assert_eq!((own("AWQ, 3 bits", ""), own("last MLPs", "last MLPs")), ("AWQ, 3 bits".to_owned(), "last MLPs".to_owned()));
     }
 
     #[test]
