@@ -48,7 +48,9 @@ pub fn figure(all: &[&Results], experiment: &str, model: Option<&str>, options: 
     let columns = found.columns.len().min(MOST[0]);
     let gains = found.groups.iter().any(|group| group.compressed.iter().any(Option::is_some));
     let values = VALUES[usize::from(gains)];
-    let longest = found.rows().map(|(_, row)| text_layout::width(&label(row, options.stage), LABEL, Weight::Regular) + 20.0);
+    let longest = found
+        .rows()
+        .map(|(_, row)| text_layout::width(&label(row, options.stage), LABEL, Weight::Regular) + 20.0);
     let longest = longest.fold(NAMES, f32::max);
     // Names and columns divide the width of a page; where that leaves no room for marks, the page lies on its side.
     let divided = |page: &Page, column: f32| {

@@ -215,7 +215,10 @@ mod tests {
         let own = |label: &str, setting: &str| without(label.to_owned(), setting);
         assert_eq!(own("RTN, 4 bits, last MLPs", "last MLPs"), "RTN, 4 bits");
         assert_eq!(own("RTN, 2 bits, random 1", "only random, draw 1"), "RTN, 2 bits, random 1");
-        assert_eq!((own("AWQ, 3 bits", ""), own("last MLPs", "last MLPs")), ("AWQ, 3 bits".to_owned(), "last MLPs".to_owned()));
+        assert_eq!(
+            (own("AWQ, 3 bits", ""), own("last MLPs", "last MLPs")),
+            ("AWQ, 3 bits".to_owned(), "last MLPs".to_owned())
+        );
     }
 
     #[test]

@@ -57,6 +57,7 @@ impl CruxscopeApp {
                 let mut scene = Scene {
                     open,
                     studies: &self.library.studies,
+                    coming: self.library.opening.len(),
                     comparison: self.comparison.as_ref(),
                     variants: self.variants.as_ref(),
                     budget: self.budget.as_ref(),

@@ -119,6 +119,7 @@ impl CruxscopeApp {
                 let scene = Scene {
                     open,
                     studies: &self.library.studies,
+                    coming: self.library.opening.len(),
                     comparison: self.comparison.as_ref(),
                     variants: self.variants.as_ref(),
                     budget: self.budget.as_ref(),

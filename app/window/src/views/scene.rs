@@ -20,6 +20,8 @@ pub struct Scene<'a> {
     pub open: &'a OpenStudy,
     /// All open studies.
     pub studies: &'a [OpenStudy],
+    /// Studies that are being opened.
+    pub coming: usize,
     /// The comparison that is on, where at least two studies are open.
     pub comparison: Option<&'a OpenComparison>,
     /// The variants that are on, where their view is.

@@ -1,5 +1,6 @@
 //! What is said instead of a figure, or over one: a second study is wanting, two cannot be compared, something differs.
 
+use cruxscope_selectors::format::things;
 use cruxscope_study::StudyError;
 use cruxscope_theme::{sizes, typeface};
 use egui::{Align, Frame, Label, Layout, Rect, RichText, Stroke, Ui, vec2};
@@ -8,6 +9,16 @@ use crate::action::Action;
 use crate::comparison::Compared;
 use crate::views::scene::Scene;
 use crate::widgets;
+
+/// The others are on their way.
+pub fn coming(ui: &mut Ui, scene: &Scene<'_>) {
+    ui.add_space(sizes::LARGE);
+    ui.horizontal_wrapped(|ui| {
+        ui.spinner();
+        let words = format!("Opening {}; a shift lies between two", things(scene.coming, "study", "studies"));
+        ui.label(RichText::new(words).color(scene.palette.dim));
+    });
+}
 
 /// Only one study is open.
 pub fn alone(ui: &mut Ui, scene: &Scene<'_>, actions: &mut Vec<Action>) {

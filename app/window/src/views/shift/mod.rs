@@ -36,7 +36,11 @@ const fn colours(view: ShiftView) -> ColourMap {
 impl View for ShiftFigure {
     fn show(&self, ui: &mut Ui, scene: &Scene<'_>, actions: &mut Vec<Action>) {
         let Some(open) = scene.comparison else {
-            messages::alone(ui, scene, actions);
+            if scene.coming > 0 {
+                messages::coming(ui, scene);
+            } else {
+                messages::alone(ui, scene, actions);
+            }
             return;
         };
         match &open.outcome {
