@@ -8,6 +8,7 @@ use crate::config::{
     DELTA_CONVOLUTION, DELTA_DECAY, DELTA_NORM, DELTA_SHIFT, EMBEDDING, FINAL_NORM, FINAL_NORM_BIAS, HEAD, KEY_VALUE_LATENT_NORM, ModelConfig,
     QUERY_LATENT_NORM, SINKS, layer_tensor,
 };
+use crate::description::QueryKeyNorm;
 use crate::error::CheckpointError;
 use crate::gguf::MetadataValues;
 use crate::gguf_tokenizer::SpecialTokens;
@@ -279,6 +280,8 @@ pub(crate) fn layer_of(store: &Store, config: &ModelConfig, layer: usize) -> Res
             bias,
         })
     });
+    let is_unweighted = config.block.query_key_norm == QueryKeyNorm::UnweightedAfterRotation && config.kind(layer).rotation.turns();
+    let unweighted = || is_unweighted.then(|| vec![1.0; config.head_dim]);
     let choice_bias = config.experts(layer).and_then(|experts| experts.choice_bias);
     Ok(LayerWeights {
         attention_norm: optional(norms.before_attention)?.unwrap_or_default(),
@@ -289,8 +292,8 @@ pub(crate) fn layer_of(store: &Store, config: &ModelConfig, layer: usize) -> Res
             [attention, feed_forward] if norms.biases => Some([vector(attention)?, vector(feed_forward)?]),
             _ => None,
         },
-        query_norm: optional(query_norm)?,
-        key_norm: optional(key_norm)?,
+        query_norm: optional(query_norm)?.or_else(unweighted),
+        key_norm: optional(key_norm)?.or_else(unweighted),
         query_latent_norm: optional(config.block.latent.and_then(|latent| latent.query_rank).map(|_| QUERY_LATENT_NORM))?,
         key_value_latent_norm: optional(config.block.latent.map(|_| KEY_VALUE_LATENT_NORM))?,
         delta: match config.delta(layer) {

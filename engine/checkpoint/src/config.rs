@@ -119,7 +119,7 @@ impl ModelConfig {
     /// Names, inside of a layer, of the norms of queries and keys, if there are any.
     pub(crate) fn query_key_norms(&self) -> Option<[&'static str; 2]> {
         match self.block.query_key_norm {
-            QueryKeyNorm::None => None,
+            QueryKeyNorm::None | QueryKeyNorm::UnweightedAfterRotation => None,
             QueryKeyNorm::Heads | QueryKeyNorm::Rows => Some([QUERY_NORM, KEY_NORM]),
             QueryKeyNorm::HeadsAfterRotation => Some(["self_attn.query_layernorm.weight", "self_attn.key_layernorm.weight"]),
         }
@@ -221,8 +221,8 @@ impl ModelConfig {
                 self.head_dim
             ));
         }
-        if self.kinds.iter().any(|kind| kind.window == Some(0)) {
-            return Some("a sliding window holds no token".to_string());
+        if self.kinds.iter().any(|kind| kind.window == Some(0) || kind.chunk == Some(0)) {
+            return Some("a window or a chunk holds no token".to_string());
         }
         if let Some(fault) = self.block.experts.and_then(|experts| experts.fault()) {
             return Some(fault);

@@ -76,6 +76,15 @@ pub enum QueryKeyNorm {
     Rows,
     /// Head by head, after the rotation.
     HeadsAfterRotation,
+    /// Head by head, after the rotation, with no weight, and only in layers that turn.
+    UnweightedAfterRotation,
+}
+
+impl QueryKeyNorm {
+    /// Whether it is taken of what the rotation gives.
+    pub fn is_after_rotation(self) -> bool {
+        matches!(self, Self::HeadsAfterRotation | Self::UnweightedAfterRotation)
+    }
 }
 
 /// The function inside the gated feed-forward block: down(f(gate(x)) · up(x)).
@@ -116,19 +125,23 @@ pub enum RopePairs {
     Neighbours,
 }
 
-/// What queries are multiplied by, by their position p: 1 + β ln(1 + ⌊p / original context⌋).
+/// What queries are multiplied by, by their position p: 1 + β ln(1 + ⌊(p + first) / original context⌋).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Temperature {
     /// β.
     pub beta: f64,
     /// Context of the pretraining.
     pub original_context: f64,
+    /// What positions are counted from.
+    pub first: usize,
+    /// It is of the layers that do not turn ([`LayerRotation::Still`]), and of no others.
+    pub of_still_layers: bool,
 }
 
 impl Temperature {
     /// The factor at a position.
     pub fn at(self, position: usize) -> f64 {
-        1.0 + self.beta * (position as f64 / self.original_context).floor().ln_1p()
+        1.0 + self.beta * ((position + self.first) as f64 / self.original_context).floor().ln_1p()
     }
 }
 
@@ -260,6 +273,8 @@ pub struct BlockDescription {
     pub temperature: Option<Temperature>,
     /// What a block gives is multiplied by this before it joins the stream.
     pub residual_factor: f64,
+    /// What dense feed-forward blocks are called.
+    pub feed_forward: &'static str,
     /// Matrices that a file holds as one.
     pub fused: Fused,
     /// The feed-forward block has no gate: down(f(up(x))).
@@ -291,6 +306,7 @@ impl BlockDescription {
             attention_cap: None,
             temperature: None,
             residual_factor: 1.0,
+            feed_forward: "mlp",
             fused: Fused::default(),
             ungated: false,
             output_gate: false,
@@ -336,6 +352,15 @@ pub enum LayerRotation {
     Local,
     /// None: the layer knows positions by its mask alone.
     None,
+    /// None, but queries grow with their positions ([`BlockDescription::temperature`]).
+    Still,
+}
+
+impl LayerRotation {
+    /// Whether queries and keys turn.
+    pub fn turns(self) -> bool {
+        matches!(self, Self::Usual | Self::Local)
+    }
 }
 
 /// What differs from layer to layer.
@@ -343,6 +368,8 @@ pub enum LayerRotation {
 pub struct LayerKind {
     /// A token sees itself and the tokens before it, so many together; `None` for all.
     pub window: Option<usize>,
+    /// Texts fall into chunks of so many tokens, and a token sees none of the chunks before its own.
+    pub chunk: Option<usize>,
     /// Its rotary embedding.
     pub rotation: LayerRotation,
     /// It has a delta rule ([`BlockDescription::delta`]) in the place of attention.

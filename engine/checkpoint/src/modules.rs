@@ -62,7 +62,7 @@ impl ModelConfig {
         let plain = |index: usize, role: ModuleRole| {
             let (rows, columns) = self.dimensions(index);
             ModuleShape {
-                name: PROJECTIONS[index].to_string(),
+                name: self.projection(index),
                 rows,
                 columns,
                 bias: self.has_bias(index),
@@ -86,6 +86,14 @@ impl ModelConfig {
             Some(experts) => modules.extend(self.expert_modules(experts)),
         }
         modules
+    }
+
+    /// The name of one of the seven usual maps inside of a layer.
+    fn projection(&self, index: usize) -> String {
+        match PROJECTIONS[index].strip_prefix("mlp.") {
+            Some(own) => format!("{}.{own}", self.block.feed_forward),
+            None => PROJECTIONS[index].to_string(),
+        }
     }
 
     fn delta_modules(&self, rule: &DeltaRule) -> Vec<ModuleShape> {

@@ -22,12 +22,18 @@ pub(crate) struct Wrapper {
     pub classes: &'static [&'static str],
 }
 
-const WRAPPERS: [Wrapper; 2] = [
+const WRAPPERS: [Wrapper; 3] = [
     Wrapper {
         name: "gemma3",
         text: "gemma3_text",
         texts: &["gemma3_text"],
         classes: &["Gemma3ForConditionalGeneration", "Gemma3Model"],
+    },
+    Wrapper {
+        name: "llama4",
+        text: "llama4_text",
+        texts: &["llama4_text"],
+        classes: &["Llama4ForConditionalGeneration"],
     },
     Wrapper {
         name: "mistral3",

@@ -33,6 +33,7 @@ impl<K: Kernels> Layer<K> {
     pub fn heads(&self, shape: &LayerShape) -> Heads {
         Heads {
             window: self.kind.window,
+            chunk: self.kind.chunk,
             ..shape.heads
         }
     }
@@ -114,12 +115,11 @@ fn turned<K: Kernels>(kernels: &K, shape: &LayerShape, x: K::Matrix, tables: Opt
 /// # Shapes
 /// `x` and the result `[n, heads * head_dim]`, `tables` of as many positions.
 pub fn placed<K: Kernels>(kernels: &K, shape: &LayerShape, x: K::Matrix, heads: usize, norm: Option<&K::Matrix>, tables: Option<&Tables<K>>) -> K::Matrix {
-    let after = shape.block.query_key_norm == QueryKeyNorm::HeadsAfterRotation;
     let normed = |x: K::Matrix| match norm {
         Some(weight) => kernels.norm(&x, weight, norm_width(shape, heads), shape.norm_epsilon),
         None => x,
     };
-    if after {
+    if shape.block.query_key_norm.is_after_rotation() {
         return normed(turned(kernels, shape, x, tables, RopeDirection::Forward));
     }
     turned(kernels, shape, normed(x), tables, RopeDirection::Forward)
@@ -137,7 +137,7 @@ pub fn placed_backward<K: Kernels>(
 ) -> K::Matrix {
     let (width, epsilon) = (norm_width(shape, heads), shape.norm_epsilon);
     let back = |gradient: K::Matrix| turned(kernels, shape, gradient, tables, RopeDirection::Inverse);
-    if let (Some(weight), QueryKeyNorm::HeadsAfterRotation) = (norm, shape.block.query_key_norm) {
+    if let (Some(weight), true) = (norm, shape.block.query_key_norm.is_after_rotation()) {
         let input = turned(kernels, shape, raw(), tables, RopeDirection::Forward);
         return back(kernels.norm_backward(&input, weight, width, epsilon, &gradient));
     }

@@ -13,6 +13,8 @@ pub struct Ropes {
     pub local: Option<Rope>,
     /// Features of a head that turn.
     pub turned: usize,
+    /// Features of a head.
+    pub width: usize,
     /// Whether angles are rounded to float32.
     pub float32_angles: bool,
     /// A factor of queries, which goes into tables of their own.
@@ -26,6 +28,7 @@ impl Ropes {
             usual: config.rope.clone(),
             local: config.local_rope.clone(),
             turned: config.block.rotary_dim,
+            width: config.head_dim,
             float32_angles: config.block.float32_angles,
             temperature: config.block.temperature,
         }
@@ -72,6 +75,8 @@ impl<K: Kernels> Tables<K> {
 pub struct Rotation<K: Kernels> {
     usual: OfRope<K>,
     local: Option<OfRope<K>>,
+    /// Of queries that grow without turning: cosines that are the factor, and sines of zero.
+    still: Option<Tables<K>>,
 }
 
 struct OfRope<K: Kernels> {
@@ -83,20 +88,36 @@ struct OfRope<K: Kernels> {
 impl<K: Kernels> Rotation<K> {
     /// The tables for some places: positions, each with the number of tokens of its text.
     pub fn new(kernels: &K, ropes: &Ropes, places: impl Iterator<Item = (usize, usize)> + Clone) -> Self {
+        let of_turning = ropes.temperature.filter(|temperature| !temperature.of_still_layers);
         let of = |rope: &Rope| OfRope {
             keys: Tables::new(kernels, ropes, rope, places.clone(), |_| 1.0),
-            queries: ropes
-                .temperature
-                .map(|temperature| Tables::new(kernels, ropes, rope, places.clone(), |position| temperature.at(position))),
+            queries: of_turning.map(|temperature| Tables::new(kernels, ropes, rope, places.clone(), |position| temperature.at(position))),
         };
+        let of_still = ropes.temperature.filter(|temperature| temperature.of_still_layers);
+        let still = of_still.map(|temperature| {
+            let pairs = ropes.width / 2;
+            let factors: Vec<f32> = places
+                .clone()
+                .flat_map(|(position, _)| std::iter::repeat_n(temperature.at(position) as f32, pairs))
+                .collect();
+            let rows = factors.len() / pairs;
+            Tables {
+                sine: kernels.upload(rows, pairs, vec![0.0; factors.len()]),
+                cosine: kernels.upload(rows, pairs, factors),
+            }
+        });
         Self {
             usual: of(&ropes.usual),
             local: ropes.local.as_ref().map(of),
+            still,
         }
     }
 
-    /// Those of queries in a layer; nothing where they are not turned.
+    /// Those of queries in a layer; nothing where they stay as they are.
     pub fn queries(&self, layer: LayerRotation) -> Option<&Tables<K>> {
+        if layer == LayerRotation::Still {
+            return self.still.as_ref();
+        }
         self.of(layer).map(|tables| tables.queries.as_ref().unwrap_or(&tables.keys))
     }
 
@@ -109,7 +130,7 @@ impl<K: Kernels> Rotation<K> {
         match layer {
             LayerRotation::Usual => Some(&self.usual),
             LayerRotation::Local => Some(self.local.as_ref().unwrap_or(&self.usual)),
-            LayerRotation::None => None,
+            LayerRotation::None | LayerRotation::Still => None,
         }
     }
 }

@@ -111,8 +111,9 @@ fn attention_case() -> impl Strategy<Value = (Heads, Vec<(usize, usize)>, u64)> 
         prop::option::of(0.05f64..0.5),
         prop::option::of(0.5f64..8.0),
         prop::option::of(prop::sample::select(vec![1usize, 3, 16])),
+        prop::option::of(prop::sample::select(vec![1usize, 4, 16])),
     );
-    (heads, lengths, any::<bool>(), any::<u64>(), rules).prop_map(|((keys, group, width), mut lengths, step, seed, (scale, cap, window))| {
+    (heads, lengths, any::<bool>(), any::<u64>(), rules).prop_map(|((keys, group, width), mut lengths, step, seed, (scale, cap, window, chunk))| {
         if step {
             lengths.iter_mut().for_each(|(_, rows)| *rows = 1);
         }
@@ -120,6 +121,7 @@ fn attention_case() -> impl Strategy<Value = (Heads, Vec<(usize, usize)>, u64)> 
             scale,
             cap,
             window,
+            chunk,
             ..Heads::plain(keys * group, keys, width)
         };
         (heads, lengths, seed)

@@ -73,11 +73,12 @@ fn down<K: Kernels>(kernels: &K, matrices: &[&K::Matrix]) -> Vec<Vec<f32>> {
     matrices.iter().map(|matrix| kernels.download(matrix).unwrap()).collect()
 }
 
-/// How scores come about: scaled, capped and within a window, or not.
-fn rules() -> impl Strategy<Value = (Option<f64>, Option<f64>, Option<usize>)> {
+/// How scores come about: scaled, capped and within a window or a chunk, or not.
+fn rules() -> impl Strategy<Value = (Option<f64>, Option<f64>, Option<usize>, Option<usize>)> {
     // Not of one token: then all gradients of queries and keys are zero, and what is compared is rounding.
     let window = prop::option::of(prop::sample::select(vec![3usize, 16, 64, 200]));
-    (prop::option::of(0.05f64..0.5), prop::option::of(0.5f64..8.0), window)
+    let chunk = prop::option::of(prop::sample::select(vec![7usize, 32, 80]));
+    (prop::option::of(0.05f64..0.5), prop::option::of(0.5f64..8.0), window, chunk)
 }
 
 /// Heads, runs that may overlap, and the queries, keys, values and gradients that fit them.
@@ -89,11 +90,12 @@ fn attention_case() -> impl Strategy<Value = (Heads, Vec<SequenceSpan>, [Host; 4
         prop::collection::vec((0usize..40, 1usize..90), 1..4),
         rules(),
     )
-        .prop_flat_map(|(keys, group, width, runs, (scale, cap, window))| {
+        .prop_flat_map(|(keys, group, width, runs, (scale, cap, window, chunk))| {
             let heads = Heads {
                 scale,
                 cap,
                 window,
+                chunk,
                 ..Heads::plain(keys * group, keys, width)
             };
             let runs: Vec<SequenceSpan> = runs.into_iter().map(|(position, rows)| SequenceSpan { position, rows }).collect();
@@ -278,6 +280,13 @@ fn attention_gradients_are_slopes() {
             ..Heads::plain(4, 2, 4)
         },
         true,
+    );
+    slopes_of(
+        Heads {
+            chunk: Some(5),
+            ..Heads::plain(4, 2, 4)
+        },
+        false,
     );
 }
 

@@ -32,6 +32,11 @@ pub(super) fn window_pattern(json: &Value, default: usize) -> Result<usize, Stri
 
 /// Which layers have a window: `layer_types`, or the class's own pattern where that is missing.
 pub(super) fn local_layers(json: &Value, layers: usize, pattern: impl Fn(usize) -> bool) -> Result<Vec<bool>, String> {
+    layers_of(json, layers, "sliding_attention", pattern)
+}
+
+/// Which layers are of a kind, where all others have full attention.
+pub(super) fn layers_of(json: &Value, layers: usize, wanted: &str, pattern: impl Fn(usize) -> bool) -> Result<Vec<bool>, String> {
     let Some(kinds) = present(json, "layer_types") else {
         return Ok((0..layers).map(pattern).collect());
     };
@@ -43,8 +48,8 @@ pub(super) fn local_layers(json: &Value, layers: usize, pattern: impl Fn(usize) 
         .iter()
         .map(|kind| match kind.as_str() {
             Some("full_attention") => Ok(false),
-            Some("sliding_attention") => Ok(true),
-            _ => Err(format!("layer_types holds {kind}; known are full_attention and sliding_attention")),
+            Some(kind) if kind == wanted => Ok(true),
+            _ => Err(format!("layer_types holds {kind}; known are full_attention and {wanted}")),
         })
         .collect()
 }
@@ -72,6 +77,20 @@ pub(super) fn windows(config: &mut ModelConfig, window: Option<usize>, local: &[
     }
     kinds(config).filter(|(layer, _)| local[*layer]).for_each(|(_, kind)| kind.window = window);
     Ok(())
+}
+
+/// Which layers turn queries and keys, where every few do not: `no_rope_layers` holds a flag for each that is set where one does.
+pub(super) fn turning_layers(json: &Value, layers: usize) -> Result<Vec<bool>, String> {
+    let flags = present(json, "no_rope_layers").filter(|list| list.as_array().is_none_or(|list| !list.is_empty()));
+    let Some(flags) = flags else {
+        let interval = optional_size(json, "no_rope_layer_interval")?.unwrap_or(4);
+        return Ok((0..layers).map(|layer| interval == 0 || !(layer + 1).is_multiple_of(interval)).collect());
+    };
+    flags
+        .as_array()
+        .and_then(|list| list.iter().map(|turns| turns.as_bool().or(turns.as_f64().map(|turns| turns != 0.0))).collect())
+        .filter(|turns: &Vec<bool>| turns.len() == layers)
+        .ok_or_else(|| format!("no_rope_layers is not a list of {layers} flags"))
 }
 
 /// Gives every layer its rotation.

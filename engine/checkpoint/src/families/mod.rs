@@ -7,6 +7,7 @@ mod factors;
 mod family;
 mod latent;
 mod layers;
+mod llama4;
 mod mixtures;
 mod recurrent;
 mod rows;

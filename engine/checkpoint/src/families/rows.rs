@@ -6,6 +6,7 @@ use super::factors::granite_factors;
 use super::family::{Family, PLAIN, Windows};
 use super::latent::{DEEPSEEK_V2, DEEPSEEK_V3};
 use super::layers::{everywhere, positive, without_biases};
+use super::llama4::LLAMA4;
 use super::mixtures::{GPT_OSS, GRANITEMOE, MIXTRAL, OLMOE, QWEN2_MOE, QWEN3_MOE};
 use super::recurrent::{QWEN3_5, QWEN3_NEXT};
 use super::sigmoids::{DOTS1, ERNIE4_5_MOE, GLM4_MOE, HUNYUAN_MOE, MINIMAX_M2};
@@ -83,6 +84,8 @@ static MINISTRAL3: Family = Family {
         config.block.temperature = Some(Temperature {
             beta: needed("llama_4_scaling_beta")?,
             original_context: positive("original_max_position_embeddings", needed("original_max_position_embeddings")?)?,
+            first: 0,
+            of_still_layers: false,
         });
         Ok(())
     },
@@ -268,7 +271,7 @@ static ERNIE4_5: Family = Family {
 };
 
 /// Every known family.
-pub(super) static FAMILIES: [&Family; 36] = [
+pub(super) static FAMILIES: [&Family; 37] = [
     &LLAMA,
     &QWEN2,
     &QWEN3,
@@ -295,6 +298,7 @@ pub(super) static FAMILIES: [&Family; 36] = [
     &MIXTRAL,
     &GRANITEMOE,
     &GPT_OSS,
+    &LLAMA4,
     &GLM4_MOE,
     &DOTS1,
     &MINIMAX_M2,

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::family::{Family, PLAIN, Windows};
-use super::layers::{local_layers, local_rope, positive, rotations, window_pattern, windows, without_biases};
+use super::layers::{local_layers, local_rope, positive, rotations, turning_layers, window_pattern, windows, without_biases};
 use crate::architecture::Architecture;
 use crate::config::ModelConfig;
 use crate::description::{LayerRotation, NormKind, Norms, QueryKeyNorm, RopePairs};
@@ -62,17 +62,7 @@ pub(super) static SMOLLM3: Family = Family {
     context: 32_768,
     tied: true,
     describe: |json, config| {
-        let turns = match present(json, "no_rope_layers") {
-            Some(list) => list
-                .as_array()
-                .and_then(|list| list.iter().map(|turns| turns.as_bool().or(turns.as_f64().map(|turns| turns != 0.0))).collect())
-                .filter(|turns: &Vec<bool>| turns.len() == config.layers)
-                .ok_or_else(|| format!("no_rope_layers is not a list of {} flags", config.layers))?,
-            None => {
-                let interval = optional_size(json, "no_rope_layer_interval")?.unwrap_or(4);
-                (0..config.layers).map(|layer| interval == 0 || !(layer + 1).is_multiple_of(interval)).collect()
-            }
-        };
+        let turns = turning_layers(json, config.layers)?;
         let window = optional_size(json, "sliding_window")?;
         let on = flag(json, "use_sliding_window")?;
         let local = local_layers(json, config.layers, |layer| on && window.is_some() && !turns[layer])?;

@@ -64,6 +64,7 @@ impl BlockShape {
             usual: self.rope.clone(),
             local: self.local_rope.clone(),
             turned: self.block.rotary_dim,
+            width: self.head_dim,
             float32_angles: self.block.float32_angles,
             temperature: self.block.temperature,
         }

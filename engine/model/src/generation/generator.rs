@@ -215,6 +215,7 @@ impl<K: GenerationKernels> Generator<K> {
         let (norms, rotary) = (&layer.norms, layer.kind.rotation);
         let heads = Heads {
             window: layer.kind.window,
+            chunk: layer.kind.chunk,
             ..shape.heads
         };
 

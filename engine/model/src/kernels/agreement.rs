@@ -178,9 +178,11 @@ fn outputs<K: GenerationKernels + CalibrationKernels>(k: &K, inputs: &Inputs) ->
     let turned = k.rotate(queries.clone(), heads.width, RopePairs::Halves, &cosine, &sine, RopeDirection::Forward);
     let turned_back = k.rotate(turned.clone(), heads.width, RopePairs::Neighbours, &cosine, &sine, RopeDirection::Inverse);
     add("rotary embedding", false, down(&[&turned, &turned_back])?);
+    let plain = Heads::plain(heads.queries, heads.keys, heads.width);
     for (kernel, heads, sinks) in [
-        ("attention", Heads::plain(heads.queries, heads.keys, heads.width), None),
+        ("attention", plain, None),
         ("attention, capped, windowed, with sinks", heads, Some(&sinks)),
+        ("attention in chunks", Heads { chunk: Some(64), ..plain }, None),
     ] {
         let output = k.attention(heads, &queries, &keys, &values, sinks, runs);
         let (at_queries, at_keys, at_values) = k.attention_backward(heads, &queries, &keys, &values, sinks, runs, &output, &at_output);

@@ -34,6 +34,8 @@ pub struct Heads {
     pub cap: Option<f64>,
     /// A token sees itself and the tokens before it, so many together; `None` for all. At least one.
     pub window: Option<usize>,
+    /// Texts fall into chunks of so many tokens, and a token sees none of the chunks before its own. At least one.
+    pub chunk: Option<usize>,
 }
 
 impl Heads {
@@ -46,6 +48,7 @@ impl Heads {
             scale: None,
             cap: None,
             window: None,
+            chunk: None,
         }
     }
 
@@ -56,7 +59,9 @@ impl Heads {
 
     /// The first token that the one at a position sees.
     pub fn first_seen(self, position: usize) -> usize {
-        self.window.map_or(0, |window| (position + 1).saturating_sub(window))
+        let of_window = self.window.map_or(0, |window| (position + 1).saturating_sub(window));
+        let of_chunk = self.chunk.map_or(0, |chunk| position / chunk * chunk);
+        of_window.max(of_chunk)
     }
 
     /// Query heads that share one key head.
@@ -249,7 +254,8 @@ pub trait Kernels: Send + Sync {
     fn rotate(&self, x: Self::Matrix, width: usize, pairs: RopePairs, cosine: &Self::Matrix, sine: &Self::Matrix, turn: RopeDirection) -> Self::Matrix;
 
     /// Causal attention of packed runs of tokens over keys and values from the beginning of their sequence:
-    /// o_t = sum over s <= t of softmax(q_t . k_s / sqrt(width)) v_s, the scores scaled, capped and within a window as `heads` says.
+    /// o_t = sum over s <= t of softmax(q_t . k_s / sqrt(width)) v_s, the scores scaled, capped and within a window or
+    /// chunk as `heads` says.
     ///
     /// Where `sinks` are given, each head has one score more, which takes its share of the softmax and has no value.
     ///

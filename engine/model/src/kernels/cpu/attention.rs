@@ -48,14 +48,14 @@ pub(super) fn cap(heads: Heads, scores: &mut [f32]) {
     }
 }
 
-/// Turns scaled scores `[rows, seen]` into probabilities in place; row r sees the first `visible + r` columns, of those no more than
-/// the last `window`. A sink is one score more, whose share is left out.
-pub(super) fn softmax(scores: &mut [f32], seen: usize, visible: usize, window: Option<usize>, sink: Option<f32>) {
+/// Turns scaled scores `[rows, seen]` into probabilities in place; row r sees the first `visible + r` columns, without those before
+/// `first(r)`. A sink is one score more, whose share is left out.
+pub(super) fn softmax(scores: &mut [f32], seen: usize, visible: usize, first: impl Fn(usize) -> usize, sink: Option<f32>) {
     Arch::new().dispatch(|| {
         for (row, scores) in scores.chunks_exact_mut(seen).enumerate() {
             let (scores, hidden) = scores.split_at_mut(visible + row);
             hidden.fill(0.0);
-            let (before, scores) = scores.split_at_mut(window.map_or(0, |window| scores.len().saturating_sub(window)));
+            let (before, scores) = scores.split_at_mut(first(row));
             before.fill(0.0);
             let mut lanes = [f32::NEG_INFINITY; 16];
             let (chunks, rest) = scores.as_chunks::<16>();
@@ -121,7 +121,8 @@ pub(super) fn forward(heads: Heads, queries: &[f32], keys: &[f32], values: &[f32
                 scale,
             );
             cap(heads, &mut scores);
-            softmax(&mut scores, seen, position + 1 - lowest, heads.window, sinks.map(|sinks| sinks[query_head]));
+            let first = |row: usize| heads.first_seen(position + row) - lowest;
+            softmax(&mut scores, seen, position + 1 - lowest, first, sinks.map(|sinks| sinks[query_head]));
             let p = Operand {
                 values: &scores,
                 row_stride: seen,
@@ -235,7 +236,8 @@ fn one_key_head(
             }
             cap(heads, &mut p);
             let sink = sinks.map(|sinks| sinks[key_head * heads.group() + in_group]);
-            softmax(&mut p, seen, position + first + 1 - lowest, heads.window, sink);
+            let begin = |row: usize| heads.first_seen(position + first + row) - lowest;
+            softmax(&mut p, seen, position + first + 1 - lowest, begin, sink);
             multiply_into([n, width, seen], &mut ds, seen, false, g, transposed(v), 1.0);
             for row in 0..n {
                 let place = (first + row) * q_stride + at;

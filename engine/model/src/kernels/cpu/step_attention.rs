@@ -37,7 +37,7 @@ pub(super) fn attention(heads: Heads, queries: &[f32], sinks: Option<&[f32]>, ru
         on_best(&all, &mut scores);
         cap(heads, &mut scores);
         for (in_group, scores) in scores.chunks_exact_mut(seen).enumerate() {
-            softmax(scores, seen, seen, None, sinks.map(|sinks| sinks[head * heads.group() + in_group]));
+            softmax(scores, seen, seen, |_| 0, sinks.map(|sinks| sinks[head * heads.group() + in_group]));
         }
         let all = Outputs {
             width,

@@ -1,7 +1,7 @@
 //! Attention in burn tensors, in tiles of queries.
 
 use burn::tensor::activation::softmax;
-use burn::tensor::{Bool, Tensor};
+use burn::tensor::{Bool, Tensor, TensorData};
 
 use super::TensorKernels;
 use crate::kernels::{Heads, SequenceSpan};
@@ -129,6 +129,12 @@ impl TensorKernels {
         if let Some(window) = heads.window {
             let before = after - window as i64 + 1;
             scores = scores.mask_fill(everywhere(Tensor::triu_mask([n, count], before, &self.device)), -1e30);
+        }
+        if heads.chunk.is_some() {
+            let begins = (seen.position..seen.position + n).map(|position| heads.first_seen(position));
+            let hidden: Vec<bool> = begins.flat_map(|begin| (seen.first..seen.first + count).map(move |key| key < begin)).collect();
+            let mask = Tensor::from_data(TensorData::new(hidden, [n, count]), &self.device);
+            scores = scores.mask_fill(everywhere(mask), -1e30);
         }
         let Some(sinks) = sinks else { return (softmax(scores, 3), slopes) };
         let sinks = sinks
