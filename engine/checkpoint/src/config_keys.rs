@@ -193,6 +193,11 @@ pub(crate) fn refuse_unknown(family: &Family, json: &Value) -> Result<(), String
         }
     }
     for outer in ["rope_parameters", "rope_scaling"] {
+        let fields = || json.get(outer).and_then(Value::as_object).into_iter().flatten();
+        let of_kinds = fields().filter(|(_, value)| value.is_object()).count();
+        if let Some((key, _)) = fields().find(|(_, value)| !value.is_object() && !is_empty(value)).filter(|_| of_kinds > 0) {
+            return Err(format!("{outer} holds {key} beside parameters of kinds of layers; keep one set for each kind"));
+        }
         for (key, value) in json.get(outer).and_then(Value::as_object).into_iter().flatten() {
             let of_kind = family.rope_by_kind && ["full_attention", "sliding_attention"].contains(&key.as_str());
             match value.as_object().filter(|_| of_kind) {

@@ -256,6 +256,9 @@ mod tests {
             refusal(json!({"rope_scaling": {"type": "longrope", "short_factor": [1.0], "long_factor": divisors, "original_max_position_embeddings": 64}}))
                 .contains("1 rotary divisors")
         );
+        let twice = json!({"model_type": "phi3", "original_max_position_embeddings": 64, "rope_scaling": {"type": "longrope", "factor": 2.0,
+            "short_factor": divisors, "long_factor": divisors}});
+        assert!(refusal(twice).contains("versions of transformers differ"));
         assert!(refusal(json!({"rope_scaling": {"type": "su", "factor": 2}})).contains("`su`"));
         assert!(refusal(json!({"rope_scaling": {"type": "linear"}})).contains("lacks factor"));
     }
@@ -321,6 +324,14 @@ mod tests {
             refusal(json!({"model_type": "cohere2", "rms_norm_eps": null, "logit_scale": 0.5, "layer_types": ["conv", "full_attention"]})).contains("conv")
         );
         assert!(refusal(json!({"model_type": "exaone4", "sliding_window_pattern": "LLLG"})).contains("LLLG"));
+        let capped = json!({"model_type": "gemma3_text", "attn_logit_softcapping": 50.0});
+        assert!(refusal(capped).contains("attn_logit_softcapping"), "its class does not apply it");
+        let both = json!({"model_type": "olmo3", "rope_scaling": {"rope_type": "yarn", "factor": 4.0, "full_attention": {"rope_type": "default"}}});
+        assert!(refusal(both).contains("beside parameters of kinds of layers"));
+        assert!(
+            refusal(json!({"model_type": "qwen3_next", "hidden_act": "gelu_new", "shared_expert_intermediate_size": 8, "linear_num_value_heads": 4}))
+                .contains("hidden_act")
+        );
         let glm = with(json!({"model_type": "glm4", "head_dim": 8})).unwrap();
         assert_eq!(glm.block.rotary_dim, 4, "half of a head turns unless it says otherwise");
     }

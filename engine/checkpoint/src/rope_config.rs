@@ -114,7 +114,7 @@ fn yarn(scaling: &Value, original_context: f64, context: f64) -> Result<RopeScal
 }
 
 /// LongRoPE's numbers with transformers' defaults. With s the context over the original one (or `factor`, where the configuration does
-/// not say an original one outside of these parameters), the attention factor is √(1 + ln s / ln c), and 1 for s up to 1.
+/// not say an original one outside of these parameters; where both are said and differ, versions of transformers do too), the attention factor is √(1 + ln s / ln c), and 1 for s up to 1.
 fn long_rope(json: &Value, scaling: &Value, inside: Option<f64>, context: f64) -> Result<RopeScaling, String> {
     let outside = number(json, "original_max_position_embeddings")?;
     if let (Some(inside), Some(outside)) = (inside, outside)
@@ -127,9 +127,16 @@ fn long_rope(json: &Value, scaling: &Value, inside: Option<f64>, context: f64) -
     let Some(original_context) = outside.or(inside) else {
         return Err("rope_scaling of type longrope lacks original_max_position_embeddings".to_string());
     };
+    let ratio = context / original_context;
     let factor = match (outside, number(scaling, "factor")?) {
+        (Some(_), Some(factor)) if factor != ratio => {
+            return Err(format!(
+                "the rotary factor is {factor}, and max_position_embeddings over original_max_position_embeddings {ratio}: versions of transformers \
+                 differ in which of them scales attention; remove the one that is wrong"
+            ));
+        }
         (None, Some(factor)) => factor,
-        _ => context / original_context,
+        _ => ratio,
     };
     let attention_factor = match number(scaling, "attention_factor")? {
         Some(attention_factor) => attention_factor,

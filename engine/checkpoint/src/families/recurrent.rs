@@ -7,11 +7,14 @@ use super::layers::kinds;
 use super::mixtures::{mixture_keys, qwen_experts};
 use crate::architecture::Architecture;
 use crate::config::ModelConfig;
-use crate::description::{DeltaRule, QueryKeyNorm};
+use crate::description::{Activation, DeltaRule, QueryKeyNorm};
 use crate::json_fields::{optional_size, present, size_or};
 
 /// What Qwen3-Next and Qwen3.5 have in common.
 fn delta(json: &Value, config: &mut ModelConfig, by_key_head: bool) -> Result<(), String> {
+    if config.block.activation != Activation::Silu {
+        return Err("hidden_act is not silu, which it is of the convolution and the gate of a delta rule too".to_string());
+    }
     let or = |key: &str, default: usize| Ok::<_, String>(size_or(json, key, Some(default))?.unwrap_or(default));
     config.block.delta = Some(DeltaRule {
         value_heads: or("linear_num_value_heads", 32)?,

@@ -175,7 +175,11 @@ pub(super) static GEMMA3: Family = Family {
         let pattern = window_pattern(json, 6)?;
         let local = local_layers(json, config.layers, |layer| !(layer + 1).is_multiple_of(pattern))?;
         windows(config, size_or(json, "sliding_window", Some(4096))?, &local)?;
-        config.block.attention_cap = number(json, "attn_logit_softcapping")?;
+        if let Some(cap) = number(json, "attn_logit_softcapping")? {
+            return Err(format!(
+                "attn_logit_softcapping is {cap}, which the class of Gemma 3 does not apply; remove it if its scores are not capped"
+            ));
+        }
         config.ends.logit_cap = number(json, "final_logit_softcapping")?;
         let theta = number(json, "rope_local_base_freq")?.unwrap_or(10_000.0);
         local_rope(json, config, theta)
