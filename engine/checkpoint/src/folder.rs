@@ -220,13 +220,32 @@ fn weight_files(path: &Path) -> Result<(Vec<PathBuf>, Vec<String>), CheckpointEr
         .filter(|entry| has_extension(entry, "safetensors") && !is_adapter(entry))
         .collect();
     if all.is_empty() {
-        let reason = "it has config.json but no *.safetensors; weights in other formats (pytorch_model.bin) have to be converted first".to_string();
         return Err(CheckpointError::NotAModel {
             path: path.to_path_buf(),
-            reason,
+            reason: without_safetensors(path)?,
         });
     }
     Ok((all, Vec::new()))
+}
+
+/// What to do with a folder whose weights are in files that run code when they are opened.
+fn without_safetensors(path: &Path) -> Result<String, CheckpointError> {
+    let pickled = sorted_entries(path)?
+        .into_iter()
+        .find(|entry| ["bin", "pt", "pth"].iter().any(|extension| has_extension(entry, extension)));
+    let name = pickled.as_deref().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
+    Ok(match name.as_deref() {
+        None => "it has config.json but no *.safetensors: the weights are not there".to_string(),
+        Some("qmodel.pt") => {
+            "its weights are in qmodel.pt, a pickled file of HQQ's own, which is not read: load it with AutoHQQHFModel.from_quantized, and save it \
+             with model.save_pretrained(folder) of transformers, which writes *.safetensors"
+                .to_string()
+        }
+        Some(name) => format!(
+            "its weights are pickled ({name}), which is not read: load the model with transformers and save it with model.save_pretrained(folder), which \
+             writes *.safetensors (of torchao's weights version 0.16 or newer does; or call dequantize() on them first)"
+        ),
+    })
 }
 
 fn shards(path: &Path, index: &Path) -> Result<Vec<PathBuf>, CheckpointError> {
@@ -300,15 +319,21 @@ pub(crate) fn add_file(store: &mut Store, path: &Path) -> Result<(), CheckpointE
             interleaved_head: None,
             scale: 1.0,
         };
-        // A base model saved without its head drops the prefix.
-        let bare = ["layers.", "embed_tokens.", "norm."].iter().any(|start| name.starts_with(start));
-        let name = if bare { format!("model.{name}") } else { name };
+        let name = with_prefix(name);
         if store.tensors.insert(name.clone(), tensor).is_some() {
             return Err(damaged(format!(
                 "tensor {name} is in another file of the folder too; leave only one set of weights"
             )));
         }
     }
+    let facts = metadata.metadata().iter().flatten();
+    store.facts.extend(facts.map(|(name, said)| (with_prefix(name.clone()), said.clone())));
     store.files.push(file);
     Ok(())
+}
+
+/// A tensor's name with the prefix that a base model saved without its head drops.
+fn with_prefix(name: String) -> String {
+    let bare = ["layers.", "embed_tokens.", "norm."].iter().any(|start| name.starts_with(start));
+    if bare { format!("model.{name}") } else { name }
 }

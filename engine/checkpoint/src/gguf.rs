@@ -61,12 +61,8 @@ pub(crate) fn open(path: &Path) -> Result<Opened, CheckpointError> {
     let architecture = config.architecture;
     let is_long = matches!(config.rope.scaling, RopeScaling::LongRope { .. });
     let mut store = Store {
-        path: path.to_path_buf(),
         files,
-        tensors: BTreeMap::new(),
-        packed: None,
-        slices: BTreeMap::new(),
-        stacked: BTreeMap::new(),
+        ..Store::empty(path, None)
     };
     let mut listed = Vec::new();
     for (name, located) in &by_name {

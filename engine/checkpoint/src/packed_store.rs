@@ -32,6 +32,7 @@ impl Store {
             model: &self.path,
             stem,
             arrays: arrays.collect(),
+            facts: self.facts.get(name).map(String::as_str),
         })
     }
 

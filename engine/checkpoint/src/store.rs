@@ -120,6 +120,8 @@ pub(crate) struct Store {
     pub slices: BTreeMap<String, PackedSlice>,
     /// Matrices and biases of experts that lie in arrays of a whole layer's, by their names.
     pub stacked: BTreeMap<String, StackedSlice>,
+    /// What headers of files say of tensors beside type and shape, by the tensors' names.
+    pub facts: BTreeMap<String, String>,
 }
 
 /// Numbers converted by one task: enough to hide its cost, few enough to share a layer among cores.
@@ -135,6 +137,7 @@ impl Store {
             packed,
             slices: BTreeMap::new(),
             stacked: BTreeMap::new(),
+            facts: BTreeMap::new(),
         }
     }
 

@@ -109,6 +109,8 @@ impl Wrapper {
             .map(|(name, tensor)| (own_name(&name).unwrap_or(name), tensor))
             .collect();
         store.tensors = renamed;
+        let facts = std::mem::take(&mut store.facts).into_iter();
+        store.facts = facts.map(|(name, said)| (own_name(&name).unwrap_or(name), said)).collect();
     }
 }
 

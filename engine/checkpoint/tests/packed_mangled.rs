@@ -71,6 +71,23 @@ static SAMPLES: LazyLock<Vec<(Vec<u8>, Vec<u8>)>> = LazyLock::new(|| {
             ],
         ),
         (
+            json!({"quant_method": "hqq", "quant_config": {}}),
+            vec![
+                ("W_q", Dtype::U8, vec![ROWS * COLUMNS / 16, 8], bytes(ROWS * COLUMNS / 2, 7)),
+                floats("scale", vec![ROWS * COLUMNS / 8, 1]),
+                floats("zero", vec![ROWS * COLUMNS / 8, 1]),
+                (
+                    "shape",
+                    Dtype::I64,
+                    vec![2],
+                    [ROWS as i64, COLUMNS as i64].iter().flat_map(|size| size.to_le_bytes()).collect(),
+                ),
+                ("packing", Dtype::U8, vec![7], b"4bit_u8".to_vec()),
+                ("axis", Dtype::I32, vec![], vec![1, 0, 0, 0]),
+                ("group_size", Dtype::I32, vec![], vec![8, 0, 0, 0]),
+            ],
+        ),
+        (
             json!({"quant_method": "gptq", "bits": 4, "group_size": 16, "checkpoint_format": "gptq_v2"}),
             vec![words("qweight", vec![4, ROWS]), words("qzeros", vec![2, 8]), floats("scales", vec![2, ROWS])],
         ),

@@ -59,6 +59,8 @@ pub(crate) struct Module<'a> {
     pub stem: &'a str,
     /// Its arrays, by the last part of their names.
     pub arrays: BTreeMap<&'static str, Array<'a>>,
+    /// What the header of a file says of the weight, if anything.
+    pub facts: Option<&'a str>,
 }
 
 impl<'a> Module<'a> {

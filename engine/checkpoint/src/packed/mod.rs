@@ -17,12 +17,14 @@ mod fields;
 mod float8;
 mod gemv;
 mod gptq;
+mod hqq;
 mod keys;
 pub mod mxfp4;
 mod packing;
 mod scaled;
 mod scheme;
 mod small_floats;
+mod torchao;
 mod words;
 
 use half::f16;

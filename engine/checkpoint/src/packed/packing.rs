@@ -7,8 +7,10 @@ use super::bitsandbytes::{self, BitsAndBytes};
 use super::compressed::{self, CompressedTensors};
 use super::float8::{self, Float8};
 use super::gemv::{self, Gemv};
+use super::hqq::{self, Hqq};
 use super::scaled::Rows;
 use super::scheme::Scheme;
+use super::torchao::{self, TorchAo};
 use super::words;
 use crate::error::CheckpointError;
 
@@ -25,6 +27,10 @@ pub(crate) enum Packing {
     Float8(Float8),
     /// bitsandbytes.
     BitsAndBytes(BitsAndBytes),
+    /// HQQ, whose modules say for themselves how they are packed.
+    Hqq,
+    /// torchao.
+    TorchAo(TorchAo),
 }
 
 /// Arrays that are about activations and caches, not about weights.
@@ -55,9 +61,11 @@ impl Packing {
             "compressed-tensors" => CompressedTensors::parse(config).map(Self::CompressedTensors),
             "fp8" | "fbgemm_fp8" => Float8::parse(config).map(Self::Float8),
             "bitsandbytes" => BitsAndBytes::parse(config).map(Self::BitsAndBytes),
+            "hqq" => hqq::check(config).map(|()| Self::Hqq),
+            "torchao" => TorchAo::parse(config).map(Self::TorchAo),
             other => Err(format!(
                 "quantization_config says the weights are packed by `{other}`; known are `awq`, `gptq`, `auto-round`, `compressed-tensors`, `fp8`, \
-                 `fbgemm_fp8` and `bitsandbytes`. Give a checkpoint in float32, float16 or bfloat16 (dequantized, same values), or a GGUF file"
+                 `fbgemm_fp8`, `bitsandbytes`, `hqq` and `torchao`. Give a checkpoint in float32, float16 or bfloat16 (dequantized, same values), or a GGUF file"
             )),
         }
     }
@@ -65,10 +73,11 @@ impl Packing {
     /// Sentences on what is not computed.
     pub fn note(&self) -> Option<String> {
         match self {
-            Self::Words(_) | Self::Gemv(_) => None,
+            Self::Words(_) | Self::Gemv(_) | Self::Hqq => None,
             Self::CompressedTensors(config) => config.note().map(str::to_string),
             Self::Float8(config) => config.note().map(str::to_string),
             Self::BitsAndBytes(config) => config.note(),
+            Self::TorchAo(config) => config.note().map(str::to_string),
         }
     }
 
@@ -80,6 +89,8 @@ impl Packing {
             Self::CompressedTensors(_) => compressed::PARTS,
             Self::Float8(_) => float8::PARTS,
             Self::BitsAndBytes(_) => bitsandbytes::PARTS,
+            Self::Hqq => hqq::PARTS,
+            Self::TorchAo(_) => torchao::PARTS,
         }
     }
 
@@ -90,6 +101,8 @@ impl Packing {
             Self::CompressedTensors(_) => CompressedTensors::is_packed(has),
             Self::Float8(_) => has("weight") && (has("weight_scale") || has("weight_scale_inv")),
             Self::BitsAndBytes(_) => BitsAndBytes::is_packed(has),
+            Self::Hqq => hqq::is_packed(has),
+            Self::TorchAo(_) => TorchAo::is_packed(has),
         }
     }
 
@@ -110,6 +123,8 @@ impl Packing {
             Self::CompressedTensors(config) => Box::new(config.open(module, rows, columns)?),
             Self::Float8(config) => Box::new(config.open(module, rows, columns)?),
             Self::BitsAndBytes(config) => config.open(module, rows, columns)?,
+            Self::Hqq => Box::new(Hqq::open(module, rows, columns)?),
+            Self::TorchAo(_) => TorchAo::open(module, rows, columns)?,
         })
     }
 
@@ -121,6 +136,8 @@ impl Packing {
             Self::CompressedTensors(config) => config.kind(module.stem),
             Self::Float8(_) => "FP8".to_string(),
             Self::BitsAndBytes(_) => BitsAndBytes::kind(module).to_string(),
+            Self::Hqq => hqq::kind(module),
+            Self::TorchAo(_) => TorchAo::kind(module),
         }
     }
 }
@@ -134,8 +151,9 @@ mod tests {
     #[test]
     fn what_is_not_known_is_refused_by_name() {
         for (config, part) in [
-            (json!({"quant_method": "hqq", "quant_config": {}}), "`hqq`"),
-            (json!({"quant_method": "torchao", "quant_type": "int4wo-128"}), "`torchao`"),
+            (json!({"quant_method": "hqq", "quant_config": {}, "rotation": "hadamard"}), "rotation"),
+            (json!({"quant_method": "torchao", "quant_type": {}, "sparsity": "2:4"}), "sparsity"),
+            (json!({"quant_method": "quanto"}), "`quanto`"),
             (json!({"quant_method": "mxfp4"}), "`mxfp4`"),
             (json!({}), "`unknown`"),
             (

@@ -78,6 +78,11 @@ pub fn words_down(fields: &[u8], groups: usize, bits: usize, stream: bool) -> Ve
 
 /// A folder of the tiny model in which a module is packed.
 pub fn folder(quantization: &Value, stem: &str, arrays: &[Array]) -> tempfile::TempDir {
+    folder_saying(quantization, stem, arrays, None)
+}
+
+/// The same, whose header says something of the weight.
+pub fn folder_saying(quantization: &Value, stem: &str, arrays: &[Array], facts: Option<&Value>) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let mut config = config();
     config["quantization_config"] = quantization.clone();
@@ -95,7 +100,8 @@ pub fn folder(quantization: &Value, stem: &str, arrays: &[Array]) -> tempfile::T
     let views = all
         .iter()
         .map(|(name, kind, shape, bytes)| (name, TensorView::new(*kind, shape.clone(), bytes).unwrap()));
-    safetensors::serialize_to_file(views, None, &folder.path().join("model.safetensors")).unwrap();
+    let facts = facts.map(|facts| std::collections::HashMap::from([(weight.clone(), facts.to_string())]));
+    safetensors::serialize_to_file(views, facts, &folder.path().join("model.safetensors")).unwrap();
     folder
 }
 
@@ -105,7 +111,13 @@ pub fn open(quantization: &Value, stem: &str, arrays: &[Array]) -> Result<Checkp
 
 /// Opens a checkpoint whose `UP` has these arrays, and compares it with what it should be; `within` is relative.
 pub fn check(what: &str, quantization: &Value, arrays: &[Array], within: f64, expected: impl Fn(usize, usize) -> f64) {
-    let checkpoint = open(quantization, UP, arrays).unwrap_or_else(|error| panic!("{what}: {error}"));
+    check_saying(what, quantization, arrays, None, within, expected);
+}
+
+/// The same of a file whose header says something of the weight.
+pub fn check_saying(what: &str, quantization: &Value, arrays: &[Array], facts: Option<&Value>, within: f64, expected: impl Fn(usize, usize) -> f64) {
+    let folder = folder_saying(quantization, UP, arrays, facts);
+    let checkpoint = Checkpoint::open(folder.path()).unwrap_or_else(|error| panic!("{what}: {error}"));
     let up = &checkpoint.layer(0).unwrap_or_else(|error| panic!("{what}: {error}")).projections[5].weight;
     let mut largest = 0f64;
     for row in 0..ROWS {
