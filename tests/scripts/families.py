@@ -91,7 +91,7 @@ FAMILIES = {
     "gemma2": ({"sliding_window": 16, "query_pre_attn_scalar": 16}, {"no caps": {"attn_logit_softcapping": None, "final_logit_softcapping": None},
                                                                   "caps": {"attn_logit_softcapping": 5.0, "final_logit_softcapping": 7.0},
                                                                   "scalar": {"query_pre_attn_scalar": 64}}),
-    "gemma3_text": ({"sliding_window": 16, "query_pre_attn_scalar": 16}, {"caps": {"attn_logit_softcapping": 5.0, "final_logit_softcapping": 7.0},
+    "gemma3_text": ({"sliding_window": 16, "query_pre_attn_scalar": 16, "layer_types": KINDS}, {"caps": {"attn_logit_softcapping": 5.0, "final_logit_softcapping": 7.0},
                                                                        "both directions": {"use_bidirectional_attention": True}}),
     "cohere2": ({"sliding_window": 16}, {"logit_scale": {"logit_scale": 0.5}, "layer_norm_eps": {"layer_norm_eps": 1e-2}}),
     "nemotron": ({}, {"norm_eps": {"norm_eps": 1e-2}}),
@@ -161,6 +161,8 @@ def variants(family):
         if family in BY_KIND:
             local = {"rope_type": "default", "rope_theta": 1e4 if family == "gemma3_text" else rope["rope_theta"]}
             rope = {"full_attention": rope, "sliding_attention": local}
+        if family == "olmo3":
+            yield f"rope {name}, older, usual base", {"rope_parameters": {kind: {**own, "rope_theta": 5e5} for kind, own in rope.items()}}, older
         if family == "phi3" and name == "longrope":
             yield "rope longrope, context outside", {"rope_parameters": rope, "original_max_position_embeddings": 64}, None
             yield "rope longrope, context outside, older", {"rope_parameters": rope, "original_max_position_embeddings": 64}, older

@@ -217,6 +217,11 @@ pub(crate) fn refuse_unknown(family: &Family, json: &Value) -> Result<(), String
 }
 
 fn refuse_unknown_rope(family: &Family, outer: &str, key: &str, value: &Value) -> Result<(), String> {
+    if family.rope_by_kind && key == "truncate" && value.as_bool() == Some(false) {
+        return Err(format!(
+            "{outer}.truncate is false, which transformers reads no more where parameters stand by kinds of layers; remove it"
+        ));
+    }
     if ROPE.contains(&key) || family.rope_keys.contains(&key) || is_empty(value) {
         return Ok(());
     }

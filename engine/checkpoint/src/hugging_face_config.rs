@@ -328,6 +328,10 @@ mod tests {
         assert!(refusal(capped).contains("attn_logit_softcapping"), "its class does not apply it");
         let both = json!({"model_type": "olmo3", "rope_scaling": {"rope_type": "yarn", "factor": 4.0, "full_attention": {"rope_type": "default"}}});
         assert!(refusal(both).contains("beside parameters of kinds of layers"));
+        let ramp = json!({"rope_type": "yarn", "factor": 4.0, "truncate": false});
+        assert!(refusal(json!({"model_type": "olmo3", "rope_parameters": {"full_attention": ramp}})).contains("truncate"));
+        assert!(refusal(json!({"model_type": "olmo3", "rope_theta": 1e4})).contains("rope_theta"));
+        assert!(with(json!({"model_type": "olmo3", "rope_theta": 5e5})).is_ok());
         assert!(
             refusal(json!({"model_type": "qwen3_next", "hidden_act": "gelu_new", "shared_expert_intermediate_size": 8, "linear_num_value_heads": 4}))
                 .contains("hidden_act")

@@ -39,6 +39,12 @@ pub(super) static OLMO3: Family = Family {
         windows(config, size_or(json, "sliding_window", Some(4096))?, &local)?;
         // A scaling is that of whole attention: windows are shorter than any context.
         let usual = config.rope.theta;
+        if let Some(theta) = number(json, "rope_theta")?.filter(|theta| *theta != 500_000.0) {
+            return Err(format!(
+                "rope_theta is {theta}, which versions of transformers take for all layers or for those without a window; give rope_parameters for \
+                 each of full_attention and sliding_attention"
+            ));
+        }
         local_rope(json, config, usual)
     },
     ..PLAIN
