@@ -235,6 +235,11 @@ impl Checkpoint {
         stop_tokens::of(&self.path, self.metadata.as_ref(), self.config.vocabulary)
     }
 
+    /// The metadata of a GGUF file; nothing of a folder.
+    pub(crate) fn gguf_values(&self) -> Option<&MetadataValues> {
+        self.metadata.as_ref()
+    }
+
     /// The special tokens and the chat template of a GGUF file; nothing of a folder, which has files that say them.
     ///
     /// # Errors

@@ -34,6 +34,7 @@ mod gguf_families;
 mod gguf_names;
 mod gguf_split;
 mod gguf_tokenizer;
+pub mod gguf_writer;
 mod hugging_face_config;
 mod json_fields;
 mod modules;

@@ -148,6 +148,40 @@ impl PreTokenizer {
         Self::all().find(|known| known.names.contains(&name))
     }
 
+    /// The name of the way in which a `tokenizer.json` splits text, if it is one of those that are known.
+    pub fn of_json(json: &Value) -> Option<&'static str> {
+        let model = json.get("model")?;
+        let ignores = model.get("ignore_merges").and_then(Value::as_bool) == Some(true);
+        let step = json.get("pre_tokenizer")?;
+        let steps = match step.get("pretokenizers").and_then(Value::as_array) {
+            Some(steps) => steps.as_slice(),
+            None => std::slice::from_ref(step),
+        };
+        let (last, before) = steps.split_last()?;
+        let is = |step: &Value, kind: &str| step.get("type").and_then(Value::as_str) == Some(kind);
+        if !is(last, "ByteLevel") || last.get("add_prefix_space").and_then(Value::as_bool) == Some(true) {
+            return None;
+        }
+        let gpt2 = last.get("use_regex").and_then(Value::as_bool) != Some(false);
+        let split = |step: &Value| {
+            if is(step, "Digits") && step.get("individual_digits").and_then(Value::as_bool) == Some(true) {
+                return Some(r"\p{N}".to_string());
+            }
+            let isolated = is(step, "Split") && step.get("behavior").and_then(Value::as_str) == Some("Isolated");
+            let plain = step.get("invert").and_then(Value::as_bool) != Some(true);
+            let expression = step.get("pattern")?.get("Regex")?.as_str()?;
+            (isolated && plain).then(|| expression.to_string())
+        };
+        let splits: Vec<String> = before.iter().map(split).collect::<Option<_>>()?;
+        let composed = match json.get("normalizer") {
+            None | Some(Value::Null) => false,
+            Some(normalizer) if is(normalizer, "NFC") => true,
+            Some(_) => return None,
+        };
+        let same = |known: &&Self| known.splits == splits && known.gpt2 == gpt2 && known.ignore_merges == ignores && known.composed == composed;
+        Self::all().find(same)?.names.first().copied()
+    }
+
     /// All names in one line, for messages.
     pub fn known() -> String {
         Self::all().flat_map(|known| known.names).copied().collect::<Vec<_>>().join(", ")
@@ -192,6 +226,26 @@ mod tests {
             );
         }
         assert!(PreTokenizer::find("nobody").is_none());
+    }
+
+    #[test]
+    fn a_way_is_found_again_in_the_file_that_it_makes() {
+        let file = |known: &PreTokenizer| json!({"normalizer": known.composed.then(|| json!({"type": "NFC"})), "pre_tokenizer": known.json(), "model": {"ignore_merges": known.ignore_merges}});
+        for known in PreTokenizer::all() {
+            let found = PreTokenizer::of_json(&file(known)).and_then(PreTokenizer::find).unwrap();
+            assert_eq!(
+                (found.splits, found.gpt2, found.ignore_merges),
+                (known.splits, known.gpt2, known.ignore_merges),
+                "{:?}",
+                known.names
+            );
+        }
+        let digits = json!([{"type": "Digits", "individual_digits": true}, {"type": "ByteLevel", "add_prefix_space": false, "use_regex": true}]);
+        let mut other = json!({"pre_tokenizer": {"type": "Sequence", "pretokenizers": digits}, "model": {}});
+        assert_eq!(PreTokenizer::of_json(&other), Some("smollm"));
+        other["normalizer"] = json!({"type": "Lowercase"});
+        assert_eq!(PreTokenizer::of_json(&other), None);
+        assert_eq!(PreTokenizer::of_json(&json!({"pre_tokenizer": {"type": "Whitespace"}, "model": {}})), None);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::numbers::number;
 #[derive(Clone, Debug, Args)]
 pub struct MethodArguments {
     /// The method
-    #[arg(long, value_enum, required_unless_present = "recipe")]
+    #[arg(long, value_enum, required_unless_present_any = ["recipe", "gguf_type"])]
     pub method: Option<Method>,
     /// Bits of a code, 2 to 8
     #[arg(long, default_value_t = 4)]

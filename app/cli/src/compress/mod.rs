@@ -4,16 +4,18 @@ pub mod calibration;
 pub mod method;
 pub mod output;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::Args;
+use cruxscope_checkpoint::gguf_writer::GgufSummary;
 use cruxscope_compress::recipe::Recipe;
-use cruxscope_run::compress::{CompressSettings, Compression};
+use cruxscope_run::compress::{CompressSettings, Compression, gguf};
 use cruxscope_study::folder;
 
 use self::calibration::CalibrationArguments;
 use self::method::MethodArguments;
-use self::output::{OutputArguments, components_table, plan_line, scales_table};
+use self::output::{OutputArguments, components_table, gguf_line, plan_line, scales_table};
 use crate::failure::Failure;
 use crate::numbers::{MOST_THREADS, whole};
 use crate::output::{print_json, print_text, status};
@@ -24,8 +26,8 @@ pub struct Arguments {
     /// The model: a Hugging Face folder, or a GGUF file
     #[arg(long, value_name = "DIR|FILE.gguf")]
     model: PathBuf,
-    /// The Hugging Face folder to write; a run that was stopped goes on there
-    #[arg(long, value_name = "DIR")]
+    /// The Hugging Face folder to write, where a run that was stopped goes on, or with --format gguf the file
+    #[arg(long, value_name = "DIR|FILE.gguf")]
     out: PathBuf,
     #[command(flatten)]
     method: MethodArguments,
@@ -61,8 +63,10 @@ pub struct Arguments {
 
 pub fn run(arguments: Arguments) -> Result<(), Failure> {
     crate::settings::set_threads(arguments.threads)?;
+    let gguf = arguments.output.gguf()?;
     let recipe = match &arguments.recipe {
         Some(path) => read_recipe(path)?,
+        None if arguments.method.method.is_none() && gguf.is_some() => Recipe { rules: Vec::new() },
         None => Recipe::of(arguments.method.treatment()?, arguments.only.as_deref(), arguments.protect.as_deref()),
     };
     if let Some(path) = &arguments.save_recipe {
@@ -76,8 +80,22 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         packed: arguments.output.packed(),
         basis: arguments.output.basis(),
         model: arguments.model,
-        out: arguments.out,
+        out: match gguf {
+            Some(_) => gguf::folder_beside(&arguments.out),
+            None => arguments.out.clone(),
+        },
     };
+    if let (Some(numbers), true) = (gguf, settings.recipe.rules.is_empty()) {
+        // Nothing is treated: the model itself goes into the file.
+        if arguments.plan {
+            return print_text("no component is treated; the model's own matrices are stored in the file");
+        }
+        let summary = gguf::write(&settings.model, &arguments.out, numbers)?;
+        return done(&arguments.out, &summary, arguments.json);
+    }
+    if gguf.is_some() && arguments.out.exists() {
+        return Err(Failure::mistake(format!("{} exists already; give another --out", arguments.out.display())));
+    }
     let compression = Compression::prepare_on(&settings, &arguments.device)?;
     if arguments.plan {
         return if arguments.json {
@@ -91,12 +109,27 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
     let result = compression.run(&mut progress);
     progress.finish();
     let report = result?;
+    if let Some(numbers) = gguf {
+        let summary = gguf::write(&settings.out, &arguments.out, numbers)?;
+        gguf::remove(&settings.out)?;
+        return done(&arguments.out, &summary, arguments.json);
+    }
     status!("compressed model saved in {}", settings.out.display());
     if arguments.json {
         return print_json(&report);
     }
     print_text(&components_table(&report))?;
     scales_table(&report).map_or(Ok(()), |table| print_text(&table))
+}
+
+/// Says what a GGUF file holds.
+fn done(file: &std::path::Path, summary: &GgufSummary, json: bool) -> Result<(), Failure> {
+    status!("compressed model saved in {}", file.display());
+    if !json {
+        return print_text(&gguf_line(summary));
+    }
+    let matrices: BTreeMap<&str, usize> = summary.matrices.iter().map(|(numbers, count)| (numbers.name(), *count)).collect();
+    print_json(&serde_json::json!({"file": file, "bytes": summary.bytes, "matrices": matrices}))
 }
 
 pub fn read_recipe(path: &std::path::Path) -> Result<Recipe, Failure> {

@@ -1,10 +1,13 @@
 //! The flags of what is written, and the tables that say what it will be and what it was.
 
 use clap::{Args, ValueEnum};
+use cruxscope_checkpoint::gguf_writer::{GgufNumbers, GgufSummary};
 use cruxscope_checkpoint::packed::{Layout, ZeroFormat};
 use cruxscope_checkpoint::writer::StoredAs;
 use cruxscope_run::compress::{Basis, CompressPlan, CompressionReport};
 use cruxscope_run::machine::{format_bytes, format_duration};
+
+use crate::failure::Failure;
 
 #[derive(Clone, Debug, Args)]
 pub struct OutputArguments {
@@ -17,6 +20,39 @@ pub struct OutputArguments {
     /// Write codes in a layout that inference engines load, instead of the numbers they stand for
     #[arg(long, value_enum)]
     packed: Option<PackedFlag>,
+    /// A Hugging Face folder, or one GGUF file of a Llama, Qwen2 or Qwen3
+    #[arg(long, value_enum, default_value_t)]
+    format: FormatFlag,
+    /// How a GGUF file stores matrices; without --method or --recipe the model's own, rounded once
+    #[arg(long, value_enum, required_if_eq("format", "gguf"), conflicts_with_all = ["packed", "dtype"])]
+    gguf_type: Option<GgufFlag>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum FormatFlag {
+    /// For transformers, vLLM and this program
+    #[default]
+    Folder,
+    /// For llama.cpp and this program
+    Gguf,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum GgufFlag {
+    #[value(name = "q4_0", alias = "Q4_0")]
+    Q4_0,
+    #[value(name = "q4_1", alias = "Q4_1")]
+    Q4_1,
+    #[value(name = "q5_0", alias = "Q5_0")]
+    Q5_0,
+    #[value(name = "q5_1", alias = "Q5_1")]
+    Q5_1,
+    #[value(name = "q8_0", alias = "Q8_0")]
+    Q8_0,
+    #[value(alias = "F16")]
+    F16,
+    #[value(alias = "BF16")]
+    Bf16,
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
@@ -67,6 +103,23 @@ impl OutputArguments {
         }
     }
 
+    /// How a GGUF file stores matrices, where one is to be written.
+    pub fn gguf(&self) -> Result<Option<GgufNumbers>, Failure> {
+        let numbers = self.gguf_type.map(|numbers| match numbers {
+            GgufFlag::Q4_0 => GgufNumbers::Q4_0,
+            GgufFlag::Q4_1 => GgufNumbers::Q4_1,
+            GgufFlag::Q5_0 => GgufNumbers::Q5_0,
+            GgufFlag::Q5_1 => GgufNumbers::Q5_1,
+            GgufFlag::Q8_0 => GgufNumbers::Q8_0,
+            GgufFlag::F16 => GgufNumbers::F16,
+            GgufFlag::Bf16 => GgufNumbers::Bf16,
+        });
+        if numbers.is_some() && self.format != FormatFlag::Gguf {
+            return Err(Failure::mistake("--gguf-type is of a GGUF file: give --format gguf as well"));
+        }
+        Ok(numbers)
+    }
+
     pub fn packed(&self) -> Option<Layout> {
         self.packed.map(|packed| match packed {
             PackedFlag::Awq => Layout::Awq,
@@ -96,6 +149,15 @@ pub fn plan_line(plan: &CompressPlan) -> String {
         format_bytes(plan.memory),
         format_bytes(plan.disk)
     )
+}
+
+/// What a GGUF file holds, in one line.
+pub fn gguf_line(summary: &GgufSummary) -> String {
+    let matrices = summary
+        .matrices
+        .iter()
+        .map(|(numbers, count)| format!("{count} matrices as {}", numbers.name()));
+    format!("{}; {}", matrices.collect::<Vec<_>>().join(", "), format_bytes(summary.bytes))
 }
 
 /// The treated components, a line each.

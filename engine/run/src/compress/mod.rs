@@ -8,6 +8,7 @@
 mod alpha;
 mod awq;
 mod compressed_layer;
+pub mod gguf;
 mod layer;
 mod packing;
 mod plan;
