@@ -296,7 +296,7 @@ mod tests {
             keep(lanes.low_halves(&codes));
             keep(lanes.high_halves(&codes));
             for (step, lowest) in [(0.37, -1.9), (-3e-7, 2.5e-6), (0.0, 4.0)] {
-                lanes.levels4(step, lowest, &codes).map(&mut keep);
+                lanes.levels4(step, lowest, &codes).into_iter().for_each(&mut keep);
             }
         }
         for first in (0..=u16::MAX).step_by(LANES) {
