@@ -138,14 +138,6 @@ fn block_levels(block: &[f32; BLOCK]) -> Option<(Scale, [u8; BLOCK])> {
     if let Some(found) = with_highest_code(block, range, lowest, 15.0) {
         return Some(found);
     }
-    // Blocks of eight bits around zero reach 127 at their largest weight, however far apart the others lie.
-    let largest = f64::from(highest.abs().max(lowest.abs()));
-    let highest_code = (range * 127.0 / largest).round();
-    if highest_code <= 255.0
-        && let Some(found) = with_highest_code(block, range, lowest, highest_code)
-    {
-        return Some(found);
-    }
     let mut sorted = *block;
     sorted.sort_unstable_by(f32::total_cmp);
     let noise = f64::from(highest.abs().max(lowest.abs())) * 1e-6;
@@ -154,13 +146,19 @@ fn block_levels(block: &[f32; BLOCK]) -> Option<(Scale, [u8; BLOCK])> {
     for divisor in 1..=8u32 {
         let highest_code = (range * f64::from(divisor) / gap).round();
         if highest_code > 255.0 {
-            return None;
+            break;
         }
         if let Some(found) = with_highest_code(block, range, lowest, highest_code) {
             return Some(found);
         }
     }
-    None
+    // Blocks of eight bits around zero reach 127 at their largest weight, however far apart the others lie.
+    let largest = f64::from(highest.abs().max(lowest.abs()));
+    let highest_code = (range * 127.0 / largest).round();
+    if highest_code > 255.0 {
+        return None;
+    }
+    with_highest_code(block, range, lowest, highest_code)
 }
 
 /// The levels of a block whose highest code is known: the step is the range over it, but for the last bits.
