@@ -34,11 +34,12 @@ use crate::{Event, Observer, RunError};
 const SLOWER: f64 = 4.0;
 /// Runs of an interpretation; the fastest counts. One where there is no time for more.
 const RUNS: usize = 2;
-/// Shares of the time that one piece of a part may take: attention and interpretation of one length, a sketch, GPTQ. What would take longer
+/// Shares of the time that one piece of a part may take: attention and interpretation of one length, a sketch or GPTQ, sequences side by side. What would take longer
 /// is done with less text, or left out, so that no part takes the time of those after it.
 const OF_ATTENTION: f64 = 0.1;
 const OF_INTERPRETATION: f64 = 0.25;
 const OF_WHOLE: f64 = 0.25;
+const OF_GENERATION: f64 = 0.15;
 /// Timings of a single operation take no more than this share of the time, and no more than so many seconds.
 const OF_TIMINGS: f64 = 1.0 / 400.0;
 const MOST_TIMINGS: f64 = 12.0;
@@ -130,10 +131,6 @@ pub fn measure(settings: &DeviceSettings, observer: &mut dyn Observer) -> Result
     synthetic::write(shape, &model, 1, bench.observer)?;
     let checkpoint = Arc::new(Checkpoint::open(&model)?);
     let interpretation = bench.interpretation(&checkpoint, slow)?;
-    bench.next("generation")?;
-    let found = catch_panic("generation", || work::generate(&checkpoint, &device, settings.new_tokens, &settings.sequences));
-    let generation = bench.kept("generation", found)?.unwrap_or_default();
-
     let rate = interpretation.last().map_or(slow, |last| last.operations / last.measured.seconds);
     let material = work::Material {
         model: &model,
@@ -151,6 +148,10 @@ pub fn measure(settings: &DeviceSettings, observer: &mut dyn Observer) -> Result
     let gptq = bench.whole("GPTQ of a layer", &choices, rate, |(shorter, only), fits, observer| {
         work::gptq(&material.shorter(*shorter), only, fits, observer)
     })?;
+    bench.next("generation")?;
+    let sequences = bench.sequences(rate);
+    let found = catch_panic("generation", || work::generate(&checkpoint, &device, settings.new_tokens, &sequences));
+    let generation = bench.kept("generation", found)?.unwrap_or_default();
     let whole = shape.with_layers(settings.whole_layers)?;
     let scale = shape.bytes() as f64 / whole.bytes() as f64;
     Ok(DeviceReport {
@@ -224,6 +225,21 @@ impl Bench<'_> {
                 Ok(None)
             }
         }
+    }
+
+    /// The numbers of sequences that there is time for, at least the first.
+    fn sequences(&mut self, rate: f64) -> Vec<usize> {
+        let settings = self.settings;
+        let mut kept = Vec::new();
+        for count in &settings.sequences {
+            // Two operations a weight, and two bytes.
+            let operations = SLOWER * settings.shape.bytes() as f64 * (count * settings.new_tokens) as f64;
+            let what = format!("generation of {count} side by side");
+            if kept.is_empty() || self.fits(&what, OF_GENERATION, operations, rate) {
+                kept.push(*count);
+            }
+        }
+        kept
     }
 
     fn attention(&mut self, slow: f64) -> Result<Vec<AttentionRate>, RunError> {
