@@ -13,7 +13,9 @@ mod spectrum;
 
 pub use cholesky::{cholesky_lower, cholesky_lower_plain, inverse_from_cholesky, lower_triangular_inverse, upper_cholesky_of_inverse};
 pub use eigenvalues::{symmetric_eigenvalues, symmetric_eigenvalues_plain};
-pub use products::{accumulate_cross_gram, accumulate_gram_lower, dot, gram, mirror_lower, product, product_here, product_transposed, squared_distance};
+pub use products::{
+    accumulate_cross_gram, accumulate_gram_lower, dot, gram, mirror_lower, product, product_here, product_transposed, quadratic_form, squared_distance,
+};
 pub use spectrum::singular_values;
 
 /// Rows of one tile. Fixed, because results must not depend on the number of threads.

@@ -7,7 +7,7 @@ use crate::CompressError;
 use crate::any::{AnySettings, any_quantize};
 use crate::awq::AwqSettings;
 use crate::evidence::CalibrationStats;
-use crate::linear_algebra::{dot, product};
+use crate::linear_algebra::{dot, quadratic_form};
 use crate::prune::{AlphaPruningSettings, Pattern, SparseGptSettings, input_norms_of_hessian, magnitude, sparse_gpt_with_factor, wanda};
 use crate::quantize::{
     AsymmetryFactor, ColumnOrder, Compatibility, Compensated, Damping, GptaqSettings, GptqSettings, GridSettings, GroupSize, Quantized, gptaq_with_factors,
@@ -210,10 +210,13 @@ impl CompressedMatrix {
     pub fn measured(weight: &Matrix, values: Vec<f32>, evidence: Option<&CalibrationStats>) -> Self {
         let (rows, columns) = (weight.rows, weight.columns);
         let difference: Vec<f32> = values.iter().zip(&weight.values).map(|(new, old)| new - old).collect();
-        let square = |values: &[f32]| values.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>();
+        let square = |values: &[f32]| dot(values, values);
         let output_error = evidence.map(|evidence| {
             let hessian: Vec<f32> = evidence.statistics().hessian.iter().map(|value| *value as f32).collect();
-            share(form(&difference, columns, &hessian), form(&weight.values, columns, &hessian))
+            share(
+                quadratic_form(&difference, &hessian, columns),
+                quadratic_form(&weight.values, &hessian, columns),
+            )
         });
         Self {
             sparsity: values.iter().filter(|value| **value == 0.0).count() as f64 / values.len().max(1) as f64,
@@ -248,10 +251,4 @@ impl CompressedMatrix {
 
 fn share(part: f64, whole: f64) -> f64 {
     if whole > 0.0 { part / whole } else { 0.0 }
-}
-
-/// tr(D H D^T), the squared outputs that a matrix gives over the calibration tokens. Shapes: D `[rows, columns]`, H `[columns, columns]`.
-fn form(matrix: &[f32], columns: usize, hessian: &[f32]) -> f64 {
-    let rows = matrix.len() / columns.max(1);
-    dot(&product(matrix, hessian, rows, columns, columns), matrix)
 }

@@ -103,6 +103,7 @@ struct Worst {
     ratios_alike: usize,
     ratios: usize,
     loss: f64,
+    broken_off: usize,
     scale: f64,
     other_limits: f64,
     limits_of_own_scales: f64,
@@ -115,8 +116,13 @@ impl Worst {
     fn scale(&mut self, what: &str, found: &Scale, entry: &Value, values: &[f32]) -> bool {
         let losses: Vec<f64> = entry["loss_history"].as_array().unwrap().iter().map(|loss| loss.as_f64().unwrap()).collect();
         let best = usize::try_from(entry["best_ratio_index"].as_u64().unwrap()).unwrap();
-        for (found, loss) in found.losses.iter().zip(&losses) {
-            self.loss = self.loss.max((found / loss - 1.0).abs());
+        for ((part, whole), loss) in found.losses.iter().zip(&found.whole).zip(&losses) {
+            if *whole {
+                self.loss = self.loss.max((part / loss - 1.0).abs());
+            } else {
+                self.broken_off += 1;
+                assert!(*part > found.loss() && *part < 1.001 * loss, "{what}: {part} of {loss}");
+            }
         }
         self.ratios += 1;
         if found.index == best {

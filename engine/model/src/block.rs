@@ -267,6 +267,25 @@ pub fn forward<K: Kernels>(
     forward_marked(kernels, shape, layer, hidden, rotation, &[0], observe)
 }
 
+/// As [`forward`], for the inputs of linear modules alone: of a layer of the usual seven matrices nothing is computed that stands behind the last of
+/// `inputs`.
+///
+/// # Errors
+/// Whatever `observe` returns.
+pub fn observe_inputs<K: Kernels>(
+    kernels: &K,
+    shape: &LayerShape,
+    layer: &Layer<K>,
+    hidden: &K::Matrix,
+    rotation: &Rotation<K>,
+    inputs: &[ModuleInput],
+    observe: impl FnMut(ModuleInput, TokenRows<'_>, &K::Matrix) -> Result<(), ModelError>,
+) -> Result<(), ModelError> {
+    let is_usual = inputs.iter().all(|input| ModuleInput::ALL.contains(input)) && layer.mixture(kernels, shape).is_none();
+    let last = inputs.iter().copied().max_by_key(|input| input.index()).filter(|_| is_usual);
+    through(kernels, shape, layer, hidden, rotation, &[0], last, observe).map(|_| ())
+}
+
 /// Runs a layer over the tokens of one sequence from its beginning; `observe` is given every input of the linear modules, tile
 /// by tile, with the tokens that it is of. The states of a delta rule are kept as they are before each of `marks`.
 ///
@@ -282,8 +301,23 @@ pub fn forward_marked<K: Kernels>(
     hidden: &K::Matrix,
     rotation: &Rotation<K>,
     marks: &[usize],
-    mut observe: impl FnMut(ModuleInput, TokenRows<'_>, &K::Matrix) -> Result<(), ModelError>,
+    observe: impl FnMut(ModuleInput, TokenRows<'_>, &K::Matrix) -> Result<(), ModelError>,
 ) -> Result<(K::Matrix, KeysValues<K>), ModelError> {
+    let (parts, kept) = through(kernels, shape, layer, hidden, rotation, marks, None, observe)?;
+    Ok((kernels.stack(parts), kept))
+}
+
+/// The layer's outputs tile by tile, as far as they are computed: not beyond the input `last`, where that is given.
+fn through<K: Kernels>(
+    kernels: &K,
+    shape: &LayerShape,
+    layer: &Layer<K>,
+    hidden: &K::Matrix,
+    rotation: &Rotation<K>,
+    marks: &[usize],
+    last: Option<ModuleInput>,
+    mut observe: impl FnMut(ModuleInput, TokenRows<'_>, &K::Matrix) -> Result<(), ModelError>,
+) -> Result<(Vec<K::Matrix>, KeysValues<K>), ModelError> {
     let tokens = kernels.rows(hidden);
     let tiles = || (0..tokens).step_by(TILE).map(|first| (first, TILE.min(tokens - first)));
     let take = |matrix: &K::Matrix, first: usize, count: usize| {
@@ -329,13 +363,10 @@ pub fn forward_marked<K: Kernels>(
         let read = take(&whole, first, count);
         let rows = TokenRows::From(first);
         observe(ModuleInput::Attention, rows, &read)?;
-        let tables = rotation.queries(layer.kind.rotation).map(|tables| {
-            if count == tokens {
-                tables.clone()
-            } else {
-                tables.slice(kernels, first, count)
-            }
-        });
+        if last == Some(ModuleInput::Attention) {
+            continue;
+        }
+        let tables = rotation.queries(layer.kind.rotation).map(|tables| tables.slice(kernels, first, count));
         let attended = match (&recurrent, &latent) {
             (Some(recurrent), _) => take(recurrent, first, count),
             (None, latent) => {
@@ -370,6 +401,9 @@ pub fn forward_marked<K: Kernels>(
             }
         };
         observe(ModuleInput::Output, rows, &attended)?;
+        if last == Some(ModuleInput::Output) {
+            continue;
+        }
         let stream = take(hidden, first, count);
         let hidden = joined(kernels, shape, layer, first_map - 1, &attended, norms.after_attention.as_ref(), stream);
         let read = if shape.block.parallel {
@@ -378,6 +412,9 @@ pub fn forward_marked<K: Kernels>(
             normed(kernels, shape, &hidden, norms.before_feed_forward.as_ref())
         };
         observe(ModuleInput::FeedForward, rows, &read)?;
+        if last == Some(ModuleInput::FeedForward) {
+            continue;
+        }
         if let Some(mixture) = layer.mixture(kernels, shape) {
             let routes = mixture.route(&read, None, &maps)?;
             // Rows of a tile become tokens of the sequence.
@@ -394,10 +431,13 @@ pub fn forward_marked<K: Kernels>(
         let (gate, up) = gate_and_up(kernels, shape, layer, &read);
         let gated = kernels.gated(shape.block.activation, &gate, &up);
         observe(ModuleInput::Down, rows, &gated)?;
+        if last == Some(ModuleInput::Down) {
+            continue;
+        }
         let norm = norms.after_feed_forward.as_ref();
         parts.push(joined(kernels, shape, layer, down_map, &gated, norm, hidden));
     }
-    Ok((kernels.stack(parts), KeysValues { keys, values }))
+    Ok((parts, KeysValues { keys, values }))
 }
 
 /// What the head gives for some final hidden rows, factor included and before a cap, the vocabulary in parts side by side.

@@ -32,5 +32,6 @@ pub mod precision;
 pub mod product;
 pub mod rotation;
 pub mod routing;
+pub mod wide;
 
 pub use error::ModelError;

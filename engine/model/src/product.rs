@@ -73,10 +73,10 @@ pub fn multiply_into<T: Scalar>([m, k, n]: [usize; 3], out: &mut [T], out_stride
         return;
     }
     // SAFETY: all three matrices lie inside their slices and rows of the result do not overlap, as asserted above.
-    unsafe { multiply_raw([m, k, n], out.as_mut_ptr(), out_stride, keep, left, right, factor, Parallelism::None) }
+    unsafe { multiply_raw([m, k, n], out.as_mut_ptr(), out_stride, keep, left, right, factor) }
 }
 
-/// The same into memory that need not be initialised, on as many threads as `threads` says.
+/// The same into memory that need not be initialised.
 ///
 /// # Safety
 /// `left` and `right` hold `[m, k]` and `[k, n]`; `out` points to room for `[m, n]` with its stride, initialised if `keep` is set.
@@ -88,7 +88,6 @@ pub(crate) unsafe fn multiply_raw<T: Scalar>(
     left: Operand<'_, T>,
     right: Operand<'_, T>,
     factor: T,
-    threads: Parallelism,
 ) {
     // SAFETY: the caller's promise is exactly what `gemm` asks.
     unsafe {
@@ -111,7 +110,7 @@ pub(crate) unsafe fn multiply_raw<T: Scalar>(
             false,
             false,
             false,
-            threads,
+            Parallelism::None,
         );
     }
 }

@@ -47,6 +47,9 @@ pub struct Arguments {
     /// Compare with transformers and llama.cpp, run by this Python
     #[arg(long = "compare-python", alias = "race", value_name = "PYTHON")]
     race: Option<String>,
+    /// Compare with llama.cpp, run by this Python, which has llama-cpp-python [default: that of --compare-python]
+    #[arg(long = "compare-llama-cpp", value_name = "PYTHON")]
+    llama_cpp: Option<String>,
     /// The same model as a Hugging Face folder, for transformers [default: --model, where it is one]
     #[arg(long, value_name = "DIR")]
     reference_model: Option<PathBuf>,
@@ -76,9 +79,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             return Err(Failure::failed(anyhow::Error::msg("a measurement printed no rows")));
         };
         let own: Vec<Value> = measured.into_iter().map(named).collect();
-        if let Some(python) = &arguments.race {
-            race(arguments, python, threads, &own, &mut rows, &mut missing)?;
-        }
+        race(arguments, threads, &own, &mut rows, &mut missing)?;
         rows.extend(own);
     }
     missing.dedup();
@@ -111,11 +112,17 @@ fn named(mut row: Value) -> Value {
 }
 
 /// Other programs on the prompt and the numbers of sequences of our own rows.
-fn race(arguments: &Arguments, python: &str, threads: usize, own: &[Value], rows: &mut Vec<Value>, missing: &mut Vec<String>) -> Result<(), Failure> {
+fn race(arguments: &Arguments, threads: usize, own: &[Value], rows: &mut Vec<Value>, missing: &mut Vec<String>) -> Result<(), Failure> {
     let is_folder = arguments.model.is_dir();
     let folder = arguments.reference_model.clone().or_else(|| is_folder.then(|| arguments.model.clone()));
     let gguf = arguments.reference_gguf.clone().or_else(|| (!is_folder).then(|| arguments.model.clone()));
-    for (which, model, flag) in [("transformers", folder, "--reference-model"), ("llama.cpp", gguf, "--reference-gguf")] {
+    let llama_cpp = arguments.llama_cpp.as_ref().or(arguments.race.as_ref());
+    let others = [
+        ("transformers", arguments.race.as_ref(), folder, "--reference-model"),
+        ("llama.cpp", llama_cpp, gguf, "--reference-gguf"),
+    ];
+    for (which, python, model, flag) in others {
+        let Some(python) = python else { continue };
         let Some(model) = model else {
             missing.push(format!("{which}: it needs the model in another form; name it with {flag}"));
             continue;
@@ -143,17 +150,18 @@ fn race(arguments: &Arguments, python: &str, threads: usize, own: &[Value], rows
 
 fn table(rows: &[Value]) -> String {
     let mut lines = vec![format!(
-        "{:<14} {:>7} {:>9} {:>10} {:>14} {:>11} {:>12}",
-        "", "threads", "sequences", "tokens/s", "prompt tokens/s", "CPU seconds", "peak memory"
+        "{:<14} {:>7} {:>9} {:>10} {:>14} {:>14} {:>11} {:>12}",
+        "", "threads", "sequences", "tokens/s", "tokens/CPU s", "prompt tokens/s", "CPU seconds", "peak memory"
     )];
     for row in rows {
         let number = |name: &str, digits: usize| row[name].as_f64().map_or_else(String::new, |value| format!("{value:.digits$}"));
         lines.push(format!(
-            "{:<14} {:>7} {:>9} {:>10} {:>15} {:>11} {:>12}",
+            "{:<14} {:>7} {:>9} {:>10} {:>14} {:>15} {:>11} {:>12}",
             row["what"].as_str().unwrap_or(""),
             row["threads"],
             row["sequences"],
             number("tokens_per_second", 1),
+            number("tokens_per_processor_second", 1),
             number("prompt_rate", 1),
             number("processor_seconds", 2),
             row["peak_memory"].as_u64().map_or_else(String::new, format_bytes),
@@ -162,17 +170,21 @@ fn table(rows: &[Value]) -> String {
     let own = rows.iter().filter(|row| row["what"] == "cruxscope");
     for own in own.clone() {
         let rate = |row: &Value| row["tokens_per_second"].as_f64();
+        let by_processor = |row: &Value| row["tokens_per_processor_second"].as_f64();
         let same = |row: &&Value| row["threads"] == own["threads"] && row["sequences"] == own["sequences"] && row["what"] != "cruxscope";
         for other in rows.iter().filter(same) {
             let (Some(ours), Some(theirs)) = (rate(own), rate(other)) else { continue };
             let tokens = |row: &Value| row["tokens"].as_array().cloned().unwrap_or_default();
             let agreed = tokens(own).iter().zip(&tokens(other)).take_while(|(a, b)| a == b).count();
+            let by_processor = by_processor(own).zip(by_processor(other));
+            let by_processor = by_processor.map_or_else(String::new, |(ours, theirs)| format!(", {:.2} by processor time", ours / theirs));
             lines.push(format!(
-                "{} threads, {} sequences: {:.2} times the speed of {}; the first {agreed} of {} tokens are the same",
+                "{} threads, {} sequences: {:.2} times the speed of {} ({}){by_processor}; the first {agreed} of {} tokens are the same",
                 own["threads"],
                 own["sequences"],
                 ours / theirs,
                 other["what"].as_str().unwrap_or(""),
+                other["backend"].as_str().unwrap_or(""),
                 tokens(own).len(),
             ));
         }

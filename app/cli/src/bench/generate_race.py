@@ -4,7 +4,7 @@ arguments: transformers or llama.cpp, model (a Hugging Face folder, or a GGUF fi
 tokens, sequences side by side, threads, runs
 Prints what it measured, or {"missing": why} where the program is not installed.
 """
-import json, resource, sys, time
+import json, resource, statistics, sys, time
 
 which, model_path, prompt, new_tokens, sequences, threads, runs = sys.argv[1:8]
 prompt, new_tokens, sequences, threads, runs = json.loads(prompt), int(new_tokens), int(sequences), int(threads), int(runs)
@@ -37,37 +37,73 @@ else:
         import llama_cpp
     except ImportError as error:
         missing(f"{sys.executable} has no llama_cpp ({error}); pip install llama-cpp-python builds it")
-    if sequences > 1:
-        missing("llama_cpp generates one sequence at a time")
-    model = llama_cpp.Llama(model_path=model_path, n_ctx=len(prompt) + new_tokens + 8, n_threads=threads, n_threads_batch=threads, verbose=False)
+    import numpy
+    from ctypes import POINTER, cast, c_float
+
+    # The library itself: its Python class generates one sequence at a time.
+    llama_cpp.llama_backend_init()
+    quiet = llama_cpp.llama_log_callback(lambda level, text, data: None)
+    llama_cpp.llama_log_set(quiet, None)
+    model = llama_cpp.llama_model_load_from_file(model_path.encode(), llama_cpp.llama_model_default_params())
+    if not model:
+        missing(f"llama.cpp cannot read {model_path}")
+    length = len(prompt) + new_tokens + 8
+    settings = llama_cpp.llama_context_default_params()
+    settings.n_ctx = sequences * max(256, -(-length // 256) * 256)
+    settings.n_batch = settings.n_ubatch = max(512, sequences * len(prompt))
+    settings.n_seq_max, settings.n_threads, settings.n_threads_batch = sequences, threads, threads
+    context = llama_cpp.llama_init_from_model(model, settings)
+    vocabulary = llama_cpp.llama_vocab_n_tokens(llama_cpp.llama_model_get_vocab(model))
+    batch = llama_cpp.llama_batch_init(settings.n_batch, 0, 1)
     backend = f"llama-cpp-python {llama_cpp.__version__}"
     name = "llama.cpp"
 
+    def put(place, token, position, sequence, wanted):
+        batch.token[place], batch.pos[place], batch.logits[place] = token, position, wanted
+        batch.n_seq_id[place], batch.seq_id[place][0] = 1, sequence
+
+    def greedy(places):
+        """The most probable token at each of these places of the batch, which is decoded first."""
+        if llama_cpp.llama_decode(context, batch):
+            sys.exit("llama.cpp could not decode a batch")
+        logits = [llama_cpp.llama_get_logits_ith(context, place) for place in places]
+        return [int(numpy.ctypeslib.as_array(cast(row, POINTER(c_float)), (vocabulary,)).argmax()) for row in logits]
+
     def tokens_of(count):
-        model.reset()
-        made = []
-        for token in model.generate(prompt, temp=0.0, top_k=1, repeat_penalty=1.0):
-            made.append(token)
-            if len(made) == count:
-                return made
+        llama_cpp.llama_memory_clear(llama_cpp.llama_get_memory(context), True)
+        batch.n_tokens = sequences * len(prompt)
+        for sequence in range(sequences):
+            for position, token in enumerate(prompt):
+                put(sequence * len(prompt) + position, token, position, sequence, position + 1 == len(prompt))
+        last = greedy([(sequence + 1) * len(prompt) - 1 for sequence in range(sequences)])
+        made = [last[0]]
+        batch.n_tokens = sequences
+        while len(made) < count:
+            for sequence, token in enumerate(last):
+                put(sequence, token, len(prompt) + len(made) - 1, sequence, True)
+            last = greedy(range(sequences))
+            made.append(last[0])
+        return made
 
 tokens_of(2)
-best = None
+best, of_steps = None, []
 for _ in range(runs):
     # The prompt and the first token alone, so that what is left are the steps.
-    wall = time.time()
+    wall, cpu = time.time(), time.process_time()
     tokens_of(1)
-    first = time.time() - wall
+    first, first_cpu = time.time() - wall, time.process_time() - cpu
     wall, cpu = time.time(), time.process_time()
     tokens = tokens_of(new_tokens)
     wall, cpu = time.time() - wall, time.process_time() - cpu
     if best is None or wall < best[0]:
         best = (wall, cpu, first, tokens)
+    of_steps.append(max(cpu - first_cpu, 1e-9))
 wall, cpu, first, tokens = best
 seconds = max(wall - first, 1e-9)
 print(json.dumps({
     "what": name, "threads": threads, "backend": backend, "sequences": sequences, "prompt_tokens": len(prompt),
     "prompt_rate": len(prompt) / first, "new_tokens": sequences * len(tokens), "seconds": seconds, "processor_seconds": cpu,
     "tokens_per_second": sequences * (len(tokens) - 1) / seconds,
+    "tokens_per_processor_second": sequences * (len(tokens) - 1) / statistics.median(of_steps),
     "peak_memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, "runs": runs, "tokens": tokens,
 }))

@@ -2,6 +2,8 @@
 //!
 //! The plain form is [`crate::quantize::fake_quantize_group`]; a test asks that both give the same bits.
 
+use cruxscope_model::wide::wide;
+
 use crate::quantize::grid::round_to_even;
 use crate::quantize::{Bits, Clipping, Grid};
 
@@ -31,6 +33,14 @@ impl Rounding {
 
     /// Moves one group to its grid: `(clamp(round(w/s) + z, 0, 2ᵇ − 1) − z) · s`.
     pub(super) fn round_group(&self, weights: &mut [f32]) {
+        wide(
+            #[inline(always)]
+            || self.round_group_here(weights),
+        );
+    }
+
+    #[inline(always)]
+    fn round_group_here(&self, weights: &mut [f32]) {
         let fitted = self.grid.fit(weights, self.bits, Clipping::None);
         let (zero, largest) = (f32::from(fitted.zero), f32::from(self.bits.largest_code()));
         for weight in weights {
@@ -41,18 +51,33 @@ impl Rounding {
 
     /// Moves a row to its grids, group by group.
     pub(super) fn round_row(&self, row: &mut [f32]) {
-        row.chunks_mut(self.group).for_each(|group| self.round_group(group));
+        wide(
+            #[inline(always)]
+            || self.round_row_here(row),
+        );
+    }
+
+    #[inline(always)]
+    fn round_row_here(&self, row: &mut [f32]) {
+        for group in row.chunks_mut(self.group) {
+            self.round_group_here(group);
+        }
     }
 
     /// `Q(w s) / s` of one row.
     pub(super) fn through_scale(&self, row: &[f32], scale: &[f32], rounded: &mut [f32]) {
-        for ((rounded, weight), s) in rounded.iter_mut().zip(row).zip(scale) {
-            *rounded = weight * s;
-        }
-        self.round_row(rounded);
-        for (rounded, s) in rounded.iter_mut().zip(scale) {
-            *rounded /= s;
-        }
+        wide(
+            #[inline(always)]
+            || {
+                for ((rounded, weight), s) in rounded.iter_mut().zip(row).zip(scale) {
+                    *rounded = weight * s;
+                }
+                self.round_row_here(rounded);
+                for (rounded, s) in rounded.iter_mut().zip(scale) {
+                    *rounded /= s;
+                }
+            },
+        );
     }
 }
 

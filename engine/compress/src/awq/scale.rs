@@ -44,8 +44,10 @@ pub struct Scale {
     pub values: Vec<f32>,
     /// `√(max s · min s)` of the raw scale, which was divided by this.
     pub normaliser: f32,
-    /// The loss of every ratio.
+    /// The loss of every ratio; of one that was worse than the best before all was looked at, what it had come to by then.
     pub losses: Vec<f64>,
+    /// For every ratio whether all was looked at.
+    pub whole: Vec<bool>,
 }
 
 impl Scale {
@@ -139,36 +141,55 @@ pub fn search_scale(weights: &[&Matrix], evidence: InputCalibration<'_>, setting
             made = InputGram::of(inputs);
             QuadraticError::Gram(&made.gram)
         }
-        InputCalibration::Inputs(inputs) => QuadraticError::Inputs(inputs),
+        InputCalibration::Inputs(inputs) => QuadraticError::Inputs(transposed(inputs), inputs.rows),
     };
     let rounding = &candidates.rounding;
     let outputs: usize = weights.iter().map(|weight| weight.rows).sum();
-    candidates.best(|scale| {
-        let errors = weights.iter().map(|weight| {
-            let parts: Vec<f64> = weight
-                .values
-                .par_chunks(ROWS_A_TASK * width)
-                .map(|rows| {
-                    let mut delta = rows.to_vec();
-                    for (delta, row) in delta.chunks_exact_mut(width).zip(rows.chunks_exact(width)) {
-                        rounding.through_scale(row, scale, delta);
-                        for (delta, weight) in delta.iter_mut().zip(row) {
-                            *delta = weight - *delta;
-                        }
-                    }
-                    error.of(&delta, width)
-                })
-                .collect();
-            parts.iter().sum::<f64>()
-        });
-        Ok(errors.sum::<f64>() / outputs as f64)
+    let tasks: Vec<&[f32]> = weights.iter().flat_map(|weight| weight.values.chunks(ROWS_A_TASK * width)).collect();
+    let of_task = |rows: &[f32], scale: &[f32]| {
+        let mut delta = rows.to_vec();
+        for (delta, row) in delta.chunks_exact_mut(width).zip(rows.chunks_exact(width)) {
+            rounding.through_scale(row, scale, delta);
+            for (delta, weight) in delta.iter_mut().zip(row) {
+                *delta = weight - *delta;
+            }
+        }
+        error.of(&delta, width)
+    };
+    // The first part of all ratios at once: it may be too small for more than one thread.
+    let cuts = cuts(tasks.len(), 1);
+    let scales: Vec<Vec<f32>> = (0..RATIOS).map(|index| candidates.scale(index).0).collect();
+    let firsts: Vec<f64> = scales
+        .par_iter()
+        .map(|scale| tasks[..cuts[0]].iter().map(|rows| of_task(rows, scale)).sum())
+        .collect();
+    candidates.best(cuts.len(), outputs as f64, |index, scale, part| {
+        if part == 0 {
+            return Ok(firsts[index]);
+        }
+        let parts: Vec<f64> = tasks[cuts[part - 1]..cuts[part]].par_iter().map(|rows| of_task(rows, scale)).collect();
+        Ok(parts.iter().sum())
     })
+}
+
+/// Where the parts of a search end: an eighth, a third, two thirds and all of `count`, each at least `least` beyond the one before.
+fn cuts(count: usize, least: usize) -> Vec<usize> {
+    let mut cuts: Vec<usize> = Vec::new();
+    for end in [count / 8, count / 3, 2 * count / 3] {
+        let end = end.max(cuts.last().copied().unwrap_or(0) + least);
+        if end + least <= count {
+            cuts.push(end);
+        }
+    }
+    cuts.push(count);
+    cuts
 }
 
 /// `Σ_rows δ H δᵀ`, by whichever factor of `H = XᵀX / tokens` is at hand.
 enum QuadraticError<'a> {
     Gram(&'a Matrix),
-    Inputs(&'a Matrix),
+    /// `Xᵀ`, as products read it fastest, and the number of tokens.
+    Inputs(Vec<f32>, usize),
 }
 
 impl QuadraticError<'_> {
@@ -177,10 +198,9 @@ impl QuadraticError<'_> {
         let rows = delta.len() / width;
         match self {
             Self::Gram(gram) => dot(&product_here(delta, Operand::rows(&gram.values, width), [rows, width, width]), delta),
-            Self::Inputs(inputs) => {
-                let inputs_transposed = Operand::transposed(&inputs.values, width);
-                let outputs = product_here(delta, inputs_transposed, [rows, width, inputs.rows]);
-                dot(&outputs, &outputs) / inputs.rows as f64
+            Self::Inputs(inputs, tokens) => {
+                let outputs = product_here(delta, Operand::rows(inputs, *tokens), [rows, width, *tokens]);
+                dot(&outputs, &outputs) / *tokens as f64
             }
         }
     }
@@ -202,12 +222,12 @@ fn search_attention<K: Kernels>(
     let x = upload(kernels, &inputs.attention);
     let original = block::linear(kernels, &rounded, projection_index::OUTPUT, &upload(kernels, &inputs.output), None);
     let original = kernels.download(&original)?;
-    candidates.best(|scale| {
+    candidates.best(1, original.len() as f64, |_, scale, _| {
         for index in [projection_index::QUERY, projection_index::KEY, projection_index::VALUE] {
             rounded.weights[index] = upload(kernels, &candidates.rounded(&layer.projections[index].weight, scale));
         }
         let output = kernels.download(&attention.output(kernels, &rounded, &x))?;
-        Ok(squared_distance(&output, &original) / original.len() as f64)
+        Ok(squared_distance(&output, &original))
     })
 }
 
@@ -223,16 +243,64 @@ fn search_feed_forward<K: Kernels>(
     let evidence = InputCalibration::Inputs(&inputs.feed_forward);
     let candidates = Candidates::new(&[&gate.weight, &up.weight], &evidence.mean_absolute(), settings);
     let mut rounded = Layer::new(kernels, &shape.block, layer.clone());
-    let x = upload(kernels, &inputs.feed_forward);
     let original = block::linear(kernels, &rounded, projection_index::DOWN, &upload(kernels, &inputs.down), None);
     let original = kernels.download(&original)?;
-    candidates.best(|scale| {
-        for index in [projection_index::GATE, projection_index::UP] {
-            rounded.weights[index] = upload(kernels, &candidates.rounded(&layer.projections[index].weight, scale));
+    // Tokens with large outputs first: most of the error is theirs.
+    let width = original.len() / inputs.feed_forward.rows.max(1);
+    let order = by_size(&original, width);
+    let cuts = cuts(order.len(), TOKENS_A_PART);
+    let parts: Vec<(K::Matrix, Vec<f32>)> = (0..cuts.len())
+        .map(|part| {
+            let tokens = &order[if part == 0 { 0 } else { cuts[part - 1] }..cuts[part]];
+            (upload(kernels, &rows_of(&inputs.feed_forward, tokens)), gathered(&original, width, tokens))
+        })
+        .collect();
+    let mut present = None;
+    candidates.best(parts.len(), original.len() as f64, |index, scale, part| {
+        if present != Some(index) {
+            for index in [projection_index::GATE, projection_index::UP] {
+                rounded.weights[index] = upload(kernels, &candidates.rounded(&layer.projections[index].weight, scale));
+            }
+            present = Some(index);
         }
-        let output = kernels.download(&feed_forward(kernels, shape.block.activation, &rounded, &x))?;
-        Ok(squared_distance(&output, &original) / original.len() as f64)
+        let (x, original) = &parts[part];
+        let output = kernels.download(&feed_forward(kernels, shape.block.activation, &rounded, x))?;
+        Ok(squared_distance(&output, original))
     })
+}
+
+/// Tokens of a part at least: with fewer, preparing the weights costs as much as the products.
+const TOKENS_A_PART: usize = 128;
+
+/// Rows of a matrix of `width` columns by falling size; of equals the first.
+fn by_size(values: &[f32], width: usize) -> Vec<usize> {
+    let sizes: Vec<f64> = values.chunks_exact(width.max(1)).map(|row| dot(row, row)).collect();
+    let mut order: Vec<usize> = (0..sizes.len()).collect();
+    order.sort_by(|left, right| sizes[*right].total_cmp(&sizes[*left]).then(left.cmp(right)));
+    order
+}
+
+fn gathered(values: &[f32], width: usize, rows: &[usize]) -> Vec<f32> {
+    rows.iter().flat_map(|row| &values[row * width..][..width]).copied().collect()
+}
+
+fn rows_of(matrix: &Matrix, rows: &[usize]) -> Matrix {
+    Matrix {
+        rows: rows.len(),
+        columns: matrix.columns,
+        values: gathered(&matrix.values, matrix.columns, rows),
+    }
+}
+
+/// `[columns, rows]` of a row-major matrix.
+fn transposed(matrix: &Matrix) -> Vec<f32> {
+    let mut values = vec![0.0; matrix.values.len()];
+    values.par_chunks_mut(matrix.rows.max(1)).enumerate().for_each(|(column, values)| {
+        for (row, value) in values.iter_mut().enumerate() {
+            *value = matrix.values[row * matrix.columns + column];
+        }
+    });
+    values
 }
 
 /// The scales that are tried on one group.
@@ -281,25 +349,44 @@ impl Candidates {
         (raw.iter().map(|value| finite(value / normaliser)).collect(), normaliser)
     }
 
-    /// The first ratio of the smallest loss.
-    fn best(&self, mut loss: impl FnMut(&[f32]) -> Result<f64, CompressError>) -> Result<Scale, CompressError> {
-        let losses = (0..RATIOS).map(|index| loss(&self.scale(index).0)).collect::<Result<Vec<f64>, _>>()?;
-        let mut best: Option<usize> = None;
-        for (index, loss) in losses.iter().enumerate() {
-            if loss.is_finite() && best.is_none_or(|best| *loss < losses[best]) {
-                best = Some(index);
+    /// The first ratio of the smallest loss, which comes in parts that only add to it.
+    ///
+    /// The first part is asked of every ratio, and the others of the most promising first: a ratio that is worse than another's whole before
+    /// it has seen everything cannot be the best any more. What is found is what it would be without this.
+    fn best(&self, parts: usize, divisor: f64, mut loss: impl FnMut(usize, &[f32], usize) -> Result<f64, CompressError>) -> Result<Scale, CompressError> {
+        let scales: Vec<(Vec<f32>, f32)> = (0..RATIOS).map(|index| self.scale(index)).collect();
+        let mut losses = Vec::with_capacity(RATIOS);
+        for (index, (scale, _)) in scales.iter().enumerate() {
+            losses.push(loss(index, scale, 0)?);
+        }
+        let mut promising: Vec<usize> = (0..RATIOS).collect();
+        promising.sort_by(|left, right| losses[*left].total_cmp(&losses[*right]).then(left.cmp(right)));
+        let (mut whole, mut smallest) = (vec![false; RATIOS], f64::INFINITY);
+        for index in promising {
+            let mut part = 1;
+            while part < parts && losses[index] <= smallest {
+                losses[index] += loss(index, &scales[index].0, part)?;
+                part += 1;
+            }
+            whole[index] = part >= parts;
+            if whole[index] && losses[index].is_finite() {
+                smallest = smallest.min(losses[index]);
             }
         }
-        let index = best.ok_or(CompressError::NotFinite {
-            method: METHOD,
-            what: "every loss of the scale search",
-        })?;
-        let (values, normaliser) = self.scale(index);
+        let index = (0..RATIOS)
+            .find(|index| whole[*index] && losses[*index] == smallest)
+            .ok_or(CompressError::NotFinite {
+                method: METHOD,
+                what: "every loss of the scale search",
+            })?;
+        losses.iter_mut().for_each(|loss| *loss /= divisor);
+        let (values, normaliser) = scales[index].clone();
         Ok(Scale {
             index,
             values,
             normaliser,
             losses,
+            whole,
         })
     }
 

@@ -1,6 +1,6 @@
 //! Eigenvalues of symmetric matrices in float64, on one thread, in one order of sums on every instruction set.
 
-use pulp::Arch;
+use cruxscope_model::wide::wide;
 
 /// Sums that run side by side in a product of rows, so that the compiler can keep them in one register.
 const LANES: usize = 8;
@@ -119,15 +119,18 @@ fn tridiagonal(a: &mut [f64], n: usize) -> (Vec<f64>, Vec<f64>) {
             u[i - 1] = end - norm;
             norm * (norm - end)
         };
-        let mut p = Arch::new().dispatch(|| {
-            let mut p = vec![0.0; i];
-            for (j, row) in above.chunks_exact_mut(n).enumerate() {
-                let (factors, last) = ([last_u[j], last_q[j]], [&last_q[..j], &last_u[..j]]);
-                row[j] -= factors[0] * last_q[j] + factors[1] * last_u[j];
-                p[j] += row[j] * u[j] + pass(&mut row[..j], factors, last, &u[..j], u[j], &mut p[..j]);
-            }
-            p
-        });
+        let mut p = wide(
+            #[inline(always)]
+            || {
+                let mut p = vec![0.0; i];
+                for (j, row) in above.chunks_exact_mut(n).enumerate() {
+                    let (factors, last) = ([last_u[j], last_q[j]], [&last_q[..j], &last_u[..j]]);
+                    row[j] -= factors[0] * last_q[j] + factors[1] * last_u[j];
+                    p[j] += row[j] * u[j] + pass(&mut row[..j], factors, last, &u[..j], u[j], &mut p[..j]);
+                }
+                p
+            },
+        );
         p.iter_mut().for_each(|value| *value /= h);
         let half = p.iter().zip(&u).fold(0.0, |sum, (p, u)| sum + p * u) / (2.0 * h);
         for (p, u) in p.iter_mut().zip(&u) {

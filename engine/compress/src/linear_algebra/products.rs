@@ -1,6 +1,7 @@
 //! Matrix products in fixed tiles, each on one thread.
 
 use cruxscope_model::product::{Operand, Scalar, multiply_into};
+use cruxscope_model::wide::wide;
 use rayon::prelude::*;
 
 use super::TILE;
@@ -27,18 +28,78 @@ pub fn product_here<T: Scalar>(left: &[T], right: Operand<'_, T>, [m, k, n]: [us
     out
 }
 
+/// Numbers that are summed side by side.
+const LANES: usize = 16;
+
+/// The sum of what `term` makes of pairs, in lanes of float64.
+#[inline(always)]
+fn sum_of_pairs(left: &[f32], right: &[f32], term: impl Fn(f32, f32) -> f64) -> f64 {
+    let mut lanes = [0.0f64; LANES];
+    let ((left, left_rest), (right, right_rest)) = (left.as_chunks::<LANES>(), right.as_chunks::<LANES>());
+    for (left, right) in left.iter().zip(right) {
+        for lane in 0..LANES {
+            lanes[lane] += term(left[lane], right[lane]);
+        }
+    }
+    let rest = left_rest.iter().zip(right_rest).map(|(left, right)| term(*left, *right));
+    lanes.iter().sum::<f64>() + rest.sum::<f64>()
+}
+
 /// `Σ a b`, summed in float64.
 pub fn dot(left: &[f32], right: &[f32]) -> f64 {
-    left.iter().zip(right).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
+    wide(
+        #[inline(always)]
+        || sum_of_pairs(left, right, |a, b| f64::from(a) * f64::from(b)),
+    )
 }
 
 /// `Σ (a − b)²`, summed in float64 in parts of a fixed length.
 pub fn squared_distance(left: &[f32], right: &[f32]) -> f64 {
     const PART: usize = 1 << 16;
-    let parts: Vec<f64> = left
-        .par_chunks(PART)
-        .zip(right.par_chunks(PART))
-        .map(|(left, right)| left.iter().zip(right).map(|(a, b)| f64::from(a - b).powi(2)).sum())
+    let of_part = |(left, right): (&[f32], &[f32])| {
+        wide(
+            #[inline(always)]
+            || sum_of_pairs(left, right, |a, b| f64::from(a - b) * f64::from(a - b)),
+        )
+    };
+    let parts: Vec<f64> = left.par_chunks(PART).zip(right.par_chunks(PART)).map(of_part).collect();
+    parts.iter().sum()
+}
+
+/// `tr(A H Aᵀ)` for a symmetric `H`, of which one triangle is read: half the work of `A H`.
+///
+/// With column blocks J: `Σ_J ⟨A_J, A_J H_JJ + 2 A_{<J} H_{<J,J}⟩`.
+///
+/// # Shapes
+/// `matrix` `[rows, columns]`, `symmetric` `[columns, columns]`.
+pub fn quadratic_form(matrix: &[f32], symmetric: &[f32], columns: usize) -> f64 {
+    if columns == 0 {
+        return 0.0;
+    }
+    let parts: Vec<f64> = matrix
+        .par_chunks(2 * TILE * columns)
+        .map(|matrix| {
+            let rows = matrix.len() / columns;
+            let mut sum = 0.0;
+            let (mut products, mut own) = (Vec::new(), Vec::new());
+            for first in (0..columns).step_by(2 * TILE) {
+                let width = (2 * TILE).min(columns - first);
+                products.resize(rows * width, 0.0);
+                own.clear();
+                for row in matrix.chunks_exact(columns) {
+                    own.extend_from_slice(&row[first..first + width]);
+                }
+                for (start, length, factor) in [(first, width, 1.0), (0, first, 2.0)] {
+                    if length > 0 {
+                        let left = Operand::rows(&matrix[start..], columns);
+                        let right = Operand::rows(&symmetric[start * columns + first..], columns);
+                        multiply_into([rows, length, width], &mut products[..rows * width], width, false, left, right, 1.0);
+                        sum += factor * dot(&products[..rows * width], &own);
+                    }
+                }
+            }
+            sum
+        })
         .collect();
     parts.iter().sum()
 }
@@ -67,8 +128,10 @@ fn accumulate(sum: &mut [f64], left: &[f32], right: &[f32], columns: usize, lowe
         return;
     }
     let tokens = left.len().min(right.len()) / columns;
-    sum.par_chunks_mut(TILE * columns).enumerate().for_each(|(tile, sum)| {
-        let first = tile * TILE;
+    // Tall tiles: every one of them prepares the inputs anew.
+    let height = if columns >= 16 * TILE { 4 * TILE } else { TILE };
+    sum.par_chunks_mut(height * columns).enumerate().for_each(|(tile, sum)| {
+        let first = tile * height;
         let tile_rows = sum.len() / columns;
         let width = if lower_only { first + tile_rows } else { columns };
         let mut part = vec![0.0f32; tile_rows * width];
@@ -127,6 +190,30 @@ pub fn gram(inputs: &[f32], columns: usize) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn forms_and_distances_agree_with_plain_loops() {
+        let value = |i: usize| ((i * 7919 + 13) % 1009) as f32 / 504.5 - 1.0;
+        for (rows, columns) in [(1, 1), (5, 300), (300, 257), (40, 700)] {
+            let inputs: Vec<f32> = (0..50 * columns).map(value).collect();
+            let hessian: Vec<f32> = gram(&inputs, columns).iter().map(|value| *value as f32).collect();
+            let matrix: Vec<f32> = (0..rows * columns).map(|i| value(i + 31)).collect();
+            let mut plain = 0.0;
+            for row in matrix.chunks(columns) {
+                for (i, a) in row.iter().enumerate() {
+                    plain += f64::from(*a) * row.iter().zip(&hessian[i * columns..]).map(|(b, h)| f64::from(*b) * f64::from(*h)).sum::<f64>();
+                }
+            }
+            let found = quadratic_form(&matrix, &hessian, columns);
+            assert!((found / plain - 1.0).abs() < 2e-5, "{rows} {columns}: {found} {plain}");
+            let other: Vec<f32> = matrix.iter().rev().copied().collect();
+            let plain: f64 = matrix.iter().zip(&other).map(|(a, b)| f64::from(a - b).powi(2)).sum();
+            assert!((squared_distance(&matrix, &other) - plain).abs() <= 1e-9 * plain);
+            let plain: f64 = matrix.iter().zip(&other).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+            assert!((dot(&matrix, &other) - plain).abs() < 1e-9 * (rows * columns) as f64);
+        }
+        assert_eq!(quadratic_form(&[], &[], 0), 0.0);
+    }
 
     #[test]
     fn products_and_grams_agree_with_plain_loops() {

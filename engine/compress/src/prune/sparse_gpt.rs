@@ -4,6 +4,7 @@
 //! `w_j −= (w_i − q) / U_ii · U_ij` for all `j > i`. Columns go in blocks: inside a block row by row, in cache; what a block does to
 //! the columns after it is one matrix product. [`super::sparse_gpt_reference`] is the same without blocks of rows and products.
 
+use cruxscope_model::wide::wide;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -100,7 +101,7 @@ pub fn sparse_gpt_with_factor(
     let grids = prepare(weights, rows, factor, settings)?;
     let (columns, upper, damping) = (factor.columns(), factor.upper(), factor.damping());
     let dead_columns = factor.dead().iter().filter(|dead| **dead).count();
-    let mut loss = 0.0;
+    let (mut loss, a_task) = (0.0, rows_a_task(rows));
     if weights.is_empty() {
         return Ok(SparseGptReport {
             loss,
@@ -131,19 +132,22 @@ pub fn sparse_gpt_with_factor(
                 threshold(&mut scores, sparsity)
             }
         };
-        let losses: Vec<f64> = (weights.par_chunks_mut(ROWS_A_TASK * columns).enumerate())
+        let losses: Vec<f64> = (weights.par_chunks_mut(a_task * columns).enumerate())
             .map(|(task, rows)| {
                 let count = rows.len() / columns;
                 let mut errors = vec![0f32; count * size];
                 let mut loss = 0.0;
                 for (index, (row, errors)) in rows.chunks_mut(columns).zip(errors.chunks_mut(size)).enumerate() {
-                    let grid = grids.get(task * ROWS_A_TASK + index).copied().zip(settings.bits);
+                    let grid = grids.get(task * a_task + index).copied().zip(settings.bits);
                     let row = &mut row[start..end];
                     let choice = match settings.pattern {
                         Pattern::Unstructured(_) | Pattern::AtThreshold(_) => Choice::Below(limit),
                         Pattern::Windows(window) => Choice::Windows(window),
                     };
-                    loss += solve_row(row, errors, &inner, &squares, choice, grid);
+                    loss += wide(
+                        #[inline(always)]
+                        || solve_row(row, errors, &inner, &squares, choice, grid),
+                    );
                 }
                 if end < columns {
                     let errors = Operand::rows(&errors, size);
@@ -163,8 +167,11 @@ pub fn sparse_gpt_with_factor(
     })
 }
 
-/// Rows that one task takes through a block. Fixed, so that results do not depend on the number of threads.
-const ROWS_A_TASK: usize = 64;
+/// Rows that one task takes through a block, so many that its product is worth preparing the factor for it. By the matrix alone, so that results
+/// do not depend on the number of threads.
+fn rows_a_task(rows: usize) -> usize {
+    (rows / 16).next_multiple_of(64).clamp(64, 256)
+}
 
 /// Checks everything, fits a grid to each original row (or to none) and sets dead columns to zero.
 pub(super) fn prepare(weights: &mut [f32], rows: usize, factor: &HessianFactor, settings: &SparseGptSettings) -> Result<Vec<ScaleZero>, CompressError> {
@@ -219,6 +226,7 @@ pub(super) fn score_of(weight: f32, square: f32) -> f32 {
 
 /// Takes one row through one block: `row` becomes what it shall be, `errors` what the columns to the right have to make up for.
 /// Returns `Σ (w − q)² / U_ii²`.
+#[inline(always)]
 fn solve_row(row: &mut [f32], errors: &mut [f32], inner: &[f32], squares: &[f32], choice: Choice, grid: Option<(ScaleZero, Bits)>) -> f64 {
     let size = row.len();
     let mut pruned = vec![false; size];

@@ -1,10 +1,10 @@
 //! The column loop of GPTQ and GPTAQ: round a column, let the columns after it make up for the error.
 //!
-//! Rows do not know of each other, so threads take 64 rows at a time through all blocks of 128 columns. Inside a block 16 rows
+//! Rows do not know of each other, so threads take 64 rows or more at a time through all blocks of 128 columns. Inside a block 16 rows
 //! lie side by side, one to a lane, and every operation is the original's in float32 and in its order; what a block does to the
 //! columns after it is one matrix product.
 
-use pulp::Arch;
+use cruxscope_model::wide::wide;
 use rayon::prelude::*;
 
 use super::compatibility::Compatibility;
@@ -16,8 +16,11 @@ use crate::linear_algebra::{Operand, multiply_into};
 
 /// Columns whose error is kept inside a block before it goes to all later ones.
 const BLOCK: usize = 128;
-/// Rows that one thread takes at a time.
-const ROWS: usize = 64;
+/// Rows that one thread takes at a time: few enough to share a small matrix among threads, and of a large one many, since each of them goes through
+/// all of the factor. Depends on the matrix alone.
+fn rows_at_once(rows: usize) -> usize {
+    (rows / 16).next_multiple_of(64).clamp(64, 256)
+}
 /// Rows that lie side by side.
 const LANES: usize = 16;
 
@@ -48,18 +51,19 @@ impl ColumnLoop<'_> {
         let columns = self.factor.columns;
         let groups = self.settings.group_size.groups(columns);
         let mut quantized = Quantized::empty(rows, columns, self.settings);
-        let mut errors = vec![0.0; rows.div_ceil(ROWS)];
+        let at_once = rows_at_once(rows);
+        let mut errors = vec![0.0; rows.div_ceil(at_once)];
         if rows == 0 || columns == 0 {
             return (quantized, 0.0);
         }
         weight
-            .par_chunks(ROWS * columns)
-            .zip(quantized.codes.par_chunks_mut(ROWS * columns))
+            .par_chunks(at_once * columns)
+            .zip(quantized.codes.par_chunks_mut(at_once * columns))
             .zip(
                 quantized
                     .scales
-                    .par_chunks_mut(ROWS * groups)
-                    .zip(quantized.zeros.par_chunks_mut(ROWS * groups)),
+                    .par_chunks_mut(at_once * groups)
+                    .zip(quantized.zeros.par_chunks_mut(at_once * groups)),
             )
             .zip(&mut errors)
             .for_each(|(((weight, codes), (scales, zeros)), error)| {
@@ -108,13 +112,17 @@ impl ColumnLoop<'_> {
 
     /// Takes a few rows through all columns. `grids` gets `[rows, groups]`, in the order in which groups are numbered here.
     fn rows(&self, weight: &[f32], codes: &mut [u8], grids: &mut Vec<ScaleZero>) -> f64 {
-        let arch = Arch::new();
         let settings = self.settings;
         let columns = self.factor.columns;
         let rows = weight.len() / columns;
         let size = settings.group_size.of_row(columns);
         let groups = settings.group_size.groups(columns);
-        let fit = |weights: &[f32]| arch.dispatch(|| settings.grid.fit(weights, settings.bits, settings.clipping));
+        let fit = |weights: &[f32]| {
+            wide(
+                #[inline(always)]
+                || settings.grid.fit(weights, settings.bits, settings.clipping),
+            )
+        };
         grids.resize(rows * groups, ScaleZero { scale: 1.0, zero: 0 });
 
         let mut current = weight.to_vec();
@@ -165,7 +173,10 @@ impl ColumnLoop<'_> {
                 values: vec![0.0; if self.asymmetry.is_some() { rows * (end - start) } else { 0 }],
             };
             for first in (0..rows).step_by(LANES) {
-                total += arch.dispatch(|| self.inner(&current, codes, grids, &mut block, (start, end), first, rows, groups, size));
+                total += wide(
+                    #[inline(always)]
+                    || self.inner(&current, codes, grids, &mut block, (start, end), first, rows, groups, size),
+                );
             }
             self.pass_on(&mut current, &block, (start, end), rows);
             start = end;

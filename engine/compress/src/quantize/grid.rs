@@ -97,6 +97,9 @@ pub(crate) fn round_to_even(steps: f32) -> f32 {
     (steps.clamp(-1e6, 1e6) + ROUNDER) - ROUNDER
 }
 
+/// Weights whose range is taken side by side.
+const LANES: usize = 16;
+
 /// Candidates of the clipping search: `p = 1 − i/100`.
 const SHRINKS: usize = 80;
 
@@ -151,8 +154,19 @@ impl Grid {
             Self::AwqAsymOriginal => (f32::INFINITY, f32::NEG_INFINITY),
             _ => (0.0, 0.0),
         };
-        for &weight in weights {
+        // In lanes: one chain of minima would wait for itself.
+        let (mut lows, mut highs) = ([low; LANES], [high; LANES]);
+        let (chunks, rest) = weights.as_chunks::<LANES>();
+        for chunk in chunks {
+            for lane in 0..LANES {
+                lows[lane] = if chunk[lane] < lows[lane] { chunk[lane] } else { lows[lane] };
+                highs[lane] = if chunk[lane] > highs[lane] { chunk[lane] } else { highs[lane] };
+            }
+        }
+        for &weight in lows.iter().chain(rest) {
             low = weight.min(low);
+        }
+        for &weight in highs.iter().chain(rest) {
             high = weight.max(high);
         }
         match self {

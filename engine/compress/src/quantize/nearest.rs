@@ -1,6 +1,6 @@
 //! Round-to-nearest: every group on its own grid, nothing made up for.
 
-use pulp::Arch;
+use cruxscope_model::wide::wide;
 use rayon::prelude::*;
 
 use super::bits::check_weight;
@@ -20,7 +20,6 @@ pub fn round_to_nearest(weight: &[f32], rows: usize, columns: usize, settings: &
     let size = settings.group_size.of_row(columns);
     let groups = settings.group_size.groups(columns);
     let mut quantized = Quantized::empty(rows, columns, settings);
-    let arch = Arch::new();
     weight
         .par_chunks(columns.max(1))
         .zip(quantized.codes.par_chunks_mut(columns.max(1)))
@@ -31,15 +30,18 @@ pub fn round_to_nearest(weight: &[f32], rows: usize, columns: usize, settings: &
                 .zip(quantized.zeros.par_chunks_mut(groups.max(1))),
         )
         .for_each(|((weight, codes), (scales, zeros))| {
-            arch.dispatch(|| {
-                for (group, (weight, codes)) in weight.chunks(size).zip(codes.chunks_mut(size)).enumerate() {
-                    let fitted = settings.grid.fit(weight, settings.bits, settings.clipping);
-                    for (code, &weight) in codes.iter_mut().zip(weight) {
-                        *code = fitted.code(weight, settings.bits);
+            wide(
+                #[inline(always)]
+                || {
+                    for (group, (weight, codes)) in weight.chunks(size).zip(codes.chunks_mut(size)).enumerate() {
+                        let fitted = settings.grid.fit(weight, settings.bits, settings.clipping);
+                        for (code, &weight) in codes.iter_mut().zip(weight) {
+                            *code = fitted.code(weight, settings.bits);
+                        }
+                        (scales[group], zeros[group]) = (fitted.scale, fitted.zero);
                     }
-                    (scales[group], zeros[group]) = (fitted.scale, fitted.zero);
-                }
-            });
+                },
+            );
         });
     Ok(quantized)
 }

@@ -368,7 +368,7 @@ impl LayerProgress {
 }
 
 /// Changes whenever a method's numbers would: layers of an earlier value are made again.
-pub(crate) const METHODS_VERSION: u32 = 2;
+pub(crate) const METHODS_VERSION: u32 = 3;
 
 /// Covers everything that the written numbers hang on: recipe, form, source, text with its division into windows, and, where text is
 /// run, the arithmetic of the device.

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use cruxscope_checkpoint::Matrix;
 use cruxscope_compress::awq::Scale;
+use cruxscope_compress::linear_algebra::{dot, squared_distance};
 use cruxscope_compress::method::CompressedMatrix;
 use cruxscope_compress::recipe::Recipe;
 use cruxscope_study::{Component, ComponentCompression, CompressionMap, FileDigest};
@@ -69,14 +70,21 @@ impl ComponentReport {
 
     /// Of a component that was left as it is, and is read back as `stored`.
     pub(super) fn untouched(planned: &Planned, weight: &Matrix, stored: &[f32]) -> Self {
-        let square = |values: &mut dyn Iterator<Item = f32>| values.map(|value| f64::from(value).powi(2)).sum::<f64>();
-        let error = square(&mut stored.iter().zip(&weight.values).map(|(stored, value)| stored - value));
-        let whole = square(&mut weight.values.iter().copied());
+        // Most are stored as they are.
+        let (error, whole) = if stored == weight.values {
+            (0.0, 1.0)
+        } else {
+            (squared_distance(stored, &weight.values), dot(&weight.values, &weight.values))
+        };
+        let zeros: usize = stored
+            .chunks(1024)
+            .map(|block| block.iter().map(|value| u32::from(*value == 0.0)).sum::<u32>() as usize)
+            .sum();
         Self {
             component: planned.name(),
             method: None,
             bits: None,
-            sparsity: stored.iter().filter(|value| **value == 0.0).count() as f64 / stored.len().max(1) as f64,
+            sparsity: zeros as f64 / stored.len().max(1) as f64,
             output_error: None,
             weight_error: if whole > 0.0 { error / whole } else { 0.0 },
             damping: None,

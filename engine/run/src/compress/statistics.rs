@@ -9,6 +9,7 @@ use cruxscope_model::decoder::{Decoder, Layer};
 use cruxscope_model::kernels::Kernels;
 use cruxscope_model::kernels::calibration::CalibrationKernels;
 use cruxscope_model::module::{ModuleInput, place_modules};
+use cruxscope_model::rotation::Rotation;
 
 use self::tally::Tally;
 use super::plan::Needs;
@@ -41,19 +42,27 @@ impl<K: Kernels> Streams<K> {
 pub fn advance<K: Kernels>(decoder: &Decoder<K>, weights: LayerWeights, hidden: &mut [K::Matrix]) -> Result<(), RunError> {
     let layer = decoder.bring(weights);
     for hidden in hidden {
-        *hidden = run(decoder, &layer, hidden, |_, _| Ok(()))?;
+        let rotation = rotation(decoder, hidden);
+        *hidden = block::forward(decoder.kernels(), &decoder.shape(), &layer, hidden, &rotation, |_, _, _| Ok(()))?.0;
     }
     Ok(())
 }
 
+fn rotation<K: Kernels>(decoder: &Decoder<K>, hidden: &K::Matrix) -> Rotation<K> {
+    decoder.rotation(&(0..decoder.kernels().rows(hidden)).collect::<Vec<_>>())
+}
+
+/// Shows the inputs of a layer, as far as it has to be computed for those that are asked for.
 fn run<K: Kernels>(
     decoder: &Decoder<K>,
     layer: &Layer<K>,
     hidden: &K::Matrix,
+    inputs: &[ModuleInput],
     mut observe: impl FnMut(ModuleInput, &K::Matrix) -> Result<(), cruxscope_model::ModelError>,
-) -> Result<K::Matrix, RunError> {
-    let rotation = decoder.rotation(&(0..decoder.kernels().rows(hidden)).collect::<Vec<_>>());
-    Ok(block::forward(decoder.kernels(), &decoder.shape(), layer, hidden, &rotation, |input, _, x| observe(input, x))?.0)
+) -> Result<(), RunError> {
+    let (shape, rotation) = (decoder.shape(), rotation(decoder, hidden));
+    block::observe_inputs(decoder.kernels(), &shape, layer, hidden, &rotation, inputs, |input, _, x| observe(input, x))?;
+    Ok(())
 }
 
 /// Statistics of an input, and of an expert's how many tokens were routed to it.
@@ -87,7 +96,7 @@ pub fn statistics<K: CalibrationKernels>(
         // Tiles of each input, in the order in which they come by again.
         let mut before: Vec<Vec<K::Matrix>> = vec![Vec::new(); inputs.len()];
         if let Some((layer, hidden)) = &other {
-            run(decoder, layer, &hidden[window], |input, x| {
+            run(decoder, layer, &hidden[window], inputs, |input, x| {
                 if let Some(place) = place(input) {
                     before[place].push(x.clone());
                 }
@@ -95,7 +104,7 @@ pub fn statistics<K: CalibrationKernels>(
             })?;
         }
         let mut seen = vec![0; inputs.len()];
-        run(decoder, &layer, hidden, |input, x| match place(input) {
+        run(decoder, &layer, hidden, inputs, |input, x| match place(input) {
             Some(place) => {
                 seen[place] += 1;
                 tokens[place] += kernels.rows(x);
@@ -116,7 +125,7 @@ pub fn statistics<K: CalibrationKernels>(
     if !starved.is_empty() {
         starved.iter().for_each(|index| tallies[*index] = tally(inputs[*index]));
         for hidden in hidden {
-            run(decoder, &layer, hidden, |input, x| {
+            run(decoder, &layer, hidden, &[ModuleInput::FeedForward], |input, x| {
                 if input != ModuleInput::FeedForward {
                     return Ok(());
                 }

@@ -26,7 +26,7 @@ impl Storage {
     pub fn keep(self, component: &str, weight: &Matrix, codes: Option<&Quantized>) -> Result<(Vec<f32>, Option<PackedWeight>), RunError> {
         let (Some(layout), Some(codes)) = (self.layout, codes) else {
             self.stored_as.check(component, &weight.values)?;
-            return Ok((weight.values.iter().map(|value| self.stored_as.rounded(*value)).collect(), None));
+            return Ok((self.stored_as.all_rounded(&weight.values), None));
         };
         let refused = |source| RunError::Pack {
             component: component.to_owned(),

@@ -38,7 +38,7 @@ use crate::plan::{Plan, Work};
 use crate::{Event, Observer, RunError};
 
 /// Changes whenever a part's numbers would.
-const PART_VERSION: u32 = 1;
+const PART_VERSION: u32 = 2;
 /// Where finished instances are kept until they are put together.
 const PARTS: &str = ".definitions";
 /// The folder of the studies.

@@ -45,7 +45,7 @@ use crate::windows::Calibration;
 use crate::{Event, Observer, RunError};
 
 /// Changes whenever a part's numbers would: parts of an earlier value are computed again.
-const PART_VERSION: u32 = 2;
+const PART_VERSION: u32 = 3;
 /// Where finished windows and changes of calibrated methods are kept until they are put together.
 const PARTS: &str = ".sensitivity";
 

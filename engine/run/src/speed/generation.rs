@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use cruxscope_checkpoint::Checkpoint;
 use cruxscope_model::generation::{Completion, Request, Sampling, TokenSink, generate};
@@ -40,6 +40,9 @@ pub struct GenerationMeasurement {
     pub processor_seconds: Option<f64>,
     /// Tokens a second that steps made, of all sequences together.
     pub tokens_per_second: f64,
+    /// Tokens of all sequences that steps made in a second of all processors' time: the median run. On a machine with other work it says more than
+    /// the clock does.
+    pub tokens_per_processor_second: Option<f64>,
     /// The most memory that the process has held, in bytes.
     pub peak_memory: Option<u64>,
     /// Number of runs.
@@ -53,16 +56,20 @@ pub struct GenerationMeasurement {
 struct Times {
     prompt: Option<Instant>,
     last: Option<Instant>,
+    prompt_processor: Option<Duration>,
+    last_processor: Option<Duration>,
 }
 
 impl TokenSink for Times {
     fn began(&mut self, _: usize, _: usize) {
         // Requests share one prompt, which is read once.
         self.prompt = self.prompt.or_else(|| Some(Instant::now()));
+        self.prompt_processor = self.prompt_processor.or_else(processor_time);
     }
 
     fn token(&mut self, _: usize, _: u32) {
         self.last = Some(Instant::now());
+        self.last_processor = processor_time();
     }
 }
 
@@ -96,13 +103,16 @@ pub fn generation<K: GenerationKernels>(
         };
         let requests = vec![request; *count];
         let (mut prompt_seconds, mut seconds, mut processor) = (f64::INFINITY, f64::INFINITY, None::<f64>);
-        let mut tokens = Vec::new();
+        let (mut tokens, mut of_steps) = (Vec::new(), Vec::new());
         for _ in 0..runs.max(1) {
             let (began, began_processor, mut times) = (Instant::now(), processor_time(), Times::default());
             let completions: Vec<Completion> = catch_panic("tokens", || generate(&generator, &requests, *count, &mut times))?;
             if let (Some(prompt), Some(last)) = (times.prompt, times.last) {
                 prompt_seconds = prompt_seconds.min((prompt - began).as_secs_f64());
                 seconds = seconds.min((last - prompt).as_secs_f64());
+            }
+            if let (Some(prompt), Some(last)) = (times.prompt_processor, times.last_processor) {
+                of_steps.push(last.saturating_sub(prompt).as_secs_f64());
             }
             if let (Some(before), Some(after)) = (began_processor, processor_time()) {
                 let took = after.saturating_sub(before).as_secs_f64();
@@ -112,6 +122,7 @@ pub fn generation<K: GenerationKernels>(
         }
         // The first token of each sequence comes of the prompt, the others of steps.
         let stepped = tokens.len().saturating_sub(1) * count;
+        of_steps.sort_by(f64::total_cmp);
         found.push(GenerationMeasurement {
             threads: rayon::current_num_threads(),
             backend: backend.clone(),
@@ -125,6 +136,7 @@ pub fn generation<K: GenerationKernels>(
             seconds,
             processor_seconds: processor,
             tokens_per_second: stepped as f64 / seconds,
+            tokens_per_processor_second: of_steps.get(of_steps.len() / 2).map(|took| stepped as f64 / took.max(1e-9)),
             peak_memory: peak_memory(),
             runs: runs.max(1),
             tokens,

@@ -1,6 +1,6 @@
 //! Causal attention in tiles of queries, one task a head and tile; nothing of size tokens x tokens is held.
 
-use pulp::Arch;
+use crate::wide::wide;
 use rayon::prelude::*;
 
 use super::super::{Heads, SequenceSpan};
@@ -40,52 +40,58 @@ pub(super) fn scale_of(heads: Heads) -> f32 {
 /// Caps scaled scores in place, where they are capped.
 pub(super) fn cap(heads: Heads, scores: &mut [f32]) {
     if let Some(cap) = heads.cap.map(|cap| cap as f32) {
-        Arch::new().dispatch(|| {
-            for score in scores.iter_mut() {
-                *score = capped(*score, cap);
-            }
-        });
+        wide(
+            #[inline(always)]
+            || {
+                for score in scores.iter_mut() {
+                    *score = capped(*score, cap);
+                }
+            },
+        );
     }
 }
 
 /// Turns scaled scores `[rows, seen]` into probabilities in place; row r sees the first `visible + r` columns, without those before
 /// `first(r)`. A sink is one score more, whose share is left out.
 pub(super) fn softmax(scores: &mut [f32], seen: usize, visible: usize, first: impl Fn(usize) -> usize, sink: Option<f32>) {
-    Arch::new().dispatch(|| {
-        for (row, scores) in scores.chunks_exact_mut(seen).enumerate() {
-            let (scores, hidden) = scores.split_at_mut(visible + row);
-            hidden.fill(0.0);
-            let (before, scores) = scores.split_at_mut(first(row));
-            before.fill(0.0);
-            let mut lanes = [f32::NEG_INFINITY; 16];
-            let (chunks, rest) = scores.as_chunks::<16>();
-            for chunk in chunks {
-                for lane in 0..16 {
-                    lanes[lane] = if chunk[lane] > lanes[lane] { chunk[lane] } else { lanes[lane] };
+    wide(
+        #[inline(always)]
+        || {
+            for (row, scores) in scores.chunks_exact_mut(seen).enumerate() {
+                let (scores, hidden) = scores.split_at_mut(visible + row);
+                hidden.fill(0.0);
+                let (before, scores) = scores.split_at_mut(first(row));
+                before.fill(0.0);
+                let mut lanes = [f32::NEG_INFINITY; 16];
+                let (chunks, rest) = scores.as_chunks::<16>();
+                for chunk in chunks {
+                    for lane in 0..16 {
+                        lanes[lane] = if chunk[lane] > lanes[lane] { chunk[lane] } else { lanes[lane] };
+                    }
+                }
+                let largest = lanes.into_iter().chain(rest.iter().copied()).chain(sink).fold(f32::NEG_INFINITY, f32::max);
+                let mut sums = [0.0f32; 16];
+                if let Some(sink) = sink {
+                    sums[0] = exp(sink - largest);
+                }
+                let (chunks, rest) = scores.as_chunks_mut::<16>();
+                for chunk in chunks {
+                    for lane in 0..16 {
+                        chunk[lane] = exp(chunk[lane] - largest);
+                        sums[lane] += chunk[lane];
+                    }
+                }
+                for value in rest {
+                    *value = exp(*value - largest);
+                    sums[0] += *value;
+                }
+                let scale = 1.0 / sums.iter().sum::<f32>();
+                for value in scores.iter_mut() {
+                    *value *= scale;
                 }
             }
-            let largest = lanes.into_iter().chain(rest.iter().copied()).chain(sink).fold(f32::NEG_INFINITY, f32::max);
-            let mut sums = [0.0f32; 16];
-            if let Some(sink) = sink {
-                sums[0] = exp(sink - largest);
-            }
-            let (chunks, rest) = scores.as_chunks_mut::<16>();
-            for chunk in chunks {
-                for lane in 0..16 {
-                    chunk[lane] = exp(chunk[lane] - largest);
-                    sums[lane] += chunk[lane];
-                }
-            }
-            for value in rest {
-                *value = exp(*value - largest);
-                sums[0] += *value;
-            }
-            let scale = 1.0 / sums.iter().sum::<f32>();
-            for value in scores.iter_mut() {
-                *value *= scale;
-            }
-        }
-    });
+        },
+    );
 }
 
 /// See [`super::Kernels::attention`].
@@ -294,9 +300,12 @@ fn one_key_head(
 
 /// dS = P * (dP - D) * scale, over dP.
 fn score_gradient(dp: &mut [f32], p: &[f32], d: f32, scale: f32) {
-    Arch::new().dispatch(|| {
-        for (dp, p) in dp.iter_mut().zip(p) {
-            *dp = p * (*dp - d) * scale;
-        }
-    });
+    wide(
+        #[inline(always)]
+        || {
+            for (dp, p) in dp.iter_mut().zip(p) {
+                *dp = p * (*dp - d) * scale;
+            }
+        },
+    );
 }

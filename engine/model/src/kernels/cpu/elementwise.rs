@@ -3,7 +3,7 @@
 //! `pulp` compiles each loop once for every instruction set and takes the best one at run time; the loops themselves are
 //! plain. Sums over a row run in sixteen lanes, in one order whatever the instruction set.
 
-use pulp::Arch;
+use crate::wide::wide;
 
 use super::super::RopeDirection;
 use super::exponential::exp;
@@ -39,13 +39,18 @@ const PRODUCT_BLOCK: usize = 1024;
 
 /// Sums of the products of two rows and of their squares, in float64 from one block to the next.
 pub(super) fn row_products(a: &[f32], b: &[f32]) -> (f64, f64) {
-    Arch::new().dispatch(|| {
-        let blocks = a.chunks(PRODUCT_BLOCK).zip(b.chunks(PRODUCT_BLOCK));
-        blocks.fold((0.0, 0.0), |(sums, squares), (a, b)| {
-            let (sum, square) = products(a, b);
-            (sums + f64::from(sum), squares + f64::from(square))
-        })
-    })
+    let (mut sums, mut squares) = (0.0, 0.0);
+    wide(
+        #[inline(always)]
+        || {
+            for (a, b) in a.chunks(PRODUCT_BLOCK).zip(b.chunks(PRODUCT_BLOCK)) {
+                let (sum, square) = products(a, b);
+                sums += f64::from(sum);
+                squares += f64::from(square);
+            }
+        },
+    );
+    (sums, squares)
 }
 
 /// Sum of the products of two slices and of their squares, in [`LANES`] lanes.
@@ -70,7 +75,16 @@ fn products(a: &[f32], b: &[f32]) -> (f32, f32) {
 
 /// Dot products of one row with several vectors, in float64.
 pub(super) fn dots64(row: &[f32], vectors: &[Vec<f64>]) -> Vec<f64> {
-    Arch::new().dispatch(|| vectors.iter().map(|vector| dot64(row, vector)).collect())
+    let mut dots = vec![0.0; vectors.len()];
+    wide(
+        #[inline(always)]
+        || {
+            for (dot, vector) in dots.iter_mut().zip(vectors) {
+                *dot = dot64(row, vector);
+            }
+        },
+    );
+    dots
 }
 
 #[inline(always)]
@@ -89,31 +103,37 @@ fn dot64(row: &[f32], vector: &[f64]) -> f64 {
 
 pub(super) fn norm(values: &mut [f32], weight: &[f32], epsilon: f32) {
     let width = weight.len();
-    Arch::new().dispatch(|| {
-        for row in values.chunks_exact_mut(width) {
-            let r = 1.0 / (dot(row, row) / width as f32 + epsilon).sqrt();
-            for (value, w) in row.iter_mut().zip(weight) {
-                *value = *value * r * w;
+    wide(
+        #[inline(always)]
+        || {
+            for row in values.chunks_exact_mut(width) {
+                let r = 1.0 / (dot(row, row) / width as f32 + epsilon).sqrt();
+                for (value, w) in row.iter_mut().zip(weight) {
+                    *value = *value * r * w;
+                }
             }
-        }
-    });
+        },
+    );
 }
 
 /// Turns the gradient at the norm's output into that at its input, in place.
 pub(super) fn norm_backward(gradient: &mut [f32], x: &[f32], weight: &[f32], epsilon: f32) {
     let width = weight.len();
-    Arch::new().dispatch(|| {
-        for (g, x) in gradient.chunks_exact_mut(width).zip(x.chunks_exact(width)) {
-            for (g, w) in g.iter_mut().zip(weight) {
-                *g *= w;
+    wide(
+        #[inline(always)]
+        || {
+            for (g, x) in gradient.chunks_exact_mut(width).zip(x.chunks_exact(width)) {
+                for (g, w) in g.iter_mut().zip(weight) {
+                    *g *= w;
+                }
+                let r = 1.0 / (dot(x, x) / width as f32 + epsilon).sqrt();
+                let correction = r * r * r * (dot(g, x) / width as f32);
+                for (g, x) in g.iter_mut().zip(x) {
+                    *g = r * *g - x * correction;
+                }
             }
-            let r = 1.0 / (dot(x, x) / width as f32 + epsilon).sqrt();
-            let correction = r * r * r * (dot(g, x) / width as f32);
-            for (g, x) in g.iter_mut().zip(x) {
-                *g = r * *g - x * correction;
-            }
-        }
-    });
+        },
+    );
 }
 
 /// A row's mean, and one over the deviation from it: sums in float64, since a large mean leaves little of what is taken from it.
@@ -157,20 +177,26 @@ pub(super) fn layer_norm_backward(gradient: &mut [f32], x: &[f32], weight: &[f32
 
 /// x, capped in place.
 pub(super) fn capped(values: &mut [f32], cap: f32) {
-    Arch::new().dispatch(|| {
-        for value in values.iter_mut() {
-            *value = capped_value(*value, cap);
-        }
-    });
+    wide(
+        #[inline(always)]
+        || {
+            for value in values.iter_mut() {
+                *value = capped_value(*value, cap);
+            }
+        },
+    );
 }
 
 /// Turns the gradient at the cap's output into that at its input, in place.
 pub(super) fn capped_backward(gradient: &mut [f32], x: &[f32], cap: f32) {
-    Arch::new().dispatch(|| {
-        for (g, x) in gradient.iter_mut().zip(x) {
-            *g *= cap_slope(*x, cap);
-        }
-    });
+    wide(
+        #[inline(always)]
+        || {
+            for (g, x) in gradient.iter_mut().zip(x) {
+                *g *= cap_slope(*x, cap);
+            }
+        },
+    );
 }
 
 /// Turns neighbours, or a part of each head, where [`rotate`] turns the halves of whole heads: pairs i are (first(i), second(i)).
@@ -200,31 +226,40 @@ pub(super) fn rotate(row: &mut [f32], width: usize, cosine: &[f32], sine: &[f32]
 
 /// silu(gate) * up, into `gate`.
 pub(super) fn gated(gate: &mut [f32], up: &[f32]) {
-    Arch::new().dispatch(|| {
-        for (gate, up) in gate.iter_mut().zip(up) {
-            *gate = *gate / (1.0 + exp(-*gate)) * up;
-        }
-    });
+    wide(
+        #[inline(always)]
+        || {
+            for (gate, up) in gate.iter_mut().zip(up) {
+                *gate = *gate / (1.0 + exp(-*gate)) * up;
+            }
+        },
+    );
 }
 
 /// gelu(gate) * up, into `gate`.
 pub(super) fn gated_gelu(gate: &mut [f32], up: &[f32]) {
-    Arch::new().dispatch(|| {
-        for (gate, up) in gate.iter_mut().zip(up) {
-            *gate = gelu_tanh(*gate).0 * up;
-        }
-    });
+    wide(
+        #[inline(always)]
+        || {
+            for (gate, up) in gate.iter_mut().zip(up) {
+                *gate = gelu_tanh(*gate).0 * up;
+            }
+        },
+    );
 }
 
 /// Gradients of it at gate and up, written over them.
 pub(super) fn gated_gelu_backward(gate: &mut [f32], up: &mut [f32], gradient: &[f32]) {
-    Arch::new().dispatch(|| {
-        for ((gate, up), g) in gate.iter_mut().zip(up.iter_mut()).zip(gradient) {
-            let (value, slope) = gelu_tanh(*gate);
-            *gate = g * *up * slope;
-            *up = g * value;
-        }
-    });
+    wide(
+        #[inline(always)]
+        || {
+            for ((gate, up), g) in gate.iter_mut().zip(up.iter_mut()).zip(gradient) {
+                let (value, slope) = gelu_tanh(*gate);
+                *gate = g * *up * slope;
+                *up = g * value;
+            }
+        },
+    );
 }
 
 /// Where gpt-oss clamps, and the steepness of its sigmoid.
@@ -233,25 +268,31 @@ const STEEPNESS: f32 = 1.702;
 
 /// min(gate, 7) sigmoid(1.702 min(gate, 7)) * (clamp(up) + 1), into `gate`.
 pub(super) fn gated_clamped(gate: &mut [f32], up: &[f32]) {
-    Arch::new().dispatch(|| {
-        for (gate, up) in gate.iter_mut().zip(up) {
-            let x = gate.min(CLAMP);
-            *gate = x / (1.0 + exp(-STEEPNESS * x)) * (up.clamp(-CLAMP, CLAMP) + 1.0);
-        }
-    });
+    wide(
+        #[inline(always)]
+        || {
+            for (gate, up) in gate.iter_mut().zip(up) {
+                let x = gate.min(CLAMP);
+                *gate = x / (1.0 + exp(-STEEPNESS * x)) * (up.clamp(-CLAMP, CLAMP) + 1.0);
+            }
+        },
+    );
 }
 
 /// Gradients of it at gate and up, written over them.
 pub(super) fn gated_clamped_backward(gate: &mut [f32], up: &mut [f32], gradient: &[f32]) {
-    Arch::new().dispatch(|| {
-        for ((gate, up), g) in gate.iter_mut().zip(up.iter_mut()).zip(gradient) {
-            let (x, u) = (gate.min(CLAMP), up.clamp(-CLAMP, CLAMP));
-            let s = 1.0 / (1.0 + exp(-STEEPNESS * x));
-            let slope = s * (1.0 + STEEPNESS * x * (1.0 - s));
-            *gate = if *gate > CLAMP { 0.0 } else { g * (u + 1.0) * slope };
-            *up = if up.abs() > CLAMP { 0.0 } else { g * (x * s) };
-        }
-    });
+    wide(
+        #[inline(always)]
+        || {
+            for ((gate, up), g) in gate.iter_mut().zip(up.iter_mut()).zip(gradient) {
+                let (x, u) = (gate.min(CLAMP), up.clamp(-CLAMP, CLAMP));
+                let s = 1.0 / (1.0 + exp(-STEEPNESS * x));
+                let slope = s * (1.0 + STEEPNESS * x * (1.0 - s));
+                *gate = if *gate > CLAMP { 0.0 } else { g * (u + 1.0) * slope };
+                *up = if up.abs() > CLAMP { 0.0 } else { g * (x * s) };
+            }
+        },
+    );
 }
 
 /// max(gate, 0)^2 * up, into `gate`.
@@ -273,32 +314,41 @@ pub(super) fn gated_squared_backward(gate: &mut [f32], up: &mut [f32], gradient:
 
 /// sigmoid(gate) * up, into `gate`.
 pub(super) fn gated_sigmoid(gate: &mut [f32], up: &[f32]) {
-    Arch::new().dispatch(|| {
-        for (gate, up) in gate.iter_mut().zip(up) {
-            *gate = 1.0 / (1.0 + exp(-*gate)) * up;
-        }
-    });
+    wide(
+        #[inline(always)]
+        || {
+            for (gate, up) in gate.iter_mut().zip(up) {
+                *gate = 1.0 / (1.0 + exp(-*gate)) * up;
+            }
+        },
+    );
 }
 
 /// Gradients of it at gate and up, written over them.
 pub(super) fn gated_sigmoid_backward(gate: &mut [f32], up: &mut [f32], gradient: &[f32]) {
-    Arch::new().dispatch(|| {
-        for ((gate, up), g) in gate.iter_mut().zip(up.iter_mut()).zip(gradient) {
-            let s = 1.0 / (1.0 + exp(-*gate));
-            *gate = g * *up * (s * (1.0 - s));
-            *up = g * s;
-        }
-    });
+    wide(
+        #[inline(always)]
+        || {
+            for ((gate, up), g) in gate.iter_mut().zip(up.iter_mut()).zip(gradient) {
+                let s = 1.0 / (1.0 + exp(-*gate));
+                *gate = g * *up * (s * (1.0 - s));
+                *up = g * s;
+            }
+        },
+    );
 }
 
 /// Gradients at gate and up, written over them.
 pub(super) fn gated_backward(gate: &mut [f32], up: &mut [f32], gradient: &[f32]) {
-    Arch::new().dispatch(|| {
-        for ((gate, up), g) in gate.iter_mut().zip(up.iter_mut()).zip(gradient) {
-            let (x, u) = (*gate, *up);
-            let s = 1.0 / (1.0 + exp(-x));
-            *gate = g * u * (s * (1.0 + x * (1.0 - s)));
-            *up = g * (x * s);
-        }
-    });
+    wide(
+        #[inline(always)]
+        || {
+            for ((gate, up), g) in gate.iter_mut().zip(up.iter_mut()).zip(gradient) {
+                let (x, u) = (*gate, *up);
+                let s = 1.0 / (1.0 + exp(-x));
+                *gate = g * u * (s * (1.0 + x * (1.0 - s)));
+                *up = g * (x * s);
+            }
+        },
+    );
 }

@@ -146,13 +146,19 @@ fn block_levels(block: &[f32; BLOCK]) -> Option<(Scale, [u8; BLOCK])> {
     for divisor in 1..=8u32 {
         let highest_code = (range * f64::from(divisor) / gap).round();
         if highest_code > 255.0 {
-            return None;
+            break;
         }
         if let Some(found) = with_highest_code(block, range, lowest, highest_code) {
             return Some(found);
         }
     }
-    None
+    // Blocks of eight bits around zero reach 127 at their largest weight, however far apart the others lie.
+    let largest = f64::from(highest.abs().max(lowest.abs()));
+    let highest_code = (range * 127.0 / largest).round();
+    if highest_code > 255.0 {
+        return None;
+    }
+    with_highest_code(block, range, lowest, highest_code)
 }
 
 /// The levels of a block whose highest code is known: the step is the range over it, but for the last bits.
@@ -246,6 +252,15 @@ mod tests {
         held(64, 96, &of(31.0, true, false), "256 levels");
         held(64, 96, &of(255.0, true, true), "256 levels");
         held(64, 96, &of(15.0, false, false), "16 levels");
+        // Eight bits of what was on sixteen levels: neighbours lie many steps apart.
+        let coarse = of(15.0, true, false);
+        let eight: Vec<f32> = (coarse.as_chunks::<BLOCK>().0.iter())
+            .flat_map(|block| {
+                let step = f16::from_f32(block.iter().fold(0.0f32, |largest, value| largest.max(value.abs())) / 127.0).to_f32();
+                block.map(|value| step * (value / step).round())
+            })
+            .collect();
+        held(64, 96, &eight, "256 levels");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Cross-entropy over a vocabulary that comes in parts.
 
-use pulp::Arch;
+use crate::wide::wide;
 use rayon::prelude::*;
 
 use super::exponential::exp;
@@ -50,37 +50,43 @@ fn one_row(parts: &mut [&mut [f32]], target: usize, weight: f32) -> f64 {
 }
 
 fn largest(values: &[f32]) -> f32 {
-    Arch::new().dispatch(|| {
-        let mut lanes = [f32::NEG_INFINITY; 16];
-        let (chunks, rest) = values.as_chunks::<16>();
-        for chunk in chunks {
-            for lane in 0..16 {
-                lanes[lane] = if chunk[lane] > lanes[lane] { chunk[lane] } else { lanes[lane] };
+    wide(
+        #[inline(always)]
+        || {
+            let mut lanes = [f32::NEG_INFINITY; 16];
+            let (chunks, rest) = values.as_chunks::<16>();
+            for chunk in chunks {
+                for lane in 0..16 {
+                    lanes[lane] = if chunk[lane] > lanes[lane] { chunk[lane] } else { lanes[lane] };
+                }
             }
-        }
-        lanes.into_iter().chain(rest.iter().copied()).fold(f32::NEG_INFINITY, f32::max)
-    })
+            lanes.into_iter().chain(rest.iter().copied()).fold(f32::NEG_INFINITY, f32::max)
+        },
+    )
 }
 
 /// Replaces each value by exp(value - largest) and gives their sum, in float64 from one block to the next.
 fn exponentials(values: &mut [f32], largest: f32) -> f64 {
-    Arch::new().dispatch(|| {
-        let mut total = 0.0f64;
-        for block in values.chunks_mut(1024) {
-            let mut lanes = [0.0f32; 16];
-            let (chunks, rest) = block.as_chunks_mut::<16>();
-            for chunk in chunks {
-                for lane in 0..16 {
-                    chunk[lane] = exp(chunk[lane] - largest);
-                    lanes[lane] += chunk[lane];
+    wide(
+        #[inline(always)]
+        || {
+            let mut total = 0.0f64;
+            for block in values.chunks_mut(1024) {
+                let mut lanes = [0.0f32; 16];
+                let (chunks, rest) = block.as_chunks_mut::<16>();
+                for chunk in chunks {
+                    for lane in 0..16 {
+                        chunk[lane] = exp(chunk[lane] - largest);
+                        lanes[lane] += chunk[lane];
+                    }
                 }
+                for value in rest {
+                    *value = exp(*value - largest);
+                    lanes[0] += *value;
+                }
+                total += f64::from(lanes.iter().sum::<f32>());
             }
-            for value in rest {
-                *value = exp(*value - largest);
-                lanes[0] += *value;
-            }
-            total += f64::from(lanes.iter().sum::<f32>());
-        }
-        total
-    })
+            total
+        },
+    )
 }

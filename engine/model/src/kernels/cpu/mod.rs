@@ -74,6 +74,19 @@ impl CpuMatrix {
 /// Rows that are summed in float32 before float64 takes over.
 const SUMMED_ROWS: usize = 128;
 
+/// A copy, each of its chunks worked on where it was made: `over` is given the place of its first number too. A copy that is made first and
+/// worked on then is made by one thread alone.
+fn copied(source: &[f32], chunk: usize, over: impl Fn(usize, &mut [f32]) + Sync) -> Vec<f32> {
+    let mut values = Vec::with_capacity(source.len());
+    let places = values.spare_capacity_mut()[..source.len()].par_chunks_mut(chunk);
+    places.zip(source.par_chunks(chunk)).enumerate().for_each(|(index, (place, source))| {
+        over(index * chunk, place.write_copy_of_slice(source));
+    });
+    // SAFETY: every chunk was written.
+    unsafe { values.set_len(source.len()) }
+    values
+}
+
 /// Kernels on plain slices.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CpuKernels;
@@ -124,28 +137,21 @@ impl Kernels for CpuKernels {
     }
 
     fn add(&self, mut x: CpuMatrix, y: &CpuMatrix) -> CpuMatrix {
-        for (x, y) in x.values.iter_mut().zip(&y.values) {
-            *x += y;
-        }
+        let chunks = x.values.par_chunks_mut(elementwise::CHUNK).zip(y.values.par_chunks(elementwise::CHUNK));
+        chunks.for_each(|(x, y)| x.iter_mut().zip(y).for_each(|(x, y)| *x += y));
         x
     }
 
     fn norm(&self, x: &CpuMatrix, weight: &CpuMatrix, width: usize, epsilon: f64) -> CpuMatrix {
-        let mut values = x.values.clone();
-        values
-            .par_chunks_mut(elementwise::chunk_of(width))
-            .for_each(|chunk| elementwise::norm(chunk, &weight.values, epsilon as f32));
-        CpuMatrix::new(x.rows, x.columns, values)
+        let over = |_, chunk: &mut [f32]| elementwise::norm(chunk, &weight.values, epsilon as f32);
+        CpuMatrix::new(x.rows, x.columns, copied(&x.values, elementwise::chunk_of(width), over))
     }
 
     fn norm_backward(&self, x: &CpuMatrix, weight: &CpuMatrix, width: usize, epsilon: f64, gradient: &CpuMatrix) -> CpuMatrix {
-        let mut values = gradient.values.clone();
-        let chunk = elementwise::chunk_of(width);
-        values
-            .par_chunks_mut(chunk)
-            .zip(x.values.par_chunks(chunk))
-            .for_each(|(gradient, x)| elementwise::norm_backward(gradient, x, &weight.values, epsilon as f32));
-        CpuMatrix::new(x.rows, x.columns, values)
+        let over = |first: usize, gradient: &mut [f32]| {
+            elementwise::norm_backward(gradient, &x.values[first..][..gradient.len()], &weight.values, epsilon as f32);
+        };
+        CpuMatrix::new(x.rows, x.columns, copied(&gradient.values, elementwise::chunk_of(width), over))
     }
 
     fn scaled(&self, mut x: CpuMatrix, factor: f64) -> CpuMatrix {
@@ -327,11 +333,9 @@ impl Kernels for CpuKernels {
             Activation::Sigmoid => elementwise::gated_sigmoid,
             Activation::SquaredRelu => elementwise::gated_squared,
         };
-        let mut values = gate.values.clone();
-        values
-            .par_chunks_mut(elementwise::CHUNK)
-            .zip(up.values.par_chunks(elementwise::CHUNK))
-            .for_each(|(gate, up)| over(gate, up));
+        let values = copied(&gate.values, elementwise::CHUNK, |first, gate: &mut [f32]| {
+            over(gate, &up.values[first..][..gate.len()])
+        });
         CpuMatrix::new(gate.rows, gate.columns, values)
     }
 

@@ -88,8 +88,8 @@ struct Levels4<'a>(&'a [Scale], &'a [[u8; LANES]]);
 impl<L: Lanes> Row<L> for Levels4<'_> {
     #[inline(always)]
     fn block(self, lanes: L, block: usize) -> [L::Vector; 2] {
-        let codes = &self.1[block];
-        levels(lanes, self.0[block], [lanes.low_halves(codes), lanes.high_halves(codes)])
+        let scale = self.0[block];
+        lanes.levels4(scale.step, scale.lowest, &self.1[block])
     }
 
     /// Levels are held in whole blocks only.

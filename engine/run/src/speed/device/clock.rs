@@ -7,15 +7,22 @@ use cruxscope_model::kernels::Kernels;
 
 /// Timings of which the median counts.
 const TIMINGS: usize = 5;
-/// One piece of work as a whole takes no longer than this, whatever else it would need.
-const MOST: Duration = Duration::from_secs(12);
 
-/// Seconds that one repetition takes: the median of five timings, each of as many repetitions as fill `timing`. Work that takes long is
+/// How long things are timed.
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    /// What is timed together takes at least so long.
+    pub least: Duration,
+    /// After so long no further timing of a piece of work is begun.
+    pub most: Duration,
+}
+
+/// Seconds that one repetition takes: the median of five timings, each of as many repetitions as fill `timing.least`. Work that takes long is
 /// timed fewer times, at least once after one to warm up.
 ///
 /// # Errors
 /// When the device failed.
-pub fn seconds<K: Kernels>(kernels: &K, timing: Duration, mut once: impl FnMut() -> K::Matrix) -> Result<f64, ModelError> {
+pub fn seconds<K: Kernels>(kernels: &K, timing: Timing, mut once: impl FnMut() -> K::Matrix) -> Result<f64, ModelError> {
     let began = Instant::now();
     let mut timed = |times: usize| -> Result<Duration, ModelError> {
         let began = Instant::now();
@@ -33,13 +40,13 @@ pub fn seconds<K: Kernels>(kernels: &K, timing: Duration, mut once: impl FnMut()
     let mut times = 1;
     let first = loop {
         let took = timed(times)?;
-        if took >= timing || times >= 1 << 16 {
+        if took >= timing.least || times >= 1 << 16 {
             break took.as_secs_f64() / times as f64;
         }
         times *= 2;
     };
     let mut all = vec![first];
-    while all.len() < TIMINGS && began.elapsed() < MOST {
+    while all.len() < TIMINGS && began.elapsed() < timing.most {
         all.push(timed(times)?.as_secs_f64() / times as f64);
     }
     all.sort_by(f64::total_cmp);

@@ -2,7 +2,7 @@
 //! checkpoint of a real shape. `cruxscope bench device` prints it.
 //!
 //! Nothing is needed but a folder for a checkpoint of random weights. What would not end in the time that is left is left out, and
-//! said. Until the work itself has been measured, its time is taken to be four times that of its operations at the best rate of products.
+//! said; a part of the work gets a share of the time, so that there is a number for each. Until the work itself has been measured, its time is taken to be four times that of its operations at the best rate of products.
 
 mod clock;
 mod rates;
@@ -20,6 +20,7 @@ use cruxscope_model::device::{self, ChosenDevice};
 use cruxscope_model::kernels::agreement::agreement;
 use cruxscope_model::with_kernels;
 
+use self::clock::Timing;
 pub use self::rates::{AttentionRate, Copies, ProductRate, Products};
 pub use self::report::{DeviceReport, Job, KernelRow, SameMap};
 pub use self::work::{InterpretationRate, Whole};
@@ -31,8 +32,19 @@ use crate::{Event, Observer, RunError};
 
 /// How much longer work takes than its operations at the best rate of products, until it has been measured.
 const SLOWER: f64 = 4.0;
-/// Runs of an interpretation; the fastest counts.
+/// Runs of an interpretation; the fastest counts. One where there is no time for more.
 const RUNS: usize = 2;
+/// Shares of the time that one piece of a part may take: attention and interpretation of one length, a sketch or GPTQ, sequences side by side. What would take longer
+/// is done with less text, or left out, so that no part takes the time of those after it.
+const OF_ATTENTION: f64 = 0.1;
+const OF_INTERPRETATION: f64 = 0.25;
+const OF_WHOLE: f64 = 0.25;
+const OF_GENERATION: f64 = 0.15;
+/// Timings of a single operation take no more than this share of the time, and no more than so many seconds.
+const OF_TIMINGS: f64 = 1.0 / 400.0;
+const MOST_TIMINGS: f64 = 12.0;
+/// By how much windows are shortened where there is no time for them.
+const SHORTER: [usize; 4] = [1, 2, 4, 8];
 
 /// What is measured.
 #[derive(Clone, Debug, PartialEq)]
@@ -103,12 +115,13 @@ pub fn measure(settings: &DeviceSettings, observer: &mut dyn Observer) -> Result
         None => None,
     };
     bench.next("matrix products")?;
+    let timing = bench.timing();
     let products = catch_panic("products", || {
-        with_kernels!(device.clone(), |kernels| rates::products(&kernels, settings.timing, shape, settings.largest))
+        with_kernels!(device.clone(), |kernels| rates::products(&kernels, timing, shape, settings.largest))
     })?;
     bench.next("copies")?;
     let copies = catch_panic("copies", || {
-        with_kernels!(device.clone(), |kernels| rates::copies(&kernels, settings.timing, settings.largest.min(2048)))
+        with_kernels!(device.clone(), |kernels| rates::copies(&kernels, timing, settings.largest.min(2048)))
     })?;
     let slow = products.best / SLOWER;
     let attention = bench.attention(slow)?;
@@ -118,24 +131,27 @@ pub fn measure(settings: &DeviceSettings, observer: &mut dyn Observer) -> Result
     synthetic::write(shape, &model, 1, bench.observer)?;
     let checkpoint = Arc::new(Checkpoint::open(&model)?);
     let interpretation = bench.interpretation(&checkpoint, slow)?;
-    bench.next("generation")?;
-    let found = catch_panic("generation", || work::generate(&checkpoint, &device, settings.new_tokens, &settings.sequences));
-    let generation = bench.kept("generation", found)?.unwrap_or_default();
-
-    let windows = settings.folder.join("windows.safetensors");
-    work::write_windows(&windows, settings.windows.0, settings.windows.1, shape.config().vocabulary)?;
+    let rate = interpretation.last().map_or(slow, |last| last.operations / last.measured.seconds);
     let material = work::Material {
         model: &model,
         device: &settings.device,
-        windows: &windows,
+        windows: settings.windows,
+        vocabulary: shape.config().vocabulary,
         folder: &settings.folder,
     };
-    let sketch = bench.whole("a sketch of sensitivities", slow, |fits, observer| {
-        work::sketch(&material, settings.draws, fits, observer)
+    let sketch = bench.whole("a sketch of sensitivities", &SHORTER, rate, |shorter, fits, observer| {
+        work::sketch(&material.shorter(*shorter), settings.draws, fits, observer)
     })?;
-    let gptq = bench.whole("GPTQ of a layer", slow, |fits, observer| {
-        work::gptq(&material, shape.config().layers, fits, observer)
+    let last = shape.config().layers;
+    let without_down = format!("{last}_q,{last}_k,{last}_v,{last}_o,{last}_gate,{last}_up");
+    let choices = [(1, format!("layers:{last}-{last}")), (4, format!("layers:{last}-{last}")), (4, without_down)];
+    let gptq = bench.whole("GPTQ of a layer", &choices, rate, |(shorter, only), fits, observer| {
+        work::gptq(&material.shorter(*shorter), only, fits, observer)
     })?;
+    bench.next("generation")?;
+    let sequences = bench.sequences(rate);
+    let found = catch_panic("generation", || work::generate(&checkpoint, &device, settings.new_tokens, &sequences));
+    let generation = bench.kept("generation", found)?.unwrap_or_default();
     let whole = shape.with_layers(settings.whole_layers)?;
     let scale = shape.bytes() as f64 / whole.bytes() as f64;
     Ok(DeviceReport {
@@ -177,13 +193,26 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// Whether there is time for so many operations at a rate; where there is none, that is said.
-    fn fits(&mut self, what: &str, operations: f64, rate: f64) -> bool {
-        let (needed, left) = (operations / rate, self.left());
-        if needed > left {
-            self.left_out.push(format!("{what}: about {needed:.0} s, and {left:.0} s are left"));
+    /// How long single operations are timed.
+    fn timing(&self) -> Timing {
+        Timing {
+            least: self.settings.timing,
+            most: Duration::from_secs_f64((self.settings.time.as_secs_f64() * OF_TIMINGS).min(MOST_TIMINGS)),
         }
-        needed <= left
+    }
+
+    /// Seconds for a piece of work that may take a share of the time.
+    fn allowed(&self, share: f64) -> f64 {
+        self.left().min(share * self.settings.time.as_secs_f64())
+    }
+
+    /// Whether there is time for so many operations at a rate; where there is none, that is said.
+    fn fits(&mut self, what: &str, share: f64, operations: f64, rate: f64) -> bool {
+        let (needed, allowed) = (operations / rate, self.allowed(share));
+        if needed > allowed {
+            self.left_out.push(format!("{what}: about {needed:.0} s, and {allowed:.0} s are left for it"));
+        }
+        needed <= allowed
     }
 
     /// What came of a part; one that failed is left out with its reason.
@@ -198,16 +227,31 @@ impl Bench<'_> {
         }
     }
 
+    /// The numbers of sequences that there is time for, at least the first.
+    fn sequences(&mut self, rate: f64) -> Vec<usize> {
+        let settings = self.settings;
+        let mut kept = Vec::new();
+        for count in &settings.sequences {
+            // Two operations a weight, and two bytes.
+            let operations = SLOWER * settings.shape.bytes() as f64 * (count * settings.new_tokens) as f64;
+            let what = format!("generation of {count} side by side");
+            if kept.is_empty() || self.fits(&what, OF_GENERATION, operations, rate) {
+                kept.push(*count);
+            }
+        }
+        kept
+    }
+
     fn attention(&mut self, slow: f64) -> Result<Vec<AttentionRate>, RunError> {
-        let shape = &self.settings.shape;
+        let (shape, timing) = (&self.settings.shape, self.timing());
         let mut found = Vec::new();
         for tokens in &self.settings.tokens {
             let what = format!("attention over {tokens} tokens");
             self.next(&what)?;
             // Timed three times or more, forwards and backwards.
-            if self.fits(&what, 12.0 * shape.config().hidden as f64 * (*tokens as f64).powi(2), slow) {
+            if self.fits(&what, OF_ATTENTION, 12.0 * shape.config().hidden as f64 * (*tokens as f64).powi(2), slow) {
                 let rate = catch_panic(&what, || {
-                    with_kernels!(self.device.clone(), |kernels| rates::attention(&kernels, self.settings.timing, shape, *tokens))
+                    with_kernels!(self.device.clone(), |kernels| rates::attention(&kernels, timing, shape, *tokens))
                 });
                 found.extend(self.kept(&what, rate)?);
             }
@@ -224,29 +268,42 @@ impl Bench<'_> {
             let planned = work::plan(checkpoint, *tokens, &place);
             let Some(planned) = self.kept(&what, planned)? else { continue };
             let rate = found.last().map_or(slow, |last| last.operations / last.measured.seconds);
-            if self.fits(&what, RUNS as f64 * planned.1.operations, rate) {
-                let measured = catch_panic(&what, || work::interpretation(checkpoint, &self.device, &place, &planned, RUNS));
+            let all = RUNS as f64 * planned.1.operations;
+            let runs = if all / rate <= self.allowed(OF_INTERPRETATION) { RUNS } else { 1 };
+            if self.fits(&what, OF_INTERPRETATION, planned.1.operations, rate) {
+                let measured = catch_panic(&what, || work::interpretation(checkpoint, &self.device, &place, &planned, runs));
                 found.extend(self.kept(&what, measured)?);
             }
         }
         Ok(found)
     }
 
-    /// A part that says its operations once it is planned, and is only done where there is time for them.
-    fn whole(
+    /// A part that says its operations once it is planned, and is done in the first of some forms that there is time for.
+    fn whole<C>(
         &mut self,
         what: &str,
+        forms: &[C],
         rate: f64,
-        work: impl FnOnce(&dyn Fn(f64) -> bool, &mut dyn Observer) -> Result<Option<Whole>, RunError>,
+        mut work: impl FnMut(&C, &dyn Fn(f64) -> bool, &mut dyn Observer) -> Result<Option<Whole>, RunError>,
     ) -> Result<Option<Whole>, RunError> {
         self.next(what)?;
-        let left = self.left();
-        let found = work(&|operations| operations / rate <= left, self.observer);
-        let found = self.kept(what, found)?;
-        if found == Some(None) {
-            self.left_out.push(format!("{what}: it would not end in the {left:.0} s that are left"));
+        let mut fewest = f64::INFINITY;
+        for form in forms {
+            let allowed = self.allowed(OF_WHOLE);
+            let needed = std::cell::Cell::new(0.0);
+            let fits = |operations: f64| {
+                needed.set(operations / rate);
+                operations / rate <= allowed
+            };
+            let found = work(form, &fits, self.observer);
+            match self.kept(what, found)? {
+                Some(None) => fewest = fewest.min(needed.get()),
+                found => return Ok(found.flatten()),
+            }
         }
-        Ok(found.flatten())
+        let allowed = self.allowed(OF_WHOLE);
+        self.left_out.push(format!("{what}: about {fewest:.0} s, and {allowed:.0} s are left for it"));
+        Ok(None)
     }
 }
 

@@ -1,13 +1,11 @@
 //! Rates of single operations at a model's shapes: matrix products beside the device's own best, attention, copies.
 
-use std::time::Duration;
-
 use cruxscope_model::ModelError;
 use cruxscope_model::kernels::{Heads, Kernels, SequenceSpan};
 use cruxscope_statistics::SplitMix;
 use serde::Serialize;
 
-use super::clock::seconds;
+use super::clock::{Timing, seconds};
 use crate::synthetic::Shape;
 
 /// Rows of tokens that products are measured with: a step of generation, a batch of steps, a prompt.
@@ -52,7 +50,7 @@ impl Products {
 ///
 /// # Errors
 /// When the device failed.
-pub fn products<K: Kernels>(kernels: &K, timing: Duration, shape: &Shape, largest: usize) -> Result<Products, ModelError> {
+pub fn products<K: Kernels>(kernels: &K, timing: Timing, shape: &Shape, largest: usize) -> Result<Products, ModelError> {
     let mut found = Vec::new();
     let mut size = 256;
     while size <= largest {
@@ -78,7 +76,7 @@ fn modules(shape: &Shape) -> [(&'static str, usize, usize); 4] {
     ]
 }
 
-fn product<K: Kernels>(kernels: &K, timing: Duration, what: &str, [rows, inputs, outputs]: [usize; 3]) -> Result<ProductRate, ModelError> {
+fn product<K: Kernels>(kernels: &K, timing: Timing, what: &str, [rows, inputs, outputs]: [usize; 3]) -> Result<ProductRate, ModelError> {
     let weight = kernels.keep(outputs, inputs, numbers(outputs * inputs, 1));
     let (x, gradient) = (
         kernels.upload(rows, inputs, numbers(rows * inputs, 2)),
@@ -124,7 +122,7 @@ pub struct AttentionRate {
 ///
 /// # Errors
 /// When the device failed.
-pub fn attention<K: Kernels>(kernels: &K, timing: Duration, shape: &Shape, tokens: usize) -> Result<AttentionRate, ModelError> {
+pub fn attention<K: Kernels>(kernels: &K, timing: Timing, shape: &Shape, tokens: usize) -> Result<AttentionRate, ModelError> {
     let width = shape.config().hidden / shape.config().heads;
     let heads = Heads::plain(shape.config().heads, shape.config().key_value_heads, width);
     let (wide, narrow) = (shape.config().hidden, shape.config().key_value_heads * width);
@@ -164,7 +162,7 @@ pub struct Copies {
 ///
 /// # Errors
 /// When the device failed.
-pub fn copies<K: Kernels>(kernels: &K, timing: Duration, rows: usize) -> Result<Copies, ModelError> {
+pub fn copies<K: Kernels>(kernels: &K, timing: Timing, rows: usize) -> Result<Copies, ModelError> {
     let columns = 4096;
     let values = numbers(rows * columns, 1);
     let bytes = 4.0 * values.len() as f64;

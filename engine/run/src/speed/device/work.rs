@@ -131,7 +131,7 @@ pub struct Whole {
 ///
 /// # Errors
 /// When the disk refuses.
-pub fn write_windows(path: &Path, windows: usize, length: usize, vocabulary: usize) -> Result<(), RunError> {
+fn write_windows(path: &Path, windows: usize, length: usize, vocabulary: usize) -> Result<(), RunError> {
     let mut random = SplitMix::new(7);
     let bytes: Vec<u8> = (0..windows * length).flat_map(|_| (random.below(vocabulary) as i32).to_le_bytes()).collect();
     let refuse = |source: std::io::Error| RunError::Io {
@@ -161,10 +161,32 @@ pub struct Material<'a> {
     pub model: &'a Path,
     /// The device, by name.
     pub device: &'a str,
-    /// The file of windows.
-    pub windows: &'a Path,
+    /// Windows of random tokens, and their length.
+    pub windows: (usize, usize),
+    /// Tokens to draw from.
+    pub vocabulary: usize,
     /// Where to write.
     pub folder: &'a Path,
+}
+
+/// A window is no shorter.
+const SHORTEST: usize = 32;
+
+impl Material<'_> {
+    /// The same with windows of a part of their length.
+    pub fn shorter(&self, by: usize) -> Self {
+        let (windows, length) = self.windows;
+        Self {
+            windows: (windows, (length / by).max(SHORTEST.min(length))),
+            ..*self
+        }
+    }
+
+    fn write_windows(&self) -> Result<Calibration, RunError> {
+        let path = self.folder.join("windows.safetensors");
+        write_windows(&path, self.windows.0, self.windows.1, self.vocabulary)?;
+        Ok(windows_of(&path))
+    }
 }
 
 /// Whether there is time for so many operations.
@@ -177,7 +199,7 @@ pub type Fits<'a> = &'a dyn Fn(f64) -> bool;
 pub fn sketch(material: &Material<'_>, draws: usize, fits: Fits<'_>, observer: &mut dyn Observer) -> Result<Option<Whole>, RunError> {
     let settings = SensitivitySettings {
         model: material.model.to_owned(),
-        text: SketchText::Windows(windows_of(material.windows)),
+        text: SketchText::Windows(material.write_windows()?),
         calibration: None,
         menu: read_menu(MENU)?,
         candidates: Vec::new(),
@@ -207,17 +229,17 @@ pub fn sketch(material: &Material<'_>, draws: usize, fits: Fits<'_>, observer: &
     }))
 }
 
-/// Calibrates and quantizes the last layer by GPTQ, if there is time for it.
+/// Calibrates and quantizes the matrices that `only` names by GPTQ, if there is time for it.
 ///
 /// # Errors
 /// As [`sketch`].
-pub fn gptq(material: &Material<'_>, layers: usize, fits: Fits<'_>, observer: &mut dyn Observer) -> Result<Option<Whole>, RunError> {
+pub fn gptq(material: &Material<'_>, only: &str, fits: Fits<'_>, observer: &mut dyn Observer) -> Result<Option<Whole>, RunError> {
     let treatment = read_format("gptq-4-g32")?.treatment;
     let settings = CompressSettings {
         model: material.model.to_owned(),
         out: material.folder.join("quantized"),
-        recipe: Recipe::of(treatment, Some(&format!("layers:{layers}-{layers}")), None),
-        calibration: Some(windows_of(material.windows)),
+        recipe: Recipe::of(treatment, Some(only), None),
+        calibration: Some(material.write_windows()?),
         stored_as: StoredAs::BFloat16,
         packed: None,
         basis: Basis::Original,
@@ -230,7 +252,7 @@ pub fn gptq(material: &Material<'_>, layers: usize, fits: Fits<'_>, observer: &m
     let began = Instant::now();
     compression.run(observer)?;
     Ok(Some(Whole {
-        what: "calibration and GPTQ of the last layer, 4 bits".into(),
+        what: format!("calibration and GPTQ, 4 bits, of {only}"),
         tokens: plan.tokens,
         operations: plan.operations,
         seconds: began.elapsed().as_secs_f64(),
