@@ -8,6 +8,7 @@ mod doctor;
 mod evidence;
 mod export;
 mod generation;
+mod gguf;
 mod inputs;
 mod interpretation;
 mod numbers;
