@@ -2,7 +2,8 @@
 //! checkpoint of a real shape. `cruxscope bench device` prints it.
 //!
 //! Nothing is needed but a folder for a checkpoint of random weights. What would not end in the time that is left is left out, and
-//! said; a part of the work gets a share of the time, so that there is a number for each. Until the work itself has been measured, its time is taken to be four times that of its operations at the best rate of products.
+//! said; a part of the work gets a share of the time, so that there is a number for each. Until the work itself has been measured, its time
+//! is taken to be four times that of its operations at the best rate of products.
 
 mod clock;
 mod rates;
@@ -34,8 +35,8 @@ use crate::{Event, Observer, RunError};
 const SLOWER: f64 = 4.0;
 /// Runs of an interpretation; the fastest counts. One where there is no time for more.
 const RUNS: usize = 2;
-/// Shares of the time that one piece of a part may take: attention and interpretation of one length, a sketch or GPTQ, sequences side by side. What would take longer
-/// is done with less text, or left out, so that no part takes the time of those after it.
+/// Shares of the time that one piece of a part may take: attention and interpretation of one length, a sketch or GPTQ, sequences side by
+/// side. What would take longer is done with less text, or left out, so that no part takes the time of those after it.
 const OF_ATTENTION: f64 = 0.1;
 const OF_INTERPRETATION: f64 = 0.25;
 const OF_WHOLE: f64 = 0.25;
