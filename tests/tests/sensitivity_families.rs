@@ -390,6 +390,7 @@ fn validations_and_trials_compress_whole_components() {
             model: case.folder.clone(),
             treatment,
             text: text_of(&case, 2),
+            calibration: None,
             residence: Residence::Resident,
             device: "cpu".into(),
         };

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use cruxscope_checkpoint::Checkpoint;
 use cruxscope_checkpoint::writer::StoredAs;
 use cruxscope_compress::method::MethodConfig;
-use cruxscope_compress::quantize::{Bits, Clipping, Grid, GridSettings, GroupSize};
+use cruxscope_compress::quantize::{Bits, Clipping, GptqSettings, Grid, GridSettings, GroupSize};
 use cruxscope_compress::recipe::Recipe;
 use cruxscope_model::block;
 use cruxscope_model::decoder::{Decoder, Residence};
@@ -58,6 +58,7 @@ fn settings(study: PathBuf) -> ValidateSettings {
             windows: Some(2),
             seed: None,
         },
+        calibration: None,
         residence: Residence::Resident,
         device: "cpu".into(),
     }
@@ -138,15 +139,40 @@ fn another_device_finds_the_same_damage() {
 #[test]
 fn divergence_and_perplexity_agree_with_plain_loops() {
     let folder = tempfile::tempdir().unwrap();
-    let settings = settings(study(&folder.path().join("study")));
+    agrees_with_plain_loops(folder.path(), settings(study(&folder.path().join("study"))));
+}
+
+#[test]
+fn a_method_that_looks_at_inputs_is_calibrated_on_other_text_than_it_is_measured_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let rounding = settings(study(&folder.path().join("study")));
+    let calibration = Calibration {
+        source: WindowSource::Traces {
+            path: cruxscope_needs::root().join("tests/fixtures/tiny/traces.jsonl"),
+            length: 17,
+        },
+        windows: Some(5),
+        seed: Some(3),
+    };
+    agrees_with_plain_loops(
+        folder.path(),
+        ValidateSettings {
+            treatment: MethodConfig::Gptq(GptqSettings::new(Bits::new(3).unwrap(), GroupSize::new(16).unwrap())),
+            calibration: Some(calibration),
+            ..rounding
+        },
+    );
+}
+
+/// One component, by a model on disk and sums in float64 over whole distributions.
+fn agrees_with_plain_loops(folder: &Path, settings: ValidateSettings) {
     let found = validate(&settings, &mut Silent).unwrap();
-    // The same for one component, by a model on disk and sums in float64 over whole distributions.
-    let out = folder.path().join("only");
+    let out = folder.join("only");
     let compressed = CompressSettings {
         model: settings.model.clone(),
         out: out.clone(),
         recipe: Recipe::of(settings.treatment.clone(), Some("2_gate"), None),
-        calibration: None,
+        calibration: settings.calibration.clone(),
         stored_as: StoredAs::Float32,
         packed: None,
         basis: Basis::Original,

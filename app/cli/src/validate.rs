@@ -6,13 +6,14 @@ use std::path::PathBuf;
 use clap::Args;
 use cruxscope_model::decoder::Residence;
 use cruxscope_run::validate::{ValidateSettings, validate};
+use cruxscope_run::windows::{Calibration, WindowSource};
 use cruxscope_study::{Behaviour, RankCorrelation, Study, Validation, folder};
 use serde_json::json;
 
 use crate::compress::calibration::CalibrationArguments;
 use crate::compress::method::MethodArguments;
 use crate::failure::Failure;
-use crate::numbers::{MOST, MOST_THREADS, whole};
+use crate::numbers::{MOST, MOST_THREADS, MOST_TOKENS, whole};
 use crate::output::{print_json, print_text, status};
 use crate::progress::Progress;
 
@@ -31,6 +32,19 @@ pub struct Arguments {
     method: MethodArguments,
     #[command(flatten)]
     text: CalibrationArguments,
+    /// Other text that damage is measured on: plain text, traces (.jsonl, .jsonl.gz), or token ids (.safetensors) [default: the text above,
+    /// which then also calibrates methods that look at inputs]
+    #[arg(long, value_name = "FILE")]
+    held_out: Option<PathBuf>,
+    /// Only this array of a file of token ids
+    #[arg(long, value_name = "NAME", requires = "held_out")]
+    held_out_array: Option<String>,
+    /// Tokens of a window cut from other text than token ids
+    #[arg(long, value_name = "N", default_value_t = 512, requires = "held_out", value_parser = whole::<usize>(2, MOST_TOKENS))]
+    held_out_length: usize,
+    /// Maximum number of its windows
+    #[arg(long, value_name = "N", requires = "held_out", value_parser = whole::<usize>(1, MOST))]
+    held_out_windows: Option<usize>,
     /// Read weights from disk layer by layer instead of keeping them
     #[arg(long)]
     streamed: bool,
@@ -51,9 +65,22 @@ pub struct Arguments {
 pub fn run(arguments: Arguments) -> Result<(), Failure> {
     crate::settings::set_threads(arguments.threads)?;
     let text = arguments.text.calibration();
+    let text = text.ok_or_else(|| Failure::mistake("give the text to read: --traces, --text or --tokens"))?;
+    let (text, calibration) = match &arguments.held_out {
+        Some(path) => {
+            let held_out = Calibration {
+                source: WindowSource::of_file(path, arguments.held_out_array.clone(), arguments.held_out_length),
+                windows: arguments.held_out_windows,
+                seed: None,
+            };
+            (held_out, Some(text))
+        }
+        None => (text, None),
+    };
     let settings = ValidateSettings {
         treatment: arguments.method.treatment()?,
-        text: text.ok_or_else(|| Failure::mistake("give the text to read: --traces, --text or --tokens"))?,
+        text,
+        calibration,
         residence: if arguments.streamed { Residence::Streamed } else { Residence::Resident },
         study: arguments.study,
         model: arguments.model,

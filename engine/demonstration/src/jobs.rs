@@ -174,6 +174,7 @@ impl Jobs<'_> {
             model: self.demonstration.model("distilled"),
             treatment: rounding(selection::ALONE_BITS).map_err(impossible)?,
             text: whole_puzzles(material),
+            calibration: None,
             residence: Residence::Resident,
             device: "cpu".into(),
         };

@@ -44,8 +44,10 @@ pub struct ValidateSettings {
     pub model: PathBuf,
     /// What is done to each component.
     pub treatment: MethodConfig,
-    /// The text.
+    /// The text that damage is measured on.
     pub text: Calibration,
+    /// The text that calibrates a treatment that looks at inputs; without it the measured one does, on which its errors are small by construction.
+    pub calibration: Option<Calibration>,
     /// Whether weights stay in memory.
     pub residence: Residence,
     /// Where the model runs, by name.
@@ -76,6 +78,16 @@ fn validate_with<K: CalibrationKernels>(kernels: K, settings: &ValidateSettings,
     let layers = checkpoint.config().layers;
     check(&study, &checkpoint, &settings.treatment)?;
     let windows = settings.text.read(&checkpoint)?;
+    let looks = settings.treatment.inputs() != Inputs::None;
+    let calibrating = match &settings.calibration {
+        Some(calibration) if looks => Some(calibration.read(&checkpoint)?),
+        _ => None,
+    };
+    if looks && calibrating.is_none() {
+        observer.event(Event::Note {
+            text: "the method is calibrated on the text that damage is measured on, where its errors are small by construction; other text tells more".into(),
+        });
+    }
     let model_files = crate::digests::all(&checkpoint.files(), observer)?;
     let data = folder::digest_of_file(settings.text.source.path())?;
     let mut key = DigestBuilder::default();
@@ -85,6 +97,10 @@ fn validate_with<K: CalibrationKernels>(kernels: K, settings: &ValidateSettings,
         key.update(format!("\n{} {}", file.name, file.sha256).as_bytes());
     }
     digest_windows(&mut key, &windows);
+    if let Some(calibrating) = &calibrating {
+        key.update(b"\ncalibrated on");
+        digest_windows(&mut key, calibrating);
+    }
     let key = key.finish().0;
     let result = study_folder.join(VALIDATION_FILE);
     if let Some(validation) = finished(&result, layers, &key) {
@@ -110,7 +126,9 @@ fn validate_with<K: CalibrationKernels>(kernels: K, settings: &ValidateSettings,
     let recipe = Recipe::of(settings.treatment.clone(), None, None);
     let everything = planned(&recipe, checkpoint.config())?;
     let decoder = Decoder::new(checkpoint.clone(), kernels, settings.residence)?;
-    let mut hidden = windows.iter().map(|window| decoder.embed(window)).collect::<Result<Vec<_>, _>>()?;
+    let embedded = |windows: &[Vec<u32>]| windows.iter().map(|window| decoder.embed(window)).collect::<Result<Vec<_>, _>>();
+    let mut hidden = embedded(&windows)?;
+    let mut learned = calibrating.as_deref().map(embedded).transpose()?;
     let (own, perplexity) = catch_panic("the text", || {
         let own = windows.iter().map(|window| block::run(&decoder, window)).collect::<Result<Vec<_>, _>>()?;
         let perplexity = Comparison::of(&decoder, &windows, &own, &[])?.perplexity;
@@ -135,7 +153,7 @@ fn validate_with<K: CalibrationKernels>(kernels: K, settings: &ValidateSettings,
                 count: modules_in(planned).count(),
             });
             let comparisons = catch_panic("variants of a layer", || {
-                let variants = variants(&decoder, &checkpoint, layer, planned, &hidden)?;
+                let variants = variants(&decoder, &checkpoint, layer, planned, &hidden, learned.as_ref().unwrap_or(&hidden))?;
                 Comparison::of(&decoder, &windows, &own, &variants)
             })?;
             kept.damage.truncate(layer * Module::ALL.len());
@@ -151,7 +169,9 @@ fn validate_with<K: CalibrationKernels>(kernels: K, settings: &ValidateSettings,
                 }
             }))?;
         }
-        hidden = through(&decoder, &*decoder.layer(layer)?, &hidden)?;
+        let original = decoder.layer(layer)?;
+        hidden = through(&decoder, &*original, &hidden)?;
+        learned = learned.map(|learned| through(&decoder, &*original, &learned)).transpose()?;
         done += work(layer);
         let fresh = (done - skipped).max(0.0);
         let elapsed = began.elapsed().as_secs_f64();
@@ -211,20 +231,21 @@ fn modules_in(planned: &[crate::compress::Planned]) -> impl Iterator<Item = Modu
 }
 
 /// The text behind a layer in which one component, all its linear maps, is compressed: for each component in turn, the final hidden states of all
-/// windows.
+/// windows. What enters the layer of the text that calibrates is `learned`.
 fn variants<K: CalibrationKernels>(
     decoder: &Decoder<K>,
     checkpoint: &Checkpoint,
     layer: usize,
     planned: &[crate::compress::Planned],
     hidden: &[K::Matrix],
+    learned: &[K::Matrix],
 ) -> Result<Vec<Vec<K::Matrix>>, RunError> {
     let original = checkpoint.layer(layer)?;
     // Nothing before this layer is compressed, so both kinds of inputs are the same.
     let asks = planned[0].treatment.as_ref().is_some_and(|treatment| treatment.inputs() != Inputs::None);
     let streams: Streams<K> = Streams {
-        original: if asks { hidden.to_vec() } else { Vec::new() },
-        compressed: if asks { hidden.to_vec() } else { Vec::new() },
+        original: if asks { learned.to_vec() } else { Vec::new() },
+        compressed: if asks { learned.to_vec() } else { Vec::new() },
     };
     let mut states = Vec::new();
     for module in modules_in(planned) {

@@ -82,6 +82,7 @@ impl Reproduction {
                     model: settings.model.clone(),
                     treatment: steps::rounding(3, settings.group_size)?,
                     text,
+                    calibration: None,
                     residence: Residence::Resident,
                     device: settings.device.clone(),
                 };

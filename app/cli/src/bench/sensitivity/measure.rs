@@ -220,6 +220,7 @@ fn each_alone(arguments: &Arguments, format: &MenuFormat, seconds: &mut Seconds,
         model: arguments.model.clone(),
         treatment: format.treatment.clone(),
         text: arguments.windows(&arguments.evaluation_array, Some(arguments.alone_windows)),
+        calibration: Some(arguments.windows(arguments.methods_array.as_ref().unwrap_or(&arguments.calibration_array), None)),
         residence: Residence::Resident,
         device: arguments.device.clone(),
     };
