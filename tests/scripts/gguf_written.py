@@ -4,7 +4,7 @@ and is the loss that of the same numbers in a folder?
 
     gguf_written.py --program target/release/cruxscope FOLDER…
 
-FOLDERs are Llama, Qwen2 or Qwen3 models of Hugging Face. Needs numpy, safetensors, torch and gguf; with llama_cpp, its logits too.
+Every FOLDER is a Llama, Qwen2 or Qwen3 of Hugging Face. Needs numpy, safetensors, torch and gguf; with llama_cpp, its logits too.
 """
 
 import argparse

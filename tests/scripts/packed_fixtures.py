@@ -34,6 +34,8 @@ def write(folder, tensors, metadata, quantization, plain, config):
     folder.mkdir(parents=True, exist_ok=True)
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / "model.safetensors", metadata={**metadata, "format": "pt"})
     said = {**config.to_dict(), "quantization_config": quantization}
+    # Where it was made is nobody's business.
+    said.pop("_name_or_path", None)
     (folder / "config.json").write_text(json.dumps(said, indent=1, default=str) + "\n")
     reference = LlamaForCausalLM(config).float().eval()
     missing, unexpected = reference.load_state_dict({name: tensor.float() for name, tensor in plain.items()}, strict=False)
