@@ -190,7 +190,7 @@ fn sensitivity_fixtures_on_tensors() {
 }
 
 #[test]
-fn sensitivity_fixtures_on_accelerators() {
+fn sensitivity_fixtures_on_vulkan_wgpu_and_cuda() {
     for name in ["vulkan", "wgpu", "cuda"] {
         let kernels = match device::find(name) {
             Ok(ChosenDevice::Tensors(kernels)) => kernels,
