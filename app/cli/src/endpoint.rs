@@ -53,6 +53,12 @@ pub enum InterfaceChoice {
     Chat,
 }
 
+/// The API key that an environment variable holds.
+pub fn secret_in(variable: &str) -> Result<Secret, Failure> {
+    let key = std::env::var(variable).map_err(|_| Failure::mistake(format!("the environment variable {variable} holds no key")))?;
+    Ok(Secret::new(&key))
+}
+
 impl EndpointFlags {
     /// The endpoint's address as it may be printed, if one is given.
     pub fn shown_address(&self) -> Option<String> {
@@ -77,8 +83,7 @@ impl EndpointFlags {
         settings.longest = Duration::from_secs(self.longest);
         settings.retry.attempts = self.tries.max(1);
         if let Some(variable) = &self.key_from {
-            let key = std::env::var(variable).map_err(|_| Failure::mistake(format!("the environment variable {variable} holds no key")))?;
-            settings.key = Some(Secret::new(&key));
+            settings.key = Some(secret_in(variable)?);
         }
         Ok(settings)
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use cruxscope_benchmark::endpoint::{EndpointSettings, Interface, Secret};
+use cruxscope_benchmark::endpoint::{EndpointSettings, Interface};
 use cruxscope_checkpoint::writer::StoredAs;
 use cruxscope_compress::quantize::GroupSize;
 use cruxscope_run::Observer as _;
@@ -14,6 +14,7 @@ use cruxscope_run::reproduction::{BenchmarkSettings, PaperPlan, PaperSettings, R
 use cruxscope_run::windows::{Calibration, WindowSource};
 use serde_json::{Value, json};
 
+use crate::endpoint::secret_in;
 use crate::failure::Failure;
 use crate::numbers::{MOST, MOST_TOKENS, whole};
 use crate::output::{print_json, print_text, status};
@@ -136,13 +137,7 @@ fn served(text: &str) -> Result<Served, String> {
 impl Arguments {
     fn benchmarks(&self) -> Result<Option<BenchmarkSettings>, Failure> {
         let Some(questions) = self.questions.questions() else { return Ok(None) };
-        let key = match &self.api_key_env {
-            Some(variable) => {
-                let key = std::env::var(variable).map_err(|_| Failure::mistake(format!("the environment variable {variable} holds no key")))?;
-                Some(Secret::new(&key))
-            }
-            None => None,
-        };
+        let key = self.api_key_env.as_deref().map(secret_in).transpose()?;
         let served = self.endpoint.iter().map(|served| ServedModel {
             subject: served.subject.clone(),
             endpoint: EndpointSettings {

@@ -1,5 +1,6 @@
 //! The steps of `cruxscope reproduce paper` side by side: a process for every device, or a job for every step of a cluster.
 
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Write as _;
@@ -44,7 +45,7 @@ struct Worker {
 pub fn on_devices(reproduction: &Reproduction, out: &Path, devices: &[String]) -> Result<(), Failure> {
     let stop = signals::stop_flag();
     let program = std::env::current_exe().map_err(Failure::failed)?;
-    let arguments = own_arguments(std::env::args().skip(1), &OWN_FLAGS);
+    let arguments = own_arguments(std::env::args_os().skip(1), &OWN_FLAGS);
     let steps = reproduction.steps();
     let begun = Instant::now();
     // The folder is its own before anything is put into it.
@@ -140,16 +141,17 @@ fn last_line(path: &Path) -> String {
 }
 
 /// The command line without what only the starting process heeds.
-fn own_arguments(all: impl Iterator<Item = String>, flags: &[(&str, bool)]) -> Vec<String> {
+fn own_arguments(all: impl Iterator<Item = OsString>, flags: &[(&str, bool)]) -> Vec<OsString> {
     let mut kept = Vec::new();
     let mut skip = false;
     for argument in all {
         if std::mem::take(&mut skip) {
             continue;
         }
-        let name = argument.split('=').next().unwrap_or_default();
+        let words = argument.to_string_lossy();
+        let (name, has_value) = words.split_once('=').map_or((&*words, false), |(name, _)| (name, true));
         match flags.iter().find(|(flag, _)| *flag == name) {
-            Some((_, takes_value)) => skip = *takes_value && !argument.contains('='),
+            Some((_, takes_value)) => skip = *takes_value && !has_value,
             None => kept.push(argument),
         }
     }
@@ -178,11 +180,11 @@ pub fn on_slurm(reproduction: &Reproduction, out: &Path, job: &Job, submit: bool
 
 fn script(reproduction: &Reproduction, out: &Path, job: &Job) -> Result<String, Failure> {
     let program = quoted(&std::env::current_exe().map_err(Failure::failed)?)?;
-    let device = device(std::env::args().skip(1));
-    let arguments: Vec<String> = own_arguments(std::env::args().skip(1), &[&OWN_FLAGS[..], &[THREADS]].concat())
+    let device = device(std::env::args_os().skip(1));
+    let arguments: Vec<String> = own_arguments(std::env::args_os().skip(1), &[&OWN_FLAGS[..], &[THREADS]].concat())
         .iter()
-        .map(|argument| word(argument))
-        .collect();
+        .map(|argument| quoted(Path::new(argument)))
+        .collect::<Result<_, _>>()?;
     let logs = quoted(&PathBuf::from(format!("{}.logs", std::path::absolute(out).map_err(Failure::failed)?.display())))?;
     let mut lines = vec![
         format!("--cpus-per-task={}", job.cpus),
@@ -243,8 +245,8 @@ fn mebibytes(planned: Option<u64>) -> u64 {
 }
 
 /// The device that a command line names.
-fn device(all: impl Iterator<Item = String>) -> String {
-    let all: Vec<String> = all.collect();
+fn device(all: impl Iterator<Item = OsString>) -> String {
+    let all: Vec<String> = all.map(|argument| argument.to_string_lossy().into_owned()).collect();
     let place = all.iter().position(|argument| argument == "--device" || argument.starts_with("--device="));
     let named = place.and_then(|place| match all[place].split_once('=') {
         Some((_, value)) => Some(value.to_owned()),
@@ -259,7 +261,7 @@ mod tests {
 
     #[test]
     fn a_step_hears_the_command_without_what_starts_the_others() {
-        let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        let words = |text: &str| text.split_whitespace().map(OsString::from).collect::<Vec<_>>();
         let all = words("reproduce paper --model m --devices cpu,cpu --out=o --json --device=cuda --threads 2");
         assert_eq!(
             own_arguments(all.clone().into_iter(), &OWN_FLAGS),

@@ -12,7 +12,7 @@ use crate::architecture::Architecture;
 use crate::config::ModelConfig;
 use crate::description::{BlockDescription, Ends, QueryKeyNorm};
 use crate::error::CheckpointError;
-use crate::rope::{Rope, RopeScaling};
+use crate::rope::{Rope, RopeScaling, yarn_magnitude};
 
 /// What the tensors say about the configuration.
 pub(crate) struct TensorFacts {
@@ -275,7 +275,7 @@ impl Metadata<'_> {
             ("linear", None) => RopeScaling::Linear { factor },
             ("yarn", None) => {
                 let extra = self.number(&key("scaling.attn_factor"))?.unwrap_or(1.0);
-                let magnitude = if factor <= 1.0 { 1.0 } else { 0.1 * factor.ln() + 1.0 };
+                let magnitude = yarn_magnitude(factor, 1.0);
                 RopeScaling::Yarn {
                     factor,
                     original_context: self.number(&key("scaling.original_context_length"))?.unwrap_or(context as f64),

@@ -210,6 +210,11 @@ impl Rope {
     }
 }
 
+/// `m(k) = 0.1 k ln(factor) + 1`, and 1 where nothing is stretched: what YaRN multiplies attention by, from its paper.
+pub fn yarn_magnitude(factor: f64, scale: f64) -> f64 {
+    if factor <= 1.0 { 1.0 } else { 0.1 * scale * factor.ln() + 1.0 }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

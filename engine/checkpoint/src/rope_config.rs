@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::json_fields::{number, numbers};
-use crate::rope::{Rope, RopeScaling};
+use crate::rope::{Rope, RopeScaling, yarn_magnitude};
 
 /// What the rest of a configuration says of its rotary embedding.
 #[derive(Clone, Copy)]
@@ -93,10 +93,10 @@ pub(crate) fn rope(json: &Value, parameters: Option<&Value>, defaults: RopeDefau
 }
 
 /// YaRN's numbers with transformers' defaults. The attention factor is `m(mscale) / m(mscale_all_dim)` where both are given and not zero,
-/// else `m(1)`, with `m(k) = 0.1 k ln(factor) + 1` (1 for a factor up to 1).
+/// else `m(1)`, with m as in [`yarn_magnitude`].
 fn yarn(scaling: &Value, original_context: f64, context: f64) -> Result<RopeScaling, String> {
     let factor = number(scaling, "factor")?.unwrap_or(context / original_context);
-    let magnitude = |scale: f64| if factor <= 1.0 { 1.0 } else { 0.1 * scale * factor.ln() + 1.0 };
+    let magnitude = |scale: f64| yarn_magnitude(factor, scale);
     let given = |key: &str| Ok::<_, String>(number(scaling, key)?.filter(|value| *value != 0.0));
     let attention_factor = match (number(scaling, "attention_factor")?, given("mscale")?, given("mscale_all_dim")?) {
         (Some(attention_factor), _, _) => attention_factor,

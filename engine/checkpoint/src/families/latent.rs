@@ -11,6 +11,7 @@ use crate::description::{Latent, RopePairs};
 use crate::experts::{ExpertNames, ExpertStorage, Experts, GroupScore, Router};
 use crate::families::layers::positive;
 use crate::json_fields::{flag, flag_or, number, optional_size, present, size};
+use crate::rope::yarn_magnitude;
 use crate::rope_config::parameters;
 
 /// Reads the widths of latent attention, and sets what follows from them.
@@ -41,7 +42,7 @@ fn latent(json: &Value, config: &mut ModelConfig) -> Result<(), String> {
         number(scaling, "factor")?,
         kind.is_some_and(|kind| kind != "default"),
     ) {
-        let correction = if factor > 1.0 { 0.1 * all * factor.ln() + 1.0 } else { 1.0 };
+        let correction = yarn_magnitude(factor, all);
         config.block.attention_scale = Some((width as f64).powf(-0.5) * correction * correction);
     }
     Ok(())

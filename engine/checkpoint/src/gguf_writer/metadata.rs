@@ -5,7 +5,7 @@ use anamnesis::GgufMetadataValue;
 use super::blocks::GgufNumbers;
 use crate::Checkpoint;
 use crate::architecture::Architecture;
-use crate::rope::{Rope, RopeScaling};
+use crate::rope::{Rope, RopeScaling, yarn_magnitude};
 
 /// Keys and values, in their order.
 pub(super) type Pairs = Vec<(String, GgufMetadataValue)>;
@@ -87,7 +87,7 @@ pub(super) fn of_model(source: &Checkpoint, numbers: GgufNumbers) -> Pairs {
             attention_factor,
             ..
         } => {
-            let usual = if *factor <= 1.0 { 1.0 } else { 0.1 * factor.ln() + 1.0 };
+            let usual = yarn_magnitude(*factor, 1.0);
             vec![
                 ("type", text("yarn")),
                 ("factor", number(*factor)),

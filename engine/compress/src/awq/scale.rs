@@ -374,7 +374,7 @@ impl Candidates {
             }
         }
         let index = (0..RATIOS)
-            .find(|index| whole[*index] && losses[*index] == smallest)
+            .find(|index| whole[*index] && losses[*index].is_finite() && losses[*index] == smallest)
             .ok_or(CompressError::NotFinite {
                 method: METHOD,
                 what: "every loss of the scale search",

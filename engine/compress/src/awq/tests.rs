@@ -294,6 +294,16 @@ fn what_does_not_fit_is_refused() {
     inputs.down.values[3] = f32::NAN;
     let found = search_scales(&CpuKernels, &layer, LayerCalibration::Inputs(&inputs, &shape), &settings);
     assert!(matches!(found, Err(CompressError::NotFinite { .. })));
+    // Numbers that are finite, and every ratio's loss is infinite: one input alone, so that no two infinities cancel into something else.
+    let mut large = hidden.clone();
+    for row in large.values.chunks_mut(hidden.columns) {
+        row.fill(0.0);
+        row[0] = 1e35;
+    }
+    let mut heavy = layer.projections[4].weight.clone();
+    heavy.values.iter_mut().for_each(|value| *value *= 1e12);
+    let found = search_scale(&[&heavy], InputCalibration::Inputs(&large), &settings);
+    assert!(matches!(found, Err(CompressError::NotFinite { .. })), "{found:?}");
     let mut broken = layer.clone();
     broken.projections[4].weight.values[0] = f32::INFINITY;
     assert!(matches!(
