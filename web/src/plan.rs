@@ -1,10 +1,8 @@
 //! What is built: which folder, around which studies; and the building of it.
 
 use std::fs;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::Context as _;
 use cruxscope_site::{Content, FOLDER, SiteError, Studies};
 use cruxscope_study::{COLLECTION_FILE, MANIFEST_FILE};
 
@@ -30,12 +28,20 @@ pub fn build(plan: &Plan) -> anyhow::Result<Weight> {
         studies: Studies::load(&plan.studies)?,
         ..Content::default()
     };
-    let listing = cruxscope_site::build(&plan.out, &content, |folder| {
-        program::build(folder, plan.dev).map_err(|error| SiteError::Program { why: format!("{error:#}") })
-    })?;
+    let listing = cruxscope_site::build(
+        &plan.out,
+        &content,
+        |folder| {
+            program::build(folder, plan.dev).map_err(|error| SiteError::Program { why: format!("{error:#}") })?;
+            eprintln!("putting the page together, and compressing its files for servers: less than a minute");
+            Ok(())
+        },
+        &mut |_| (),
+    )?;
     let (bytes, gzip) = listing.program().map(|file| (file.bytes, file.gzip_bytes)).unwrap_or_default();
-    // The best compression takes its time, and says nothing of a program that was built quickly.
-    let brotli = if plan.dev { 0 } else { weigh(&plan.out.join(cruxscope_site::wasm_name()))? };
+    // As servers of files keep it, at its best; it says nothing of a program that was built quickly.
+    let wasm = plan.out.join(cruxscope_site::wasm_name());
+    let brotli = cruxscope_site::packed_bytes(&wasm, "br").filter(|_| !plan.dev).unwrap_or_default();
     eprintln!(
         "page in {}: program {} ({} after gzip), {}",
         plan.out.display(),
@@ -48,18 +54,6 @@ pub fn build(plan: &Plan) -> anyhow::Result<Weight> {
         }
     );
     Ok(Weight { gzip, brotli })
-}
-
-/// What a file weighs after brotli at its best, as servers of files keep it.
-fn weigh(path: &Path) -> anyhow::Result<u64> {
-    const QUALITY: u32 = 11;
-    const WINDOW: u32 = 22;
-    let bytes = fs::read(path).with_context(|| format!("could not read {}", path.display()))?;
-    let mut packed = Vec::new();
-    brotli::CompressorWriter::new(&mut packed, 1 << 16, QUALITY, WINDOW)
-        .write_all(&bytes)
-        .with_context(|| format!("could not compress {}", path.display()))?;
-    Ok(packed.len() as u64)
 }
 
 /// The studies that come with the program, in the order of their names.

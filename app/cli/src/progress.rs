@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use cruxscope_run::machine::{format_bytes, format_duration};
-use cruxscope_run::{Event, Observer};
+use cruxscope_run::{Event, Observer, Pace};
 use cruxscope_study::printable;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -22,6 +22,7 @@ pub struct Progress {
     stopped: Arc<AtomicBool>,
     in_terminal: bool,
     last_line: Instant,
+    pace: Pace,
     name: String,
 }
 
@@ -51,6 +52,7 @@ impl Progress {
             stopped,
             in_terminal,
             last_line: Instant::now(),
+            pace: Pace::default(),
             name: String::new(),
         }
     }
@@ -58,6 +60,16 @@ impl Progress {
     /// Takes the bar away.
     pub fn finish(&self) {
         self.bar.finish_and_clear();
+    }
+
+    /// Shows how far it is: in the bar, or as a line now and then.
+    fn at(&mut self, share: f64, text: String) {
+        self.bar.set_position((share * STEPS as f64) as u64);
+        if !self.in_terminal && self.last_line.elapsed() > BETWEEN_LINES {
+            status!("{:.0} %, {text}", share * 100.0);
+            self.last_line = Instant::now();
+        }
+        self.bar.set_message(text);
     }
 
     fn say(&self, line: &str) {
@@ -74,6 +86,11 @@ impl Progress {
 pub fn rate_line(tokens_per_second: f64, left: Option<Duration>, name: &str) -> String {
     let left = left.map_or_else(String::new, |left| format!(", {} left", format_duration(left)));
     format!("{tokens_per_second:.0} tokens/s{left}, {name}")
+}
+
+/// What it is at, and the time left where it can be told: `drawing figures, 12 s left`.
+pub fn with_left(what: &str, left: Option<Duration>) -> String {
+    left.map_or_else(|| what.to_owned(), |left| format!("{what}, {} left", format_duration(left)))
 }
 
 /// A flag that ctrl-C sets, with words on what happens then; a second ctrl-C ends the program at once.
@@ -115,12 +132,8 @@ impl Observer for Progress {
             }
             Event::Digesting { .. } => {}
             Event::Preparing { what, share } => {
-                self.bar.set_position((share * STEPS as f64) as u64);
-                if !self.in_terminal && self.last_line.elapsed() > BETWEEN_LINES {
-                    status!("{:.0} %, {what}", share * 100.0);
-                    self.last_line = Instant::now();
-                }
-                self.bar.set_message(what);
+                let text = with_left(&what, self.pace.left(share));
+                self.at(share, text);
             }
             Event::Resumed { instances } => self.say(&format!("{instances} finished by an earlier run are kept")),
             Event::Began { id, count } => self.name = if count > 1 { format!("{id} and {} more", count - 1) } else { id },
@@ -130,12 +143,7 @@ impl Observer for Progress {
                 left,
             } => {
                 let text = rate_line(tokens_per_second, left, &self.name);
-                self.bar.set_position((share * STEPS as f64) as u64);
-                if !self.in_terminal && self.last_line.elapsed() > BETWEEN_LINES {
-                    status!("{:.0} %, {text}", share * 100.0);
-                    self.last_line = Instant::now();
-                }
-                self.bar.set_message(text);
+                self.at(share, text);
             }
             Event::Note { text } => self.say(&text),
             Event::Finished { done, of } if !self.in_terminal || is_verbose() => status!("{done} of {of} instances done"),

@@ -6,9 +6,11 @@ use std::collections::BTreeSet;
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 use clap::Args;
 use cruxscope_figure::{Figure, FigureOptions, Format, Writing, html};
+use cruxscope_run::{Event, Observer as _};
 use cruxscope_selectors::format::things;
 use cruxscope_selectors::variants::VariantSort;
 use cruxscope_site::server::{Server, open_in_browser};
@@ -17,10 +19,13 @@ use cruxscope_study::Results;
 
 use crate::draw::{self, Drawn, Kind};
 use crate::failure::Failure;
-use crate::output::{print_text, status};
+use crate::output::{is_quiet, print_text, status};
 use crate::page;
+use crate::progress::Progress;
 use crate::tour::Stage;
 
+/// What takes longest once everything is drawn.
+const COMPRESSING: &str = "compressing files for servers";
 /// The one command that makes a page.
 const MAKES_A_PAGE: &str = "cargo run --release -p cruxscope-web -- build --out page";
 /// Shifts that are drawn at the most; studies may be many.
@@ -64,11 +69,15 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         studies.title.clone_from(title);
     }
     let page = Page::find(arguments.page.as_deref())?;
-    let content = content(studies, arguments.address.clone())?;
+    let mut progress = Progress::stopped_by(Arc::default());
+    let content = content(studies, arguments.address.clone(), &mut |what, share| progress.event(preparing(what, share)))?;
     if arguments.address.is_none() && content.preview.is_some() {
         status!("note: most readers of links take the picture of a page only from a whole address; --address URL gives it one");
     }
-    cruxscope_site::build(&arguments.out, &content, |folder| page.put(folder))?;
+    cruxscope_site::build(&arguments.out, &content, |folder| page.put(folder), &mut |share| {
+        progress.event(preparing(COMPRESSING, share));
+    })?;
+    progress.finish();
     status!(
         "the site is whole: {}, {}; copy the folder to any static server, or look at it with `python3 -m http.server -d {}`",
         things(content.studies.studies.len(), "study", "studies"),
@@ -78,19 +87,31 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
     print_text(&arguments.out.join("index.html").display().to_string())
 }
 
+/// Hears what is being drawn, and the share of it that is done.
+type Told<'a> = dyn FnMut(&str, f64) + 'a;
+
+fn preparing(what: &str, share: f64) -> Event {
+    Event::Preparing { what: what.to_owned(), share }
+}
+
 /// Studies with everything that is drawn of them for a site.
-fn content(studies: Studies, address: Option<String>) -> Result<Content, Failure> {
-    let mut figures = drawn(&studies)?;
+fn content(studies: Studies, address: Option<String>, told: &mut Told) -> Result<Content, Failure> {
+    let mut figures = drawn(&studies, told)?;
     let preview = figures.first().map(|(_, figure)| preview(figure, address)).transpose()?;
-    let stops = stops(&studies, &mut figures)?;
+    let stops = stops(&studies, &mut figures, told)?;
     let mut taken = BTreeSet::new();
     for (_, figure) in &mut figures {
         figure.name = draw::free_name(&figure.name, &mut taken);
     }
+    let number = figures.len() as f64;
+    let written = figures.into_iter().enumerate().map(|(place, figure)| {
+        told("writing figures", place as f64 / number);
+        published(figure)
+    });
     Ok(Content {
+        figures: written.collect::<Result<_, _>>()?,
         studies,
         stops,
-        figures: figures.into_iter().map(published).collect::<Result<_, _>>()?,
         preview,
     })
 }
@@ -103,7 +124,11 @@ pub fn serve(places: &[PathBuf], port: u16, query: &str) -> Result<(), Failure> 
     let scratch = tempfile::tempdir().map_err(|error| Failure::failed(anyhow::Error::new(error).context("there is no room for a page")))?;
     let site = scratch.path().join("site");
     let content = Content { studies, ..Content::default() };
-    cruxscope_site::build(&site, &content, |folder| page.put(folder))?;
+    let mut progress = Progress::stopped_by(Arc::default());
+    cruxscope_site::build(&site, &content, |folder| page.put(folder), &mut |share| {
+        progress.event(preparing(COMPRESSING, share));
+    })?;
+    progress.finish();
     let server = Server::bind(&site, port)?;
     let address = format!("{}{query}", server.address());
     status!("The page is at {address}, until ctrl-C");
@@ -158,7 +183,10 @@ impl Page {
                 })?;
                 let page = scratch.path().join("page");
                 let built = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-                    .args(["run", "--release", "--quiet", "-p", "cruxscope-web", "--", "build", "--out"])
+                    .args(["run", "--release", "-p", "cruxscope-web"])
+                    // It takes minutes: cargo says what it is at.
+                    .args(is_quiet().then_some("--quiet"))
+                    .args(["--", "build", "--out"])
                     .arg(&page)
                     .current_dir(checkout)
                     .stdin(Stdio::null())
@@ -182,7 +210,7 @@ type Link = Vec<(String, String)>;
 
 /// Every figure of the site, with the link to its view: importance, ranking and validation of each study, the shift from the
 /// first study to each that can be compared with it, the experiments of all results.
-fn drawn(studies: &Studies) -> Result<Vec<(Link, Figure)>, Failure> {
+fn drawn(studies: &Studies, told: &mut Told) -> Result<Vec<(Link, Figure)>, Failure> {
     let options = FigureOptions::default();
     let root = studies.address();
     let link = |kind: Kind, more: &[(&str, String)]| {
@@ -195,7 +223,9 @@ fn drawn(studies: &Studies) -> Result<Vec<(Link, Figure)>, Failure> {
     };
     let drawn: Vec<Drawn> = studies.studies.iter().map(|published| Drawn::of(published.study.clone())).collect();
     let mut figures = Vec::new();
-    for (published, drawn) in studies.studies.iter().zip(&drawn) {
+    let number = drawn.len() as f64;
+    for (place, (published, drawn)) in studies.studies.iter().zip(&drawn).enumerate() {
+        told("drawing figures of each study", place as f64 / number);
         let show = [("show", published.address())];
         figures.push((link(Kind::Importance, &show), drawn.importance(&options)));
         figures.push((link(Kind::Ranking, &show), drawn.ranking(&options)?));
@@ -220,7 +250,8 @@ fn drawn(studies: &Studies) -> Result<Vec<(Link, Figure)>, Failure> {
         }
     }
     if let (Some(first), Some(a)) = (studies.studies.first(), drawn.first()) {
-        for (published, b) in studies.studies.iter().zip(&drawn).skip(1).take(MOST_SHIFTS) {
+        for (place, (published, b)) in studies.studies.iter().zip(&drawn).enumerate().skip(1).take(MOST_SHIFTS) {
+            told("drawing shifts", place as f64 / number.min(1.0 + MOST_SHIFTS as f64));
             // Two models that have nothing to do with each other have no shift.
             let Ok(figure) = draw::shift(a, b, &options) else { continue };
             let pair = [("from", first.address()), ("to", published.address())];
@@ -246,11 +277,12 @@ fn drawn(studies: &Studies) -> Result<Vec<(Link, Figure)>, Failure> {
 }
 
 /// The figure of every stop of the tour, by its place among all: most are drawn for the site already, others are added.
-fn stops(studies: &Studies, figures: &mut Vec<(Link, Figure)>) -> Result<Vec<Option<usize>>, Failure> {
+fn stops(studies: &Studies, figures: &mut Vec<(Link, Figure)>, told: &mut Told) -> Result<Vec<Option<usize>>, Failure> {
     let drawn: Vec<Drawn> = studies.studies.iter().map(|published| Drawn::of(published.study.clone())).collect();
     let stage = Stage { found: studies, drawn: &drawn };
     let mut stops = Vec::new();
     for (position, stop) in studies.tour.iter().enumerate() {
+        told("drawing the tour", position as f64 / studies.tour.len() as f64);
         let Some(figure) = stage.figure(stop, false)? else {
             stops.push(None);
             continue;

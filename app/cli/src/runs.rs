@@ -13,13 +13,13 @@ use cruxscope_run::interpret::{InterpretSettings, PlannedRun};
 use cruxscope_run::machine::{format_bytes, format_duration};
 use cruxscope_run::placement::WeightsChoice;
 use cruxscope_run::windows::{Calibration, WindowSource};
-use cruxscope_run::{Event, Observer, RunError};
+use cruxscope_run::{Event, Observer, Pace, RunError};
 use cruxscope_study::Definition;
 use cruxscope_window::runs::{Facts, Form, JobObserver, JobRunner, Method, PlannedJob, RunState, Status, Stored, Task};
 
 use crate::compress::method::MethodArguments;
 use crate::failure::Failure;
-use crate::progress::rate_line;
+use crate::progress::{rate_line, with_left};
 
 /// Tokens of a calibration window.
 const WINDOW: usize = 512;
@@ -233,12 +233,17 @@ fn method(form: &Form) -> Result<MethodArguments, String> {
 /// Hands the engine's events to the window, and the window's wish to stop to the engine.
 struct Forward<'a> {
     observer: &'a mut dyn JobObserver,
+    pace: Pace,
     name: String,
 }
 
 impl<'a> Forward<'a> {
     fn to(observer: &'a mut dyn JobObserver) -> Self {
-        Self { observer, name: String::new() }
+        Self {
+            observer,
+            pace: Pace::default(),
+            name: String::new(),
+        }
     }
 }
 
@@ -246,7 +251,7 @@ impl Observer for Forward<'_> {
     fn event(&mut self, event: Event) {
         let (share, text) = match event {
             Event::Digesting { file, .. } => (0.0, format!("reading {file}")),
-            Event::Preparing { what, share } => (share, what),
+            Event::Preparing { what, share } => (share, with_left(&what, self.pace.left(share))),
             Event::Resumed { instances } => (0.0, format!("{instances} finished by an earlier run are kept")),
             Event::Began { id, .. } => {
                 self.name = id;

@@ -2,8 +2,10 @@
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
+use cruxscope_run::{Event, Observer as _};
 use cruxscope_study::robustness::{SampleAgreement, absolute_inside, behaviours_agree, disjoint_samples, studies_agree};
 use cruxscope_study::{Behaviour, Bootstrap, Comparability, MapStatistic, Measured, Study, folder};
 use serde_json::{Value, json};
@@ -11,6 +13,7 @@ use serde_json::{Value, json};
 use crate::failure::Failure;
 use crate::numbers::{MOST, whole};
 use crate::output::{print_json, print_text};
+use crate::progress::Progress;
 
 /// The share of the first components that two samples must have in common to be called stable.
 const STABLE: f64 = 0.9;
@@ -67,8 +70,19 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         )));
     }
     let parts: Vec<Option<Behaviour>> = [None].into_iter().chain(held.iter().copied().map(Some)).collect();
+    let mut progress = Progress::stopped_by(Arc::default());
+    let steps = (parts.len() + held.len() * (held.len() - 1) / 2 + arguments.against.len()) as f64;
+    let mut step = 0.0;
+    let mut told = |what: &str| {
+        progress.event(Event::Preparing {
+            what: what.to_owned(),
+            share: step / steps,
+        });
+        step += 1.0;
+    };
     let mut samples = Vec::new();
     for behaviour in &parts {
+        told("drawing samples of the traces");
         let instances = holders(&study, *behaviour);
         let settings = (arguments.top, arguments.draws, arguments.seed);
         samples.push(Samples {
@@ -81,6 +95,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut between = Vec::new();
     for (place, first) in held.iter().enumerate() {
         for second in &held[place + 1..] {
+            told("comparing behaviours");
             if let Some(found) = behaviours_agree(&study, *first, *second, &bootstrap)? {
                 between.push((*first, *second, found));
             }
@@ -88,8 +103,10 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     let mut pairs = Vec::new();
     for path in &arguments.against {
+        told("comparing studies");
         pairs.push(pair(&study, &folder::load_without_channels(path)?, &parts, arguments.top)?);
     }
+    progress.finish();
     if arguments.json {
         return print_json(&summary(&study, &samples, &between, &pairs, arguments.top));
     }

@@ -77,16 +77,24 @@ pub fn copy_program(page: &Path, folder: &Path) -> Result<(), SiteError> {
                 file: name,
             });
         }
-        fs::copy(&from, folder.join(&name)).map_err(SiteError::io("copy", from))?;
+        fs::copy(&from, folder.join(&name)).map_err(SiteError::io("copy", &from))?;
+        // Packed copies come along: making them again takes longer than all the rest. Whether they are right is seen to later.
+        for (ending, _) in packed::ENDINGS {
+            let packed = page.join(format!("{name}.{ending}"));
+            if packed.is_file() {
+                fs::copy(&packed, folder.join(format!("{name}.{ending}"))).map_err(SiteError::io("copy", packed))?;
+            }
+        }
     }
     Ok(())
 }
 
-/// Puts a page together; `put_program` puts the program's files into the folder that it is given.
+/// Puts a page together; `put_program` puts the program's files into the folder that it is given, and `told` hears which share of the files
+/// is compressed for servers, which takes longest.
 ///
 /// # Errors
 /// When the program cannot be made, or the folder cannot be written or holds something else.
-pub fn build(out: &Path, content: &Content, put_program: impl FnOnce(&Path) -> Result<(), SiteError>) -> Result<Listing, SiteError> {
+pub fn build(out: &Path, content: &Content, put_program: impl FnOnce(&Path) -> Result<(), SiteError>, told: &mut dyn FnMut(f64)) -> Result<Listing, SiteError> {
     let (temporary, previous) = (beside(out, "new")?, beside(out, "old")?);
     let _lock = OutputLock::take(out, Duration::ZERO).map_err(SiteError::Lock)?;
     collect(out, &temporary, &previous)?;
@@ -96,7 +104,7 @@ pub fn build(out: &Path, content: &Content, put_program: impl FnOnce(&Path) -> R
         claim(&temporary)?;
         put_program(&temporary)?;
         write_documents(&temporary, content)?;
-        packed::pack(&temporary)?;
+        packed::pack(&temporary, told)?;
         let listing = list(&temporary)?;
         put_in_place(&temporary, out, &previous)?;
         Ok(listing)
@@ -177,11 +185,15 @@ fn list(folder: &Path) -> Result<Listing, SiteError> {
     for name in names {
         let path = folder.join(&name);
         let bytes = read(&path)?;
-        let packed = packed::gzip(&bytes).map_err(SiteError::io("compress", path))?;
+        // What lies beside it was just made of it; a copy that would save nothing does not.
+        let gzip_bytes = match packed::packed_bytes(&path, "gz") {
+            Some(bytes) => bytes,
+            None => packed::gzip(&bytes).map_err(SiteError::io("compress", path))?.len() as u64,
+        };
         files.push(ListedFile {
             name,
             bytes: bytes.len() as u64,
-            gzip_bytes: packed.len() as u64,
+            gzip_bytes,
         });
     }
     let listing = Listing {
@@ -245,7 +257,7 @@ mod tests {
     fn a_page_is_whole_and_weighed() {
         let scratch = tempfile::tempdir().unwrap();
         let out = scratch.path().join("page");
-        let listing = build(&out, &content(scratch.path()), put_nothing).unwrap();
+        let listing = build(&out, &content(scratch.path()), put_nothing, &mut |_| ()).unwrap();
         let program = listing.program().unwrap();
         assert!(program.bytes == 5000 && program.gzip_bytes < 100);
         for name in [
@@ -294,10 +306,10 @@ mod tests {
         let out = scratch.path().join("page");
         let content = content(scratch.path());
         let held = OutputLock::take(&out, Duration::ZERO).unwrap();
-        let busy = build(&out, &content, put_nothing).unwrap_err();
+        let busy = build(&out, &content, put_nothing, &mut |_| ()).unwrap_err();
         assert!(matches!(busy, SiteError::Lock(_)) && !busy.is_user_error() && !out.exists(), "{busy}");
         drop(held);
-        build(&out, &content, put_nothing).unwrap();
+        build(&out, &content, put_nothing, &mut |_| ()).unwrap();
         let index = fs::read(out.join("index.html")).unwrap();
         let (temporary, previous) = (beside(&out, "new").unwrap(), beside(&out, "old").unwrap());
 
@@ -312,7 +324,7 @@ mod tests {
         // A folder of somebody else under such a name is not touched.
         fs::create_dir(&temporary).unwrap();
         fs::write(temporary.join("thesis.tex"), "years of work").unwrap();
-        assert!(build(&out, &content, put_nothing).is_err());
+        assert!(build(&out, &content, put_nothing, &mut |_| ()).is_err());
         assert_eq!(fs::read_to_string(temporary.join("thesis.tex")).unwrap(), "years of work");
         assert_eq!(fs::read(out.join("index.html")).unwrap(), index);
     }

@@ -25,5 +25,6 @@ pub use content::{Content, Preview};
 pub use error::SiteError;
 pub use folder::{Listing, PROGRAM, build, copy_program, holds_program, wasm_name};
 pub use markdown::paragraphs;
+pub use packed::packed_bytes;
 pub use page::STORY;
 pub use studies::{FOLDER, PublishedFigure, PublishedResults, PublishedStudy, Studies};

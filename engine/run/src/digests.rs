@@ -7,15 +7,19 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use cruxscope_interpret::InterpretError;
 use cruxscope_study::{Digest, FileDigest, folder};
 use serde::{Deserialize, Serialize};
 
+use crate::machine::format_bytes;
 use crate::{Event, Observer, RunError};
 
 /// Smaller files are read every time.
 const LARGE: u64 = 256 << 20;
+/// Bytes after which progress is told.
+const TOLD: u64 = 64 << 20;
 /// Files that changed so shortly before they were read are not kept.
 const SETTLED: Duration = Duration::from_secs(2);
 /// Files that are remembered; the ones that were read longest ago go first.
@@ -40,7 +44,7 @@ struct Known {
 /// # Errors
 /// When it cannot be read.
 pub fn of(path: &Path, observer: &mut dyn Observer) -> Result<FileDigest, RunError> {
-    kept_in(place().as_deref(), path, LARGE, observer)
+    kept_in(place().as_deref(), path, LARGE, &mut Reading::begin([path], observer))
 }
 
 /// The digests of some files.
@@ -48,18 +52,64 @@ pub fn of(path: &Path, observer: &mut dyn Observer) -> Result<FileDigest, RunErr
 /// # Errors
 /// When one cannot be read.
 pub fn all(paths: &[PathBuf], observer: &mut dyn Observer) -> Result<Vec<FileDigest>, RunError> {
-    paths.iter().map(|path| of(path, observer)).collect()
+    let cache = place();
+    let mut reading = Reading::begin(paths.iter().map(PathBuf::as_path), observer);
+    let mut found = Vec::new();
+    for path in paths {
+        let file = kept_in(cache.as_deref(), path, LARGE, &mut reading)?;
+        reading.before += file.bytes;
+        found.push(file);
+    }
+    Ok(found)
 }
 
-fn kept_in(cache: Option<&Path>, path: &Path, large: u64, observer: &mut dyn Observer) -> Result<FileDigest, RunError> {
+/// Files that are read one after the other, and who is told.
+struct Reading<'a> {
+    /// Bytes of the files before.
+    before: u64,
+    /// Bytes of all files.
+    of: u64,
+    observer: &'a mut dyn Observer,
+}
+
+impl<'a> Reading<'a> {
+    fn begin<'p>(paths: impl IntoIterator<Item = &'p Path>, observer: &'a mut dyn Observer) -> Self {
+        let sizes = paths.into_iter().map(|path| std::fs::metadata(path).map_or(0, |metadata| metadata.len()));
+        Self {
+            before: 0,
+            of: sizes.sum(),
+            observer,
+        }
+    }
+
+    /// Reads a file; large ones tell how far they are, and can be stopped.
+    fn digest(&mut self, path: &Path, bytes: u64, large: u64) -> Result<FileDigest, RunError> {
+        let file = path.display().to_string();
+        self.observer.event(Event::Digesting { file, bytes });
+        if bytes < large {
+            return Ok(folder::digest_of_file(path)?);
+        }
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let began = Instant::now();
+        let (found, is_whole) = folder::digest_while(path, &mut |read| {
+            if read % TOLD == 0 {
+                let rate = format_bytes((read as f64 / began.elapsed().as_secs_f64().max(1e-3)) as u64);
+                self.observer.event(Event::Preparing {
+                    what: format!("reading {name} for its digest, {rate}/s"),
+                    share: (self.before + read) as f64 / self.of.max(1) as f64,
+                });
+            }
+            !self.observer.stop()
+        })?;
+        if is_whole { Ok(found) } else { Err(InterpretError::Cancelled.into()) }
+    }
+}
+
+fn kept_in(cache: Option<&Path>, path: &Path, large: u64, reading: &mut Reading<'_>) -> Result<FileDigest, RunError> {
     let now = std::fs::metadata(path).ok();
     let bytes = now.as_ref().map_or(0, std::fs::Metadata::len);
     let (Some(cache), Some(identity)) = (cache, now.as_ref().filter(|_| bytes >= large).and_then(identity)) else {
-        observer.event(Event::Digesting {
-            file: path.display().to_string(),
-            bytes,
-        });
-        return Ok(folder::digest_of_file(path)?);
+        return reading.digest(path, bytes, large);
     };
     let name = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()).display().to_string();
     let known = load(cache);
@@ -73,12 +123,8 @@ fn kept_in(cache: Option<&Path>, path: &Path, large: u64, observer: &mut dyn Obs
             sha256: Digest(known.sha256.clone()),
         });
     }
-    observer.event(Event::Digesting {
-        file: path.display().to_string(),
-        bytes,
-    });
     let began = since_1970(SystemTime::now());
-    let found = folder::digest_of_file(path)?;
+    let found = reading.digest(path, bytes, large)?;
     let after = std::fs::metadata(path).ok();
     let is_same = after.as_ref().and_then(self::identity) == Some(identity) && found.bytes == bytes;
     if is_same && Duration::from_nanos(identity.0) + SETTLED < began {
@@ -175,12 +221,15 @@ mod tests {
         let (cache, path) = (folder.path().join("cache"), folder.path().join("model"));
         let mut reads = Reads::default();
         write(&path, b"weights", 100);
-        let first = kept_in(Some(&cache), &path, 1, &mut reads).unwrap();
-        assert_eq!(kept_in(Some(&cache), &path, 1, &mut reads).unwrap(), first);
+        let first = kept_in(Some(&cache), &path, 1, &mut Reading::begin([path.as_path()], &mut reads)).unwrap();
+        assert_eq!(
+            kept_in(Some(&cache), &path, 1, &mut Reading::begin([path.as_path()], &mut reads)).unwrap(),
+            first
+        );
         assert_eq!((reads.0, &first), (1, &folder::digest_of_file(&path).unwrap()));
         // Other bytes of the same size: another time of change.
         write(&path, b"changed", 90);
-        let second = kept_in(Some(&cache), &path, 1, &mut reads).unwrap();
+        let second = kept_in(Some(&cache), &path, 1, &mut Reading::begin([path.as_path()], &mut reads)).unwrap();
         assert!(second != first && second == folder::digest_of_file(&path).unwrap());
         // Another file put in its place, with the time of the old one.
         let other = folder.path().join("other");
@@ -189,14 +238,17 @@ mod tests {
         std::fs::File::options().write(true).open(&other).unwrap().set_modified(time).unwrap();
         std::fs::rename(&other, &path).unwrap();
         if cfg!(unix) {
-            assert_eq!(kept_in(Some(&cache), &path, 1, &mut reads).unwrap(), folder::digest_of_file(&path).unwrap());
+            assert_eq!(
+                kept_in(Some(&cache), &path, 1, &mut Reading::begin([path.as_path()], &mut reads)).unwrap(),
+                folder::digest_of_file(&path).unwrap()
+            );
         }
         // Damaged, small, without a cache: read.
         std::fs::write(cache.join(FILE), b"{").unwrap();
         let before = reads.0;
-        kept_in(Some(&cache), &path, 1, &mut reads).unwrap();
-        kept_in(Some(&cache), &path, 1000, &mut reads).unwrap();
-        kept_in(None, &path, 1, &mut reads).unwrap();
+        kept_in(Some(&cache), &path, 1, &mut Reading::begin([path.as_path()], &mut reads)).unwrap();
+        kept_in(Some(&cache), &path, 1000, &mut Reading::begin([path.as_path()], &mut reads)).unwrap();
+        kept_in(None, &path, 1, &mut Reading::begin([path.as_path()], &mut reads)).unwrap();
         assert_eq!(reads.0, before + 3);
     }
 
@@ -206,8 +258,41 @@ mod tests {
         let (cache, path) = (folder.path().join("cache"), folder.path().join("model"));
         let mut reads = Reads::default();
         write(&path, b"weights", 0);
-        kept_in(Some(&cache), &path, 1, &mut reads).unwrap();
-        kept_in(Some(&cache), &path, 1, &mut reads).unwrap();
+        kept_in(Some(&cache), &path, 1, &mut Reading::begin([path.as_path()], &mut reads)).unwrap();
+        kept_in(Some(&cache), &path, 1, &mut Reading::begin([path.as_path()], &mut reads)).unwrap();
         assert_eq!(reads.0, 2);
+    }
+
+    /// Keeps the shares that it hears of, and stops where it should.
+    struct Shares(Vec<f64>, bool);
+
+    impl Observer for Shares {
+        fn event(&mut self, event: Event) {
+            if let Event::Preparing { share, .. } = event {
+                self.0.push(share);
+            }
+        }
+
+        fn stop(&self) -> bool {
+            self.1
+        }
+    }
+
+    #[test]
+    fn large_files_tell_how_far_they_are_and_can_be_stopped() {
+        let folder = tempfile::tempdir().unwrap();
+        let (a, b) = (folder.path().join("a"), folder.path().join("b"));
+        write(&a, b"four", 100);
+        write(&b, b"twelve bytes", 100);
+        let mut shares = Shares(Vec::new(), false);
+        let mut reading = Reading::begin([a.as_path(), b.as_path()], &mut shares);
+        reading.before += kept_in(None, &a, 1, &mut reading).unwrap().bytes;
+        kept_in(None, &b, 1, &mut reading).unwrap();
+        assert_eq!(shares.0, [0.0, 0.25]);
+        let mut stopped = Shares(Vec::new(), true);
+        let found = kept_in(Some(folder.path()), &a, 1, &mut Reading::begin([a.as_path()], &mut stopped));
+        assert!(matches!(found, Err(RunError::Interpret(InterpretError::Cancelled))), "{found:?}");
+        // What was not read whole is not kept.
+        assert!(load(folder.path()).is_empty());
     }
 }

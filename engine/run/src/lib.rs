@@ -58,4 +58,4 @@ pub mod validate;
 pub mod windows;
 
 pub use error::RunError;
-pub use progress::{Event, Observer, Silent};
+pub use progress::{Event, Observer, Pace, Silent};

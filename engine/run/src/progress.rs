@@ -68,6 +68,30 @@ impl Event {
     }
 }
 
+/// Time left of work that tells only which share of it is done. A share that falls begins other work.
+#[derive(Debug, Default)]
+pub struct Pace {
+    /// When the first share was told, that share, and the last one.
+    since: Option<(Instant, f64, f64)>,
+}
+
+impl Pace {
+    /// Time left, once a fiftieth is done and a second has passed.
+    pub fn left(&mut self, share: f64) -> Option<Duration> {
+        self.left_at(share, Instant::now())
+    }
+
+    fn left_at(&mut self, share: f64, now: Instant) -> Option<Duration> {
+        let (began, first) = match self.since {
+            Some((began, first, last)) if share >= last => (began, first),
+            _ => (now, share),
+        };
+        self.since = Some((began, first, share));
+        let (elapsed, done) = (now.duration_since(began).as_secs_f64(), share - first);
+        (elapsed >= 1.0 && done > 0.02).then(|| Duration::from_secs_f64(elapsed * (1.0 - share).max(0.0) / done))
+    }
+}
+
 /// Who is told, and who can stop the work.
 pub trait Observer {
     /// Something happened.
@@ -84,4 +108,23 @@ pub struct Silent;
 
 impl Observer for Silent {
     fn event(&mut self, _: Event) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_left_goes_by_the_share_since_the_work_began() {
+        let mut pace = Pace::default();
+        let began = Instant::now();
+        let at = |seconds: u64| began + Duration::from_secs(seconds);
+        assert_eq!(pace.left_at(0.2, at(0)), None);
+        assert_eq!(pace.left_at(0.6, at(8)), Some(Duration::from_secs(8)));
+        assert_eq!(pace.left_at(1.0, at(16)), Some(Duration::ZERO));
+        // Other work: it has its own beginning.
+        assert_eq!(pace.left_at(0.0, at(20)), None);
+        assert_eq!(pace.left_at(0.01, at(30)), None);
+        assert_eq!(pace.left_at(0.5, at(40)), Some(Duration::from_secs(20)));
+    }
 }

@@ -126,6 +126,14 @@ fn load_files(path: &Path, names: &[&str]) -> Result<Study, StudyError> {
 /// # Errors
 /// When it cannot be read.
 pub fn digest_of_file(path: &Path) -> Result<FileDigest, StudyError> {
+    digest_while(path, &mut |_| true).map(|(file, _)| file)
+}
+
+/// The same, telling the bytes read so far after each mebibyte; read on as long as the answer is yes. With it, whether the file was read whole.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn digest_while(path: &Path, told: &mut dyn FnMut(u64) -> bool) -> Result<(FileDigest, bool), StudyError> {
     let io = |source| StudyError::Io {
         attempt: "read",
         path: path.to_owned(),
@@ -134,8 +142,12 @@ pub fn digest_of_file(path: &Path) -> Result<FileDigest, StudyError> {
     let mut file = File::open(path).map_err(io)?;
     let mut builder = DigestBuilder::default();
     let mut buffer = vec![0; 1 << 20];
-    let mut bytes = 0;
+    let (mut bytes, mut is_whole) = (0, true);
     loop {
+        if !told(bytes) {
+            is_whole = false;
+            break;
+        }
         let count = std::io::Read::read(&mut file, &mut buffer).map_err(io)?;
         if count == 0 {
             break;
@@ -145,7 +157,7 @@ pub fn digest_of_file(path: &Path) -> Result<FileDigest, StudyError> {
     }
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let sha256: Digest = builder.finish();
-    Ok(FileDigest { name, bytes, sha256 })
+    Ok((FileDigest { name, bytes, sha256 }, is_whole))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, StudyError> {

@@ -195,12 +195,12 @@ impl<'a> Compression<'a> {
     /// # Errors
     /// When a file of the model cannot be read.
     pub fn key(&self) -> Result<String, RunError> {
-        key_of(self.settings, &self.source_files()?, &self.windows, &self.arithmetic)
+        key_of(self.settings, &self.source_files(&mut crate::Silent)?, &self.windows, &self.arithmetic)
     }
 
-    fn source_files(&self) -> Result<Vec<FileDigest>, RunError> {
+    fn source_files(&self, observer: &mut dyn Observer) -> Result<Vec<FileDigest>, RunError> {
         let files = self.checkpoint.files();
-        crate::digests::all(&files, &mut crate::Silent)
+        crate::digests::all(&files, observer)
     }
 
     /// Compresses, or gives what an earlier run said that wrote the same.
@@ -217,7 +217,7 @@ impl<'a> Compression<'a> {
             observer.event(Event::Note { text: note.clone() });
         }
         let layers = checkpoint.config().layers;
-        let source_files = self.source_files()?;
+        let source_files = self.source_files(observer)?;
         let key = key_of(settings, &source_files, &self.windows, &self.arithmetic)?;
         if let Some(report) = finished(&settings.out, &key) {
             observer.event(Event::Note {

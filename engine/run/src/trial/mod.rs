@@ -242,7 +242,10 @@ impl OpenTrial {
     }
 
     fn measured<K: CalibrationKernels + Clone>(&self, kernels: K, entries: &[Entry], parts: &Path, observer: &mut dyn Observer) -> Result<Vec<Kept>, RunError> {
-        let keys = entries.iter().map(|entry| self.key_of(&entry.subject)).collect::<Result<Vec<_>, _>>()?;
+        let keys = entries
+            .iter()
+            .map(|entry| self.key_of(&entry.subject, observer))
+            .collect::<Result<Vec<_>, _>>()?;
         let file = |key: &str| parts.join(format!("measured-{}.json", &key[..24]));
         let earlier = self.earlier();
         let load = |key: &str| -> Option<Kept> {
@@ -312,14 +315,14 @@ impl OpenTrial {
     }
 
     /// Covers everything that a subject's numbers depend on.
-    fn key_of(&self, subject: &Subject) -> Result<String, RunError> {
+    fn key_of(&self, subject: &Subject, observer: &mut dyn Observer) -> Result<String, RunError> {
         let mut builder = DigestBuilder::default();
         builder.update(self.key.as_bytes());
         match subject {
             Subject::Recipe(choice) => builder.update(format!("{choice:?}").as_bytes()),
             Subject::Checkpoint(path) => {
                 for path in Checkpoint::open(path)?.files() {
-                    builder.update(crate::digests::of(&path, &mut crate::Silent)?.sha256.0.as_bytes());
+                    builder.update(crate::digests::of(&path, observer)?.sha256.0.as_bytes());
                 }
             }
         }
