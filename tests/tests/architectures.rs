@@ -19,6 +19,7 @@ use cruxscope_model::block;
 use cruxscope_model::decoder::{Decoder, Residence};
 use cruxscope_model::device::{self, ChosenDevice};
 use cruxscope_model::generation::Generator;
+use cruxscope_model::head;
 use cruxscope_model::kernels::Kernels;
 use cruxscope_model::kernels::cpu::CpuKernels;
 use cruxscope_model::kernels::reference::ReferenceKernels;
@@ -35,7 +36,7 @@ const LOSS: f64 = 2e-5;
 /// Negative log-likelihoods of a text's tokens after its first, summed.
 fn text_loss<K: Kernels>(decoder: &Decoder<K>, hidden: &K::Matrix, ids: &[u32]) -> f64 {
     let kernels = decoder.kernels();
-    let logits = block::logits(decoder, &kernels.slice(hidden, 0, ids.len() - 1)).unwrap();
+    let logits = head::logits(decoder, &kernels.slice(hidden, 0, ids.len() - 1)).unwrap();
     let (losses, _) = kernels.cross_entropy(logits, &ids[1..], &vec![1.0; ids.len() - 1]).unwrap();
     losses.iter().sum()
 }
@@ -178,7 +179,7 @@ fn generation_agrees_with_the_whole_text() {
         for end in prompt..(prompt + 12).min(decoder.config().context) {
             let hidden = block::run(&decoder, &ids[..end]).unwrap();
             let last = CpuKernels.slice(&hidden, end - 1, 1);
-            let wanted: Vec<f32> = block::logits(&decoder, &last).unwrap().iter().flat_map(|part| part.values().to_vec()).collect();
+            let wanted: Vec<f32> = head::logits(&decoder, &last).unwrap().iter().flat_map(|part| part.values().to_vec()).collect();
             let largest = wanted.iter().map(|logit| logit.abs()).fold(0.0, f32::max);
             let worst = wanted.iter().zip(&found).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
             differences.note("logits", gate, f64::from(worst / largest), || format!("after {end} tokens"));

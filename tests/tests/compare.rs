@@ -63,6 +63,7 @@ fn settings(b: PathBuf, out: PathBuf, causes: &[Positions]) -> CompareSettings {
         out,
         causes: causes.to_vec(),
         generate: None,
+        simulate_activations: false,
         device: "cpu".into(),
         weights: WeightsChoice::Resident,
     }

@@ -46,6 +46,7 @@ fn settings(case: &Case, folder: &Path, out: &str) -> InterpretSettings {
         device: "cpu".into(),
         weights: WeightsChoice::Automatic,
         device_memory: None,
+        simulate_activations: false,
         channels: false,
         texts: false,
         title: None,

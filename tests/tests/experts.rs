@@ -129,6 +129,7 @@ fn a_study_keeps_the_numbers_of_experts() {
             device: "cpu".into(),
             weights: WeightsChoice::Automatic,
             device_memory: None,
+            simulate_activations: false,
             channels: false,
             texts: false,
             title: None,

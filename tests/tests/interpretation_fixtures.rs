@@ -16,6 +16,7 @@ use cruxscope_interpret::segment::Segment;
 use cruxscope_model::block;
 use cruxscope_model::decoder::{Decoder, Residence};
 use cruxscope_model::device::{self, ChosenDevice};
+use cruxscope_model::head;
 use cruxscope_model::kernels::Kernels;
 use cruxscope_model::kernels::cpu::CpuKernels;
 use cruxscope_model::kernels::reference::ReferenceKernels;
@@ -33,7 +34,7 @@ fn check<K: Kernels>(case: &Case, checkpoint: &Arc<Checkpoint>, kernels: K, gate
     for instance in &case.instances {
         if let Some(expected) = case.array(&format!("logits/{}", instance.id)) {
             let hidden = block::run(&decoder, &instance.ids).unwrap();
-            let parts = block::logits(&decoder, &hidden).unwrap();
+            let parts = head::logits(&decoder, &hidden).unwrap();
             assert_eq!(parts.len(), 1, "a tiny vocabulary is one part");
             let found = decoder.kernels().download(&parts[0]).unwrap();
             assert_eq!(found.len(), expected.len());

@@ -15,6 +15,7 @@ use cruxscope_compress::quantize::{Bits, Clipping, ColumnOrder, Compatibility, D
 use cruxscope_compress::recipe::{Recipe, Rule};
 use cruxscope_model::block;
 use cruxscope_model::decoder::{Decoder, Residence};
+use cruxscope_model::head;
 use cruxscope_model::kernels::cpu::CpuKernels;
 use cruxscope_needs::{Need, skip};
 use cruxscope_run::Silent;
@@ -126,7 +127,7 @@ fn transformers_reads_the_same_model() {
         compress(&settings, &mut Silent).unwrap();
         let decoder = Decoder::new(Arc::new(Checkpoint::open(&settings.out).unwrap()), CpuKernels, Residence::Resident).unwrap();
         let hidden = block::run(&decoder, &IDS).unwrap();
-        let own: Vec<f32> = block::logits(&decoder, &hidden).unwrap()[0].values().to_vec();
+        let own: Vec<f32> = head::logits(&decoder, &hidden).unwrap()[0].values().to_vec();
         let out = folder.path().join("logits.safetensors");
         let mut words = vec!["logits".to_owned(), settings.out.display().to_string(), out.display().to_string()];
         words.extend(IDS.iter().map(u32::to_string));
@@ -167,7 +168,7 @@ fn transformers_reads_the_same_model_of_other_families() {
             compress(&settings, &mut Silent).unwrap_or_else(|error| panic!("{name}: {error}"));
             let decoder = Decoder::new(Arc::new(Checkpoint::open(&settings.out).unwrap()), CpuKernels, Residence::Resident).unwrap();
             let hidden = block::run(&decoder, &IDS).unwrap();
-            let own: Vec<f32> = block::logits(&decoder, &hidden).unwrap()[0].values().to_vec();
+            let own: Vec<f32> = head::logits(&decoder, &hidden).unwrap()[0].values().to_vec();
             let out = folder.path().join("logits.safetensors");
             // The configurations of these fixtures are of transformers 5, which earlier ones misread.
             let mut words = vec!["logits-of-5".to_owned(), settings.out.display().to_string(), out.display().to_string()];

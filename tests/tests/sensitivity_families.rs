@@ -16,6 +16,7 @@ use cruxscope_compress::recipe::Recipe;
 use cruxscope_interpret::activations::ActivationStorage;
 use cruxscope_model::block;
 use cruxscope_model::decoder::{Decoder, Residence};
+use cruxscope_model::head;
 use cruxscope_model::kernels::Kernels as _;
 use cruxscope_model::kernels::cpu::CpuKernels;
 use cruxscope_model::kernels::reference::ReferenceKernels;
@@ -219,7 +220,7 @@ fn small_changes_cost_what_is_predicted_in_every_family() {
             &mut |_| true,
         );
         let found = parts.unwrap().remove(0);
-        let own = block::logits(&decoder, &block::run(&decoder, &ids).unwrap()).unwrap();
+        let own = head::logits(&decoder, &block::run(&decoder, &ids).unwrap()).unwrap();
         let layers = checkpoint.config().layers;
         for changed in [layers, 1] {
             let rotation = decoder.rotation(&(0..ids.len()).collect::<Vec<_>>());
@@ -235,7 +236,7 @@ fn small_changes_cost_what_is_predicted_in_every_family() {
                     .unwrap()
                     .0;
             }
-            let exact = mean_divergence(&own, &block::logits(&decoder, &hidden).unwrap(), ids.len());
+            let exact = mean_divergence(&own, &head::logits(&decoder, &hidden).unwrap(), ids.len());
             let of_draws = found.scopes[0].sketch.chunks_exact(layers * 7);
             let squares: f64 = of_draws
                 .map(|draw| draw[..changed * 7].iter().map(|s| f64::from(*s)).sum::<f64>().powi(2))
@@ -288,7 +289,7 @@ fn predicted_divergences_are_those_that_compression_causes() {
             compress(&settings, &mut Silent).unwrap();
             let logits = |checkpoint: Arc<Checkpoint>, ids: &[u32]| {
                 let decoder = Decoder::new(checkpoint, ReferenceKernels, Residence::Resident).unwrap();
-                block::logits(&decoder, &block::run(&decoder, ids).unwrap()).unwrap()
+                head::logits(&decoder, &block::run(&decoder, ids).unwrap()).unwrap()
             };
             let other = Arc::new(Checkpoint::open(&out).unwrap());
             let (mut sum, mut positions) = (0.0, 0);
@@ -327,6 +328,7 @@ fn study_of(case: &Case, out: PathBuf, channels: bool) -> cruxscope_study::Study
         device: "cpu".into(),
         weights: WeightsChoice::Resident,
         device_memory: None,
+        simulate_activations: false,
         channels,
         texts: false,
         title: None,
@@ -420,6 +422,7 @@ fn validations_and_trials_compress_whole_components() {
                 candidates: Vec::new(),
                 results: None,
                 changes: None,
+                simulate_activations: false,
                 device: "cpu".into(),
             },
             &mut Silent,

@@ -66,6 +66,7 @@ fn settings(study: &Path) -> TrialSettings {
         candidates: Vec::new(),
         results: None,
         changes: None,
+        simulate_activations: false,
         device: "cpu".into(),
     }
 }

@@ -12,6 +12,7 @@ use cruxscope_compress::quantize::{Bits, Clipping, GptqSettings, Grid, GridSetti
 use cruxscope_compress::recipe::Recipe;
 use cruxscope_model::block;
 use cruxscope_model::decoder::{Decoder, Residence};
+use cruxscope_model::head;
 use cruxscope_model::kernels::Kernels as _;
 use cruxscope_model::kernels::reference::ReferenceKernels;
 use cruxscope_run::compress::{Basis, CompressSettings, compress};
@@ -83,6 +84,7 @@ fn study(folder: &Path) -> PathBuf {
         device: "cpu".into(),
         weights: WeightsChoice::Resident,
         device_memory: None,
+        simulate_activations: false,
         channels: false,
         texts: true,
         title: None,
@@ -181,7 +183,7 @@ fn agrees_with_plain_loops(folder: &Path, settings: ValidateSettings) {
     let log_probabilities = |model: &Path, window: &[u32]| -> Vec<Vec<f64>> {
         let decoder = Decoder::new(Arc::new(Checkpoint::open(model).unwrap()), ReferenceKernels, Residence::Resident).unwrap();
         let hidden = block::run(&decoder, window).unwrap();
-        let parts = block::logits(&decoder, &hidden).unwrap();
+        let parts = head::logits(&decoder, &hidden).unwrap();
         let logits = decoder.kernels().download(&parts[0]).unwrap();
         let row = |row: &[f32]| {
             let sum: f64 = row.iter().map(|logit| f64::from(*logit).exp()).sum();

@@ -39,6 +39,9 @@ pub struct Arguments {
     /// Let both models write on from the first token at which their choices part, so many tokens each
     #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "64", value_parser = whole::<usize>(1, MOST_TOKENS))]
     generate: Option<usize>,
+    /// Round what linear maps read as an FP8, INT8 or NVFP4 checkpoint asks for (compressed-tensors, fp8), in whichever of the two asks for it
+    #[arg(long)]
+    simulate_activations: bool,
     #[command(flatten)]
     machine: Machine,
     /// Print the plan and stop
@@ -135,6 +138,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         out: arguments.out.clone(),
         causes: arguments.attribute.clone(),
         generate: arguments.generate,
+        simulate_activations: arguments.simulate_activations,
         device: arguments.machine.device.clone(),
         weights: arguments.machine.weights.into(),
     };

@@ -85,6 +85,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         device: arguments.machine.device.clone(),
         weights: arguments.machine.weights.into(),
         device_memory: None,
+        simulate_activations: false,
         channels: false,
         texts: false,
         title: None,

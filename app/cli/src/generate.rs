@@ -11,9 +11,9 @@ use cruxscope_checkpoint::Checkpoint;
 use cruxscope_model::generation::Sampling;
 use cruxscope_model::kernels::generation::GenerationKernels;
 use cruxscope_model::{device, with_kernels};
-use cruxscope_run::RunError;
 use cruxscope_run::generate::{GenerateSettings, Output, PlannedGeneration, Speed, TextSink, load};
 use cruxscope_run::machine::format_bytes;
+use cruxscope_run::{RunError, activations};
 use serde_json::json;
 
 use crate::failure::Failure;
@@ -60,6 +60,9 @@ pub struct Arguments {
     /// Sequences that are computed together
     #[arg(long = "batch-size", alias = "at-once", value_name = "N", default_value_t = 8, value_parser = whole::<usize>(1, 65_536))]
     at_once: usize,
+    /// Round what linear maps read as an FP8, INT8 or NVFP4 checkpoint asks for (compressed-tensors, fp8)
+    #[arg(long)]
+    simulate_activations: bool,
     /// Where to compute: cpu, vulkan, wgpu, cuda, or one of several such as cuda:1; `cruxscope devices` lists them
     #[arg(long, default_value = "cpu")]
     device: String,
@@ -75,7 +78,10 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let settings = settings(arguments)?;
     set_threads(arguments.threads)?;
     let device = device::find(&arguments.device).map_err(RunError::from)?;
-    let checkpoint = Arc::new(Checkpoint::open(&arguments.model).map_err(RunError::from)?);
+    let checkpoint = Arc::new(activations::open(&arguments.model, arguments.simulate_activations)?);
+    if arguments.simulate_activations {
+        checkpoint.notes().iter().for_each(|note| status!("note: {note}"));
+    }
     let planned = PlannedGeneration::new(&checkpoint, &settings)?;
     let backend = device.describe();
     let streamed = !arguments.json && planned.requests().len() == 1;

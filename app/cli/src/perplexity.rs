@@ -9,9 +9,9 @@ use cruxscope_checkpoint::Checkpoint;
 use cruxscope_model::decoder::{Decoder, Residence};
 use cruxscope_model::kernels::Kernels;
 use cruxscope_model::{device, with_kernels};
-use cruxscope_run::RunError;
 use cruxscope_run::perplexity::{Perplexity, perplexity};
 use cruxscope_run::windows::{WindowSets, WindowSource};
+use cruxscope_run::{RunError, activations};
 
 use crate::failure::Failure;
 use crate::numbers::{MOST, MOST_TOKENS, whole};
@@ -39,6 +39,9 @@ pub struct Arguments {
     /// Maximum number of windows of each set
     #[arg(long = "limit", alias = "windows", value_name = "N", value_parser = whole::<usize>(1, MOST))]
     windows: Option<usize>,
+    /// Round what linear maps read as an FP8, INT8 or NVFP4 checkpoint asks for (compressed-tensors, fp8)
+    #[arg(long)]
+    simulate_activations: bool,
     #[command(flatten)]
     machine: Machine,
     /// Print as JSON
@@ -49,7 +52,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     arguments.machine.set_threads()?;
     let device = device::find(&arguments.machine.device).map_err(RunError::from)?;
-    let checkpoint = Arc::new(Checkpoint::open(&arguments.model).map_err(RunError::from)?);
+    let checkpoint = Arc::new(activations::open(&arguments.model, arguments.simulate_activations)?);
     checkpoint.notes().iter().for_each(|note| eprintln!("note: {note}"));
     let source = match (&arguments.tokens, &arguments.text) {
         (Some(path), _) => WindowSource::Tokens {

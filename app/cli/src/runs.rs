@@ -158,6 +158,7 @@ fn interpretation(form: &Form) -> Result<InterpretSettings, String> {
         device: form.device.trim().to_owned(),
         weights: WeightsChoice::Automatic,
         device_memory: None,
+        simulate_activations: false,
         channels: form.channels,
         texts: true,
         title: None,

@@ -175,6 +175,9 @@ pub struct Interpretation {
     /// A title for people [default: the model's name]
     #[arg(long)]
     pub title: Option<String>,
+    /// Round what linear maps read as an FP8, INT8 or NVFP4 checkpoint asks for (compressed-tensors, fp8); gradients go through the rounding as if it were not there
+    #[arg(long)]
+    pub simulate_activations: bool,
 }
 
 impl Interpretation {
@@ -190,6 +193,7 @@ impl Interpretation {
             channels: self.channels,
             texts: !self.no_texts,
             title: self.title.clone(),
+            simulate_activations: self.simulate_activations,
         }
     }
 }

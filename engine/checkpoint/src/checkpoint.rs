@@ -12,6 +12,8 @@ use crate::description::QueryKeyNorm;
 use crate::error::CheckpointError;
 use crate::gguf::MetadataValues;
 use crate::gguf_tokenizer::SpecialTokens;
+use crate::input_rounding::InputScales;
+use crate::packed::Packing;
 use crate::store::Store;
 use crate::tokenizer::TraceTokenizer;
 use crate::weights::{DeltaWeights, LayerWeights, Matrix, Projection};
@@ -70,6 +72,49 @@ impl Checkpoint {
     /// uses, an adapter that lies beside the weights. A sentence each.
     pub fn notes(&self) -> &[String] {
         &self.notes
+    }
+
+    /// Has what linear maps read rounded from now on, as the checkpoint asks for; tells whether it asks for any such thing. The maps say how
+    /// ([`Projection::inputs`]).
+    ///
+    /// # Errors
+    /// `Unsupported` where that is asked for and not simulated, naming the first map; `MissingTensor` or `Shape` for stored scales.
+    pub fn simulate_activations(&mut self) -> Result<bool, CheckpointError> {
+        let Some(asked) = self.store.packed.as_ref().map(Packing::asked) else {
+            return Ok(false);
+        };
+        let mut any = false;
+        for layer in 0..self.config.layers {
+            for module in self.config.modules(layer).into_iter().filter(|module| module.rows > 0) {
+                let name = layer_tensor(layer, &module.name);
+                let Some(rounding) = self.store.input_rounding(&name)? else { continue };
+                any = true;
+                if let InputScales::Groups { columns, .. } = rounding.scales
+                    && !module.columns.is_multiple_of(columns)
+                {
+                    return Err(self
+                        .store
+                        .refuse_rounding(&name, format!("groups of {columns} do not divide its {} inputs", module.columns)));
+                }
+            }
+        }
+        let head = if self.config.tied_head { EMBEDDING } else { HEAD };
+        let head = head.trim_end_matches(".weight");
+        if any && self.store.packed_module(HEAD).is_some() && self.store.input_rounding(head)?.is_some() {
+            return Err(self.store.refuse_rounding(head, "the head's are not simulated".to_string()));
+        }
+        if any {
+            let before = asked.note(false);
+            self.notes.retain(|note| Some(note) != before.as_ref());
+            self.notes.extend(asked.note(true));
+            self.store.simulates = true;
+        }
+        Ok(any)
+    }
+
+    /// Whether what linear maps read is rounded; see [`Checkpoint::simulate_activations`].
+    pub fn simulates_activations(&self) -> bool {
+        self.store.simulates
     }
 
     /// Confirms that every tensor the configuration implies is there with its shape, in a type that can be read. Headers only.
@@ -283,6 +328,7 @@ pub(crate) fn layer_of(store: &Store, config: &ModelConfig, layer: usize) -> Res
         Ok(Projection {
             weight: Matrix { rows, columns, values },
             bias,
+            inputs: if store.simulates { store.input_rounding(&name)? } else { None },
         })
     });
     let is_unweighted = config.block.query_key_norm == QueryKeyNorm::UnweightedAfterRotation && config.kind(layer).rotation.turns();

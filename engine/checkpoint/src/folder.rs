@@ -41,7 +41,7 @@ pub(crate) fn open(path: &Path) -> Result<(ModelConfig, Store, Vec<String>), Che
         said => said,
     };
     let packing = said.as_ref().map(Packing::parse).transpose().map_err(|reason| fault(&file, reason))?;
-    let packing_note = packing.as_ref().and_then(Packing::note);
+    let packing_note = packing.as_ref().and_then(|packing| packing.asked().note(false));
     let mut store = Store::empty(path, packing);
     let (weights, mut notes) = weight_files(path)?;
     for weights in weights {

@@ -36,6 +36,7 @@ mod gguf_split;
 mod gguf_tokenizer;
 pub mod gguf_writer;
 mod hugging_face_config;
+mod input_rounding;
 mod json_fields;
 mod modules;
 pub mod packed;
@@ -63,6 +64,7 @@ pub use description::{
 pub use error::CheckpointError;
 pub use experts::{ExpertNames, ExpertStorage, Experts, GroupScore, Router, RouterScores, SharedExpert, StackedNames};
 pub use families::holds_fused_matrices;
+pub use input_rounding::{GroupScales, InputRounding, InputScales, RoundedNumbers};
 pub use modules::{AttentionInput, ModuleRole, ModuleShape};
 pub use rope::{Rope, RopeScaling, RopeTables};
 pub use tokenizer::{Encoding, TraceTokenizer};

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
+use crate::dtype::DType;
 use crate::error::CheckpointError;
+use crate::input_rounding::InputRounding;
 use crate::packed::Rows;
 use crate::packed::arrays::{Array, Module};
 use crate::store::{Store, all_finite};
@@ -50,6 +52,54 @@ impl Store {
     /// Whether a tensor is about activations or caches that were to be quantized; weights do not depend on it.
     pub fn is_of_activations(&self, name: &str) -> bool {
         self.packed.as_ref().is_some_and(|packing| packing.is_of_activations(name))
+    }
+
+    /// How what a linear map reads is rounded, if the checkpoint asks for that.
+    ///
+    /// # Errors
+    /// `Unsupported` where it is not simulated; `Shape` or `NotFinite` for stored scales.
+    pub fn input_rounding(&self, stem: &str) -> Result<Option<InputRounding>, CheckpointError> {
+        let Some(packing) = &self.packed else { return Ok(None) };
+        let weight = format!("{stem}.weight");
+        let whole = self.slices.get(&weight).map_or(weight.as_str(), |slice| &slice.whole);
+        let stem = whole.strip_suffix(".weight").unwrap_or(whole);
+        let mut numbers = BTreeMap::new();
+        for part in ["activation_scale", "input_global_scale", "input_scale", "input_zero_point"] {
+            let name = format!("{stem}.{part}");
+            let Some(tensor) = self.tensors.get(&name) else { continue };
+            if tensor.shape.iter().product::<usize>() != 1 {
+                return Err(CheckpointError::Shape {
+                    tensor: name,
+                    path: self.path.clone(),
+                    found: tensor.shape.clone(),
+                    expected: vec![1],
+                });
+            }
+            let bytes = self.bytes(tensor).unwrap_or_default();
+            let number = match tensor.element {
+                DType::Integer8 => bytes.first().map_or(f32::NAN, |byte| f32::from(byte.cast_signed())),
+                _ => Array {
+                    shape: &tensor.shape,
+                    element: &tensor.element,
+                    bytes,
+                }
+                .float(0),
+            };
+            if !number.is_finite() || number <= 0.0 && part != "input_zero_point" {
+                return Err(self.refuse_rounding(stem, format!("its {part} is {number}")));
+            }
+            numbers.insert(part, number);
+        }
+        let rounding = packing.input_rounding(stem, self.packed_module(whole).is_some(), |part| numbers.get(part).copied());
+        rounding.map_err(|reason| self.refuse_rounding(stem, reason))
+    }
+
+    /// A refusal to simulate what a linear map reads.
+    pub fn refuse_rounding(&self, stem: &str, reason: String) -> CheckpointError {
+        CheckpointError::Unsupported {
+            file: self.path.clone(),
+            reason: format!("quantized activations of {stem} cannot be simulated: {reason}"),
+        }
     }
 
     /// The arrays of a packed module, checked. Headers only, but for what tells how the rest is read.

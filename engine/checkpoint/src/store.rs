@@ -116,6 +116,8 @@ pub(crate) struct Store {
     pub tensors: BTreeMap<String, StoredTensor>,
     /// How packed weights are stored, if some are.
     pub packed: Option<Packing>,
+    /// What linear maps read is rounded as it asks for.
+    pub simulates: bool,
     /// Weights that are rows of packed ones, by their names.
     pub slices: BTreeMap<String, PackedSlice>,
     /// Matrices and biases of experts that lie in arrays of a whole layer's, by their names.
@@ -135,6 +137,7 @@ impl Store {
             files: Vec::new(),
             tensors: BTreeMap::new(),
             packed,
+            simulates: false,
             slices: BTreeMap::new(),
             stacked: BTreeMap::new(),
             facts: BTreeMap::new(),

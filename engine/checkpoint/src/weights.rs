@@ -1,6 +1,7 @@
 //! The numbers handed out: matrices and a layer's weights in float32. Plain data, no device.
 
 use crate::description::LayerKind;
+use crate::input_rounding::InputRounding;
 
 /// A row-major matrix.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,6 +29,8 @@ pub struct Projection {
     pub weight: Matrix,
     /// `[out]`.
     pub bias: Option<Vec<f32>>,
+    /// How what it reads is rounded, where that is simulated.
+    pub inputs: Option<InputRounding>,
 }
 
 /// What a delta rule has beside its linear maps.

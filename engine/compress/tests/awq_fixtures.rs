@@ -294,6 +294,7 @@ fn layer_of(tensors: &Tensors) -> LayerWeights {
             .map(|name| Projection {
                 weight: tensors[&format!("{name}.weight")].clone(),
                 bias: tensors.get(&format!("{name}.bias")).map(|bias| bias.values.clone()),
+                inputs: None,
             })
             .to_vec(),
     }

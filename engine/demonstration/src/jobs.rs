@@ -119,6 +119,7 @@ impl Jobs<'_> {
             device: self.demonstration.device.clone(),
             weights: WeightsChoice::Resident,
             device_memory: None,
+            simulate_activations: false,
             channels: is_whole,
             texts: is_whole,
             title: Some(title.to_owned()),
@@ -219,6 +220,7 @@ impl Jobs<'_> {
             candidates: Vec::new(),
             results: None,
             changes: None,
+            simulate_activations: false,
             device: self.demonstration.device.clone(),
         };
         let mut quiet = Quiet(desk);

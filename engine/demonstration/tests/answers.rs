@@ -107,6 +107,7 @@ fn recipes_answer_beside_the_model_itself() {
             candidates: Vec::new(),
             results: None,
             changes: None,
+            simulate_activations: false,
             device: "cpu".into(),
         };
         OpenTrial::open(settings, &mut Silent).unwrap()

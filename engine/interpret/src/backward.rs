@@ -6,8 +6,9 @@
 //! computed again. No gradient of a weight is ever formed, and logits exist only where a loss reads them.
 
 use cruxscope_model::ModelError;
-use cruxscope_model::block::{self, KeysValues};
+use cruxscope_model::block::KeysValues;
 use cruxscope_model::decoder::{Decoder, Layer};
+use cruxscope_model::head;
 use cruxscope_model::kernels::Kernels;
 use cruxscope_model::module::TokenRows;
 use cruxscope_model::rotation::Rotation;
@@ -54,7 +55,7 @@ pub fn head<K: Kernels>(decoder: &Decoder<K>, hidden: &K::Matrix, ids: &[u32], s
         }
         // A head has at least one part, since a vocabulary has at least one token.
         if let Some(at_norm) = at_norm {
-            parts.push(block::head_input_backward(decoder, &x, &at_norm));
+            parts.push(head::head_input_backward(decoder, &x, &at_norm));
         }
     }
 
@@ -94,7 +95,7 @@ fn head_tile<K: Kernels>(decoder: &Decoder<K>, x: &K::Matrix, rows: &[HeadRow], 
     let targets: Vec<u32> = rows.iter().map(|row| row.target).collect();
     let weights: Vec<f32> = rows.iter().map(|row| row.weight).collect();
     let kernels = decoder.kernels();
-    let outputs = block::head_outputs(decoder, x)?;
+    let outputs = head::head_outputs(decoder, x)?;
     let (found, gradients) = match decoder.config().ends.logit_cap {
         None => kernels.cross_entropy(outputs, &targets, &weights)?,
         Some(cap) => {

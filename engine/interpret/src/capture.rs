@@ -2,9 +2,10 @@
 //!
 //! A module is linear, so the mean of its output over some tokens is the module applied to the mean of its input:
 //! mean(W x + b) = W mean(x) + b. Four inputs a layer serve seven modules, and no output has to be summed. The activation of an expert
-//! exists where tokens were routed to it, and its mean runs over those: sum(w x) / sum(w), with w the tokens' weights.
+//! exists where tokens were routed to it, and its mean runs over those: sum(w x) / sum(w), with w the tokens' weights. Where what a module
+//! reads is rounded, x is what comes out of the rounding.
 
-use cruxscope_checkpoint::ModuleRole;
+use cruxscope_checkpoint::{InputRounding, ModelConfig, ModuleRole};
 use cruxscope_model::ModelError;
 use cruxscope_model::decoder::{Decoder, Layer};
 use cruxscope_model::kernels::Kernels;
@@ -18,12 +19,39 @@ pub struct Capture {
     weights: Vec<Vec<f32>>,
     /// How many sets are those of means.
     means: usize,
-    /// By [`ModuleInput::index`]; empty where nothing came by.
-    sums: Vec<Vec<Vec<f64>>>,
+    /// By [`ModuleInput::index`], of each way that modules round it; empty where nothing came by.
+    sums: Vec<Vec<Sums>>,
     /// By place of a mixture, the weight of the tokens that passed, `[set]`.
     masses: Vec<Vec<f64>>,
     /// For each token, the experts that it was routed to in this layer.
     chosen: Vec<Vec<usize>>,
+}
+
+/// Weighted sums of an input that modules round in one way, `[set][column]`.
+type Sums = (Option<InputRounding>, Vec<Vec<f64>>);
+
+/// In which ways the modules of a layer round each of their inputs, by [`ModuleInput::index`].
+pub struct Readings(Vec<Vec<Option<InputRounding>>>);
+
+impl Readings {
+    /// Those of a layer.
+    pub fn of<K: Kernels>(config: &ModelConfig, layer: &Layer<K>, index: usize) -> Self {
+        let mut ways: Vec<Vec<Option<InputRounding>>> = Vec::new();
+        for (module, rounding) in config.modules(index).into_iter().zip(&layer.inputs) {
+            let input = ModuleInput::of_role(module.role, layer.kind.experts).index();
+            if ways.len() <= input {
+                ways.resize(input + 1, Vec::new());
+            }
+            if !ways[input].contains(rounding) {
+                ways[input].push(*rounding);
+            }
+        }
+        Self(ways)
+    }
+
+    fn of_input(&self, input: ModuleInput) -> &[Option<InputRounding>] {
+        self.0.get(input.index()).map_or(&[None], Vec::as_slice)
+    }
 }
 
 impl Capture {
@@ -43,19 +71,34 @@ impl Capture {
     ///
     /// # Errors
     /// When the device failed.
-    pub fn observe<K: Kernels>(&mut self, kernels: &K, input: ModuleInput, rows: TokenRows<'_>, columns: usize, x: &K::Matrix) -> Result<(), ModelError> {
+    pub fn observe<K: Kernels>(
+        &mut self,
+        kernels: &K,
+        readings: &Readings,
+        input: ModuleInput,
+        rows: TokenRows<'_>,
+        columns: usize,
+        x: &K::Matrix,
+    ) -> Result<(), ModelError> {
         let place = input.index();
         if self.sums.len() <= place {
             self.sums.resize(place + 1, Vec::new());
         }
         if self.sums[place].is_empty() {
-            self.sums[place] = vec![vec![0.0; columns]; self.means];
+            let none = vec![vec![0.0; columns]; self.means];
+            self.sums[place] = readings.of_input(input).iter().map(|rounding| (*rounding, none.clone())).collect();
         }
         let (count, sums) = (kernels.rows(x), &mut self.sums[place]);
+        let mut add = |weights: &[&[f32]]| {
+            sums.iter_mut().try_for_each(|(rounding, sums)| match rounding {
+                None => kernels.row_sums(x, weights, sums),
+                Some(rounding) => kernels.row_sums(&kernels.rounded(x, rounding), weights, sums),
+            })
+        };
         match rows {
             TokenRows::From(first) => {
                 let weights: Vec<&[f32]> = self.weights[..self.means].iter().map(|weights| &weights[first..first + count]).collect();
-                kernels.row_sums(x, &weights, sums)
+                add(&weights)
             }
             TokenRows::At(tokens) => {
                 let of_tokens = |weights: &Vec<f32>| tokens.iter().map(|token| weights[*token]).collect::<Vec<f32>>();
@@ -72,7 +115,7 @@ impl Capture {
                     tokens.iter().for_each(|token| self.chosen[*token].push(expert));
                 }
                 let weights: Vec<&[f32]> = weights[..self.means].iter().map(Vec::as_slice).collect();
-                kernels.row_sums(x, &weights, sums)
+                add(&weights)
             }
         }
     }
@@ -101,11 +144,10 @@ impl Capture {
         let roles: Vec<ModuleRole> = decoder.config().modules(index).into_iter().map(|module| module.role).collect();
         for unit in layout.of_layer(index).iter().filter(|unit| !unit.range.is_empty()) {
             let input = ModuleInput::of_role(roles[unit.module], mixture).index();
-            let mut inputs = match self.sums.get(input) {
-                Some(sums) if !sums.is_empty() => sums.clone(),
-                // No token of the instance came by.
-                _ => continue,
-            };
+            let rounding = &layer.inputs[unit.module];
+            let sums = self.sums.get(input).and_then(|ways| ways.iter().find(|(own, _)| own == rounding));
+            // Nothing where no token of the instance came by.
+            let Some(mut inputs) = sums.map(|(_, sums)| sums.clone()) else { continue };
             if let (Some(expert), ModuleRole::FeedForward { place, .. }) = (unit.expert, roles[unit.module]) {
                 let masses = self.masses.get(place).cloned().unwrap_or_default();
                 for (shares, mass) in shares.iter_mut().zip(&masses) {

@@ -15,7 +15,7 @@ use cruxscope_study::Definition;
 use crate::activations::{ActivationCache, ActivationStorage};
 use crate::ask::Ask;
 use crate::backward;
-use crate::capture::Capture;
+use crate::capture::{Capture, Readings};
 pub use crate::instance::Instance;
 use crate::packed::Packed;
 use crate::part::{GradientPart, InstancePart};
@@ -98,7 +98,11 @@ pub fn attribute<K: Kernels>(
                 state.activations.push(kernels, kernels.gather(hidden, &state.packed.positions))?;
             }
             let (shape, marks) = (decoder.shape(), state.packed.starts());
-            let observe = |input, rows: TokenRows<'_>, x: &K::Matrix| capture.observe(kernels, input, rows, decoder.width(layer.kind, input), x);
+            let readings = Readings::of(decoder.config(), &layer, index);
+            let observe = |input, rows: TokenRows<'_>, x: &K::Matrix| {
+                let columns = decoder.width(layer.kind, input);
+                capture.observe(kernels, &readings, input, rows, columns, x)
+            };
             let (next, KeysValues { keys, values }) = block::forward_marked(kernels, &shape, &layer, hidden, rotation, &marks, observe)?;
             *hidden = next;
             state.chosen.push(capture.chosen_at(&state.packed.positions));

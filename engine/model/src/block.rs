@@ -71,9 +71,11 @@ impl<K: Kernels> Layer<K> {
     }
 }
 
-/// A weight's output for an input, bias included, added to `onto` where that is given.
+/// A weight's output for an input, bias included, added to `onto` where that is given. Where quantized activations are simulated the input is
+/// rounded before; gradients go through that as if it were not there.
 pub fn linear<K: Kernels>(kernels: &K, layer: &Layer<K>, weight: usize, x: &K::Matrix, onto: Option<K::Matrix>) -> K::Matrix {
-    kernels.linear(x, &layer.weights[weight], layer.biases[weight].as_ref(), onto)
+    let rounded = layer.inputs[weight].as_ref().map(|rounding| kernels.rounded(x, rounding));
+    kernels.linear(rounded.as_ref().unwrap_or(x), &layer.weights[weight], layer.biases[weight].as_ref(), onto)
 }
 
 /// Rows of the stream after a norm; as they are where there is none.
@@ -438,48 +440,6 @@ fn through<K: Kernels>(
         parts.push(joined(kernels, shape, layer, down_map, &gated, norm, hidden));
     }
     Ok((parts, KeysValues { keys, values }))
-}
-
-/// What the head gives for some final hidden rows, factor included and before a cap, the vocabulary in parts side by side.
-///
-/// # Errors
-/// When the head cannot be read.
-pub fn head_outputs<K: Kernels>(decoder: &Decoder<K>, hidden: &K::Matrix) -> Result<Vec<K::Matrix>, ModelError> {
-    let read = head_input(decoder, hidden);
-    Ok(decoder.head()?.iter().map(|part| decoder.kernels().linear(&read, part, None, None)).collect())
-}
-
-/// What the head reads: final hidden rows after the last norm, times the logits' factor.
-///
-/// # Shapes
-/// `hidden` and the result `[n, hidden]`.
-pub fn head_input<K: Kernels>(decoder: &Decoder<K>, hidden: &K::Matrix) -> K::Matrix {
-    let read = normed(decoder.kernels(), &decoder.shape(), hidden, Some(decoder.final_norm()));
-    match decoder.config().ends.logit_factor {
-        1.0 => read,
-        factor => decoder.kernels().scaled(read, factor),
-    }
-}
-
-/// Gradient of [`head_input`] at the final hidden rows.
-pub fn head_input_backward<K: Kernels>(decoder: &Decoder<K>, hidden: &K::Matrix, gradient: &K::Matrix) -> K::Matrix {
-    let (kernels, shape, norm) = (decoder.kernels(), decoder.shape(), Some(decoder.final_norm()));
-    match decoder.config().ends.logit_factor {
-        1.0 => normed_backward(kernels, &shape, hidden, norm, gradient),
-        factor => normed_backward(kernels, &shape, hidden, norm, &kernels.scaled(gradient.clone(), factor)),
-    }
-}
-
-/// Logits of some final hidden rows, the vocabulary in parts side by side.
-///
-/// # Errors
-/// When the head cannot be read.
-pub fn logits<K: Kernels>(decoder: &Decoder<K>, hidden: &K::Matrix) -> Result<Vec<K::Matrix>, ModelError> {
-    let outputs = head_outputs(decoder, hidden)?;
-    Ok(match decoder.config().ends.logit_cap {
-        None => outputs,
-        Some(cap) => outputs.into_iter().map(|part| decoder.kernels().capped(part, cap)).collect(),
-    })
 }
 
 /// Final hidden rows of a whole sequence, `[tokens, hidden]`, before the last norm.

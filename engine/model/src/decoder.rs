@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
 
-use cruxscope_checkpoint::{BlockDescription, Checkpoint, CheckpointError, DeltaWeights, LayerKind, LayerWeights, Matrix, ModelConfig};
+use cruxscope_checkpoint::{BlockDescription, Checkpoint, CheckpointError, DeltaWeights, InputRounding, LayerKind, LayerWeights, Matrix, ModelConfig};
 
 use crate::ModelError;
 use crate::kernels::{Heads, Kernels};
@@ -50,6 +50,8 @@ pub struct Layer<K: Kernels> {
     pub weights: Vec<K::Matrix>,
     /// Their biases, `[1, out]`.
     pub biases: Vec<Option<K::Matrix>>,
+    /// How what they read is rounded, where that is simulated.
+    pub inputs: Vec<Option<InputRounding>>,
 }
 
 /// Vectors of a layer that are neither norms nor biases.
@@ -136,9 +138,10 @@ impl<K: Kernels> Layer<K> {
     pub fn new(kernels: &K, block: &BlockDescription, mut weights: LayerWeights) -> Self {
         let norms = LayerNorms::take(kernels, block, &mut weights);
         let beside = LayerVectors::take(kernels, &mut weights);
-        let (mut matrices, mut biases) = (Vec::new(), Vec::new());
+        let (mut matrices, mut biases, mut inputs) = (Vec::new(), Vec::new(), Vec::new());
         for projection in weights.projections {
             biases.push(projection.bias.map(|values| kernels.upload(1, values.len(), values)));
+            inputs.push(projection.inputs);
             // A map that is not there, such as the gate of a block without one, has its place all the same.
             let Matrix { rows, columns, values } = match projection.weight.rows {
                 0 => Matrix {
@@ -156,6 +159,7 @@ impl<K: Kernels> Layer<K> {
             beside,
             weights: matrices,
             biases,
+            inputs,
         }
     }
 }

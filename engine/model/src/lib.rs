@@ -24,6 +24,7 @@ pub mod device;
 mod error;
 pub mod experts;
 pub mod generation;
+pub mod head;
 pub mod kernels;
 pub mod latent;
 pub mod module;

@@ -12,7 +12,7 @@ use cruxscope_model::generation::{Completion, Finish, Generator, NoSink, Request
 use cruxscope_model::kernels::cpu::CpuKernels;
 use cruxscope_model::kernels::generation::GenerationKernels;
 use cruxscope_model::kernels::reference::ReferenceKernels;
-use cruxscope_model::{ModelError, block, device, with_kernels};
+use cruxscope_model::{ModelError, block, device, head, with_kernels};
 
 fn tiny() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/tiny/model")
@@ -67,7 +67,7 @@ fn a_step_gives_what_the_whole_sequence_gives() {
     let (prompt, further) = ids.split_at(25);
     let decoder = Decoder::new(checkpoint(), ReferenceKernels, Residence::Resident).unwrap();
     let hidden = block::run(&decoder, &ids).unwrap();
-    let parts = block::logits(&decoder, &hidden).unwrap();
+    let parts = head::logits(&decoder, &hidden).unwrap();
     assert_eq!(parts.len(), 1, "a vocabulary of 512 is one part");
     let whole: Vec<&[f64]> = parts[0].values().chunks_exact(512).collect();
     for name in ["reference", "cpu", "flex"] {

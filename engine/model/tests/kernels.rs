@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests, outside their functions
 
-use cruxscope_checkpoint::{Activation, RopePairs};
+use cruxscope_checkpoint::{Activation, GroupScales, InputRounding, InputScales, RopePairs, RoundedNumbers};
 use cruxscope_model::device::{self, ChosenDevice};
 use cruxscope_model::kernels::calibration::CalibrationKernels as _;
 use cruxscope_model::kernels::cpu::CpuKernels;
@@ -329,4 +329,47 @@ fn slopes_of(heads: Heads, with_sinks: bool) {
         assert!((slope(1, at + 3 * 8) - dk.values()[at]).abs() < 2e-4, "key {at}");
         assert!((slope(2, at + 3 * 8) - dv.values()[at]).abs() < 2e-4, "value {at}");
     }
+}
+
+/// Rounded inputs are discontinuous: where float32 and float64 fall on two sides of a middle, they part by a step, which no case here does.
+#[test]
+fn rounded_inputs_agree() -> Result<(), TestCaseError> {
+    let groups = |columns, scales| InputScales::Groups { columns, scales };
+    let integers = |bits, symmetric| RoundedNumbers::Integers { bits, symmetric };
+    let fixed = |scale, zero| InputScales::Fixed { scale, zero };
+    let all = [
+        (integers(8, true), InputScales::Rows),
+        (integers(8, false), InputScales::Rows),
+        (integers(4, false), groups(8, GroupScales::Plain)),
+        (integers(8, false), fixed(0.013, -3.0)),
+        (RoundedNumbers::E4M3, InputScales::Rows),
+        (RoundedNumbers::E4M3, fixed(0.0037, 0.0)),
+        (RoundedNumbers::E4M3, groups(16, GroupScales::Plain)),
+        (RoundedNumbers::E4M3, groups(16, GroupScales::PowersOfTwo)),
+        (RoundedNumbers::E2M1, groups(16, GroupScales::E4M3 { of_all: 900.0 })),
+    ];
+    for (place, (numbers, scales)) in all.into_iter().enumerate() {
+        let rounding = InputRounding { numbers, scales };
+        // Sizes over many powers of two, a row of zeros, and one that is positive alone.
+        let mut values: Vec<f32> = (0..24 * 64)
+            .map(|i| ((i * 37 + 11 * place) as f32 * 0.71).sin() * (0.3f32).powi(i as i32 % 7))
+            .collect();
+        values[64..128].fill(0.0);
+        values[128..192].iter_mut().for_each(|value| *value = value.abs());
+        // By compressed-tensors' formula the largest number of a row, where it is negative, falls on the middle between −128 and −127.
+        (0..24).filter(|row| *row != 1).for_each(|row| values[row * 64 + 5] = 1.7);
+        let x = Host(24, 64, values.clone());
+        agree!(1e-6, |k| vec![k.download(&k.rounded(&bring(k, &x), &rounding)).unwrap()]);
+        let k = &CpuKernels;
+        let rounded = k.download(&k.rounded(&bring(k, &x), &rounding)).unwrap();
+        assert!(rounded[64..128].iter().all(|value| value.abs() < 0.05), "zeros stay near zero");
+        assert_ne!(rounded, values, "{rounding:?} rounds");
+        // What is rounded stays: but of scales that are rounded themselves, and of zero points.
+        if !numbers.is_asymmetric() && scales != InputScales::Rows {
+            let again = k.download(&k.rounded(&k.upload(24, 64, rounded.clone()), &rounding)).unwrap();
+            let moved = again.iter().zip(&rounded).filter(|(a, b)| (*a - *b).abs() > 1e-6 * b.abs()).count();
+            assert!(moved * 10 < rounded.len(), "{rounding:?}: {moved} of {} move when rounded again", rounded.len());
+        }
+    }
+    Ok(())
 }

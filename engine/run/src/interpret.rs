@@ -21,14 +21,13 @@ use cruxscope_model::with_kernels;
 use cruxscope_study::{DigestBuilder, FileDigest, OutputLock, Study, folder};
 use serde::{Deserialize, Serialize};
 
-use crate::digests;
 use crate::guard::catch_panic;
 use crate::instances::{Instances, TraceSettings};
 use crate::machine::format_bytes;
 use crate::place::{Place, found_or_planned};
 use crate::placement::WeightsChoice;
 use crate::plan::Plan;
-use crate::{Event, Observer, RunError};
+use crate::{Event, Observer, RunError, activations, digests};
 
 /// Changes whenever a part's numbers would: parts of an earlier value are computed again.
 const PART_VERSION: u32 = 3;
@@ -57,6 +56,9 @@ pub struct InterpretSettings {
     pub texts: bool,
     /// A title for display; the model's name if there is none.
     pub title: Option<String>,
+    /// Whether quantized activations are simulated.
+    #[serde(default)]
+    pub simulate_activations: bool,
 }
 
 /// A run that has been checked and can begin.
@@ -127,7 +129,7 @@ impl PlannedRun {
 
     fn open(settings: InterpretSettings, computes: bool, observer: &mut dyn Observer) -> Result<Self, RunError> {
         let device = found_or_planned(&settings.device, settings.device_memory)?;
-        let checkpoint = Arc::new(Checkpoint::open(&settings.model)?);
+        let checkpoint = Arc::new(activations::open(&settings.model, settings.simulate_activations)?);
         let instances = Instances::read(&checkpoint, &settings.traces)?;
         let model_files = digests::all(&checkpoint.files(), observer)?;
         let data_files = digests::all(&[settings.traces.traces.clone(), settings.traces.annotations.clone()], observer)?;
@@ -356,7 +358,8 @@ impl PlannedRun {
 
     fn part_key(&self, instance: &Instance) -> String {
         let mut builder = DigestBuilder::default();
-        builder.update(format!("part {PART_VERSION} {} {}", self.settings.traces.definition, self.arithmetic).as_bytes());
+        let simulated = activations::key(self.settings.simulate_activations);
+        builder.update(format!("part {PART_VERSION} {} {}{simulated}", self.settings.traces.definition, self.arithmetic).as_bytes());
         for file in &self.model_files {
             builder.update(format!("\n{} {}", file.name, file.sha256).as_bytes());
         }

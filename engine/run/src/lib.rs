@@ -24,6 +24,7 @@
 //!
 //! What it is not: it prints nothing and draws nothing.
 
+pub mod activations;
 pub mod annotation;
 pub mod compare;
 pub mod compress;

@@ -45,6 +45,9 @@ impl ManifestSource<'_> {
         for (name, count) in &self.instances.reading_counts {
             settings.insert(format!("sections_{name}"), (*count).into());
         }
+        if self.settings.simulate_activations {
+            settings.insert("activations".into(), "simulated".into());
+        }
         settings.insert("run".into(), run_key.into());
         let model = model_entry(self.checkpoint, self.model_files);
         Manifest {

@@ -4,7 +4,7 @@
 
 use cruxscope_model::decoder::Decoder;
 use cruxscope_model::kernels::Kernels;
-use cruxscope_model::{ModelError, block};
+use cruxscope_model::{ModelError, block, head};
 
 use crate::guard::catch_panic;
 use crate::{Event, Observer, RunError};
@@ -64,7 +64,7 @@ fn loss<K: Kernels>(decoder: &Decoder<K>, window: &[u32]) -> Result<f64, ModelEr
     let mut total = 0.0;
     for first in (0..rows).step_by(ROWS) {
         let count = ROWS.min(rows - first);
-        let logits = block::logits(decoder, &kernels.slice(&hidden, first, count))?;
+        let logits = head::logits(decoder, &kernels.slice(&hidden, first, count))?;
         let (losses, _) = kernels.cross_entropy(logits, &window[first + 1..first + 1 + count], &vec![1.0; count])?;
         total += losses.iter().sum::<f64>();
     }

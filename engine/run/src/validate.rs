@@ -17,6 +17,7 @@ use cruxscope_interpret::InterpretError;
 use cruxscope_model::block;
 use cruxscope_model::decoder::{Decoder, Layer, Residence};
 use cruxscope_model::device;
+use cruxscope_model::head;
 use cruxscope_model::kernels::Kernels;
 use cruxscope_model::kernels::calibration::CalibrationKernels;
 use cruxscope_model::with_kernels;
@@ -299,11 +300,11 @@ impl Comparison {
             for first in (0..rows).step_by(ROWS) {
                 let count = ROWS.min(rows - first);
                 let targets = &window[first + 1..first + 1 + count];
-                let logits = block::logits(decoder, &kernels.slice(&own[index], first, count))?;
+                let logits = head::logits(decoder, &kernels.slice(&own[index], first, count))?;
                 let original = Distribution::of(kernels, logits, targets)?;
                 own_loss += original.loss();
                 for (sums, variant) in sums.iter_mut().zip(variants) {
-                    let logits = block::logits(decoder, &kernels.slice(&variant[index], first, count))?;
+                    let logits = head::logits(decoder, &kernels.slice(&variant[index], first, count))?;
                     let other = Distribution::of(kernels, logits, targets)?;
                     sums.0 += original.divergence(&other);
                     sums.1 += other.loss();

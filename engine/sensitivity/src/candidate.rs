@@ -208,6 +208,7 @@ mod tests {
                     values: numbers(256),
                 },
                 bias: None,
+                inputs: None,
             })
             .collect();
         LayerWeights {

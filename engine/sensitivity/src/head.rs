@@ -2,8 +2,8 @@
 //! states. The product with the whole vocabulary is taken once for all draws. With capped logits `c tanh(z / c)` the gradient at z is that at the
 //! logits times `1 - tanh(z / c)^2`.
 
-use cruxscope_model::block;
 use cruxscope_model::decoder::Decoder;
+use cruxscope_model::head;
 use cruxscope_model::kernels::Kernels;
 
 use crate::SensitivityError;
@@ -33,7 +33,7 @@ pub(crate) fn gradients<K: Kernels>(
     for first in (0..tokens).step_by(HEAD_ROWS) {
         let count = HEAD_ROWS.min(tokens - first);
         let x = kernels.slice(hidden, first, count);
-        let outputs = block::head_outputs(decoder, &x)?;
+        let outputs = head::head_outputs(decoder, &x)?;
         let logits = match cap {
             None => outputs.clone(),
             Some(cap) => outputs.iter().map(|part| kernels.capped(part.clone(), cap)).collect(),
@@ -66,7 +66,7 @@ pub(crate) fn gradients<K: Kernels>(
         let Some(base) = base else { continue };
         for (labels, gradients) in labels.iter().zip(&mut gradients) {
             let at_norm = with_labels(kernels, &weights, labels, &slopes, base.clone());
-            gradients.push(block::head_input_backward(decoder, &x, &at_norm));
+            gradients.push(head::head_input_backward(decoder, &x, &at_norm));
         }
     }
     Ok(gradients.into_iter().map(|parts| kernels.stack(parts)).collect())

@@ -6,6 +6,7 @@ use cruxscope_checkpoint::Checkpoint;
 use cruxscope_model::ModelError;
 use cruxscope_model::block;
 use cruxscope_model::decoder::Decoder;
+use cruxscope_model::head;
 use cruxscope_model::kernels::Kernels as _;
 use cruxscope_model::kernels::reference::{Matrix64, ReferenceKernels};
 
@@ -52,7 +53,7 @@ pub fn sketch_by_differences(
                 .0
             };
         }
-        let logits = block::logits(decoder, &hidden)?;
+        let logits = head::logits(decoder, &hidden)?;
         let (losses, _) = kernels.cross_entropy(logits, labels, counts)?;
         Ok(-losses.iter().sum::<f64>())
     };

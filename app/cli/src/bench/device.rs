@@ -128,6 +128,7 @@ impl Arguments {
             device: self.device.clone(),
             weights: WeightsChoice::Automatic,
             device_memory: None,
+            simulate_activations: false,
             channels: false,
             texts: false,
             title: None,

@@ -86,6 +86,9 @@ pub struct Arguments {
     alone: bool,
     #[command(flatten)]
     menu: MenuArguments,
+    /// Round what linear maps read as an FP8, INT8 or NVFP4 checkpoint asks for (compressed-tensors, fp8), in every model that asks for it
+    #[arg(long)]
+    simulate_activations: bool,
     /// Where to compute: cpu, vulkan, wgpu or cuda, as `cruxscope devices` lists them
     #[arg(long, default_value = "cpu")]
     device: String,
@@ -144,6 +147,11 @@ impl Arguments {
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     crate::settings::set_threads(arguments.threads)?;
+    if arguments.simulate_activations && arguments.questions.questions().is_some() {
+        return Err(Failure::mistake(
+            "questions are answered without simulated activations; leave --questions or --simulate-activations out",
+        ));
+    }
     let mut progress = Progress::new();
     let trial = OpenTrial::open(settings(arguments), &mut progress)?;
     let importance = importance_of(&folder::load_without_channels(&arguments.study)?.importance);
@@ -180,6 +188,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         rule: "checkpoint".into(),
         subject: Subject::Checkpoint(path.clone()),
     }));
+    trial.check_simulated(&entries)?;
     let mut result = trial.run(&entries, &mut progress);
     if let (Ok(measured), Some(questions)) = (&mut result, arguments.questions.questions()) {
         let rows = answering(measured);
@@ -228,6 +237,7 @@ fn settings(arguments: &Arguments) -> TrialSettings {
         candidates: arguments.menu.candidate.clone(),
         results: None,
         changes: None,
+        simulate_activations: arguments.simulate_activations,
         device: arguments.device.clone(),
     }
 }

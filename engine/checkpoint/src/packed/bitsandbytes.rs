@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use serde_json::Value;
 
 use super::arrays::{Array, FLOATS, Module};
-use super::keys::{activation_note, refuse_unknown};
+use super::keys::{Asked, refuse_unknown};
 use super::scaled::{Codes, Divisor, Rounded, Rows, Scaled, Scales, Zeros};
 use crate::dtype::DType;
 use crate::error::CheckpointError;
@@ -69,8 +69,11 @@ impl BitsAndBytes {
     }
 
     /// A sentence on what is not computed.
-    pub fn note(&self) -> Option<String> {
-        self.eight.then(|| activation_note("load_in_8bit"))
+    pub fn asked(&self) -> Asked {
+        Asked {
+            activations: if self.eight { "load_in_8bit".to_string() } else { String::new() },
+            caches: "",
+        }
     }
 
     /// Whether a module with these arrays is packed.

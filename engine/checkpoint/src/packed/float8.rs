@@ -8,10 +8,11 @@
 use serde_json::Value;
 
 use super::arrays::{FLOATS, Module};
-use super::keys::{activation_note, refuse_unknown};
+use super::keys::{Asked, refuse_unknown};
 use super::scaled::{Codes, Divisor, Rounded, Scaled, Scales, Zeros};
 use crate::dtype::DType;
 use crate::error::CheckpointError;
+use crate::input_rounding::{GroupScales, InputRounding, InputScales, RoundedNumbers};
 
 /// Names of a module's arrays.
 pub(crate) const PARTS: &[&str] = &["weight", "weight_scale", "weight_scale_inv"];
@@ -32,8 +33,19 @@ const KNOWN: &[&str] = &[
 pub(crate) struct Float8 {
     /// Rows and columns of a block.
     block: Option<(usize, usize)>,
-    /// What is to be said of activations.
-    note: Option<String>,
+    /// What is said of activations; empty for nothing.
+    said: String,
+    /// How activations are rounded, where that is known.
+    inputs: Option<Inputs>,
+}
+
+/// Activations of all modules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Inputs {
+    /// By a stored scale.
+    Stored,
+    /// So many columns together, by scales that may be powers of two.
+    Group { columns: usize, powers: bool },
 }
 
 impl Float8 {
@@ -54,15 +66,58 @@ impl Float8 {
         let said = scheme
             .map(|scheme| format!("activation_scheme `{scheme}`"))
             .or(fbgemm.then(|| "fbgemm_fp8".to_string()));
+        let powers = match config.get("scale_fmt").and_then(Value::as_str) {
+            None => Some(false),
+            Some("ue8m0") => Some(true),
+            Some(_) => None,
+        };
+        let inputs = match (scheme, block, powers) {
+            (Some("static"), ..) => Some(Inputs::Stored),
+            (Some("dynamic"), Some((_, columns)), Some(powers)) => Some(Inputs::Group { columns, powers }),
+            _ => None,
+        };
         Ok(Self {
             block,
-            note: said.map(|said| activation_note(&said)),
+            said: said.unwrap_or_default(),
+            inputs,
         })
     }
 
-    /// A sentence on what is not computed.
-    pub fn note(&self) -> Option<&str> {
-        self.note.as_deref()
+    /// What says that activations were to be quantized.
+    pub fn asked(&self) -> Asked {
+        Asked {
+            activations: self.said.clone(),
+            caches: "",
+        }
+    }
+
+    /// How what a packed module reads is rounded, if it is; `number` gives its arrays of activations by the last part of their names.
+    ///
+    /// # Errors
+    /// A sentence where that is not simulated.
+    pub fn input_rounding(&self, number: impl Fn(&str) -> Option<f32>) -> Result<Option<InputRounding>, String> {
+        let scales = match self.inputs {
+            _ if self.said.is_empty() => return Ok(None),
+            None => {
+                return Err(format!(
+                    "the activations of {} are not simulated; known are activation_scheme `static`, and `dynamic` with weight_block_size",
+                    self.said
+                ));
+            }
+            Some(Inputs::Stored) => InputScales::Fixed {
+                scale: (number("input_scale").or_else(|| number("activation_scale")))
+                    .ok_or_else(|| "it has no input_scale, which its activations are quantized with".to_string())?,
+                zero: 0.0,
+            },
+            Some(Inputs::Group { columns, powers }) => InputScales::Groups {
+                columns,
+                scales: if powers { GroupScales::PowersOfTwo } else { GroupScales::Plain },
+            },
+        };
+        Ok(Some(InputRounding {
+            numbers: RoundedNumbers::E4M3,
+            scales,
+        }))
     }
 
     /// Checks the arrays of a module.

@@ -32,9 +32,35 @@ pub(super) fn refuse_unknown_in(place: &str, config: &Value, known: &[&str]) -> 
     Ok(())
 }
 
-/// What a person should know where a checkpoint is made to be run with quantized activations.
-pub(super) fn activation_note(said: &str) -> String {
-    format!(
-        "the model was made to be run with quantized activations ({said}): its weights are computed with as they are stored, and the quantization of activations is not simulated"
-    )
+/// What a checkpoint asks for beside quantized weights; empty where it asks for nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Asked {
+    /// What says that activations are to be quantized.
+    pub activations: String,
+    /// What says that caches are.
+    pub caches: &'static str,
+}
+
+impl Asked {
+    /// What a person should know of what is not computed, or is.
+    pub fn note(&self, simulates: bool) -> Option<String> {
+        let said: Vec<&str> = [self.activations.as_str(), self.caches].into_iter().filter(|said| !said.is_empty()).collect();
+        if said.is_empty() {
+            return None;
+        }
+        if !simulates {
+            let said = said.join(", ");
+            return Some(format!(
+                "the model was made to be run with quantized activations ({said}): its weights are computed with as they are stored, and the quantization of activations is not simulated"
+            ));
+        }
+        let mut note = format!(
+            "quantized activations are simulated ({}): what linear maps read is rounded; gradients go through the rounding as if it were not there",
+            self.activations
+        );
+        if !self.caches.is_empty() {
+            note.push_str(&format!("; quantized caches ({}) are not simulated", self.caches));
+        }
+        Some(note)
+    }
 }

@@ -8,11 +8,13 @@ use super::compressed::{self, CompressedTensors};
 use super::float8::{self, Float8};
 use super::gemv::{self, Gemv};
 use super::hqq::{self, Hqq};
+use super::keys::Asked;
 use super::scaled::Rows;
 use super::scheme::Scheme;
 use super::torchao::{self, TorchAo};
 use super::words;
 use crate::error::CheckpointError;
+use crate::input_rounding::InputRounding;
 
 /// A format with what its configuration says.
 #[derive(Debug, Clone)]
@@ -70,14 +72,30 @@ impl Packing {
         }
     }
 
-    /// Sentences on what is not computed.
-    pub fn note(&self) -> Option<String> {
+    /// What it asks for beside quantized weights.
+    pub fn asked(&self) -> Asked {
         match self {
-            Self::Words(_) | Self::Gemv(_) | Self::Hqq => None,
-            Self::CompressedTensors(config) => config.note().map(str::to_string),
-            Self::Float8(config) => config.note().map(str::to_string),
-            Self::BitsAndBytes(config) => config.note(),
-            Self::TorchAo(config) => config.note().map(str::to_string),
+            Self::Words(_) | Self::Gemv(_) | Self::Hqq => Asked::default(),
+            Self::CompressedTensors(config) => config.asked(),
+            Self::Float8(config) => config.asked(),
+            Self::BitsAndBytes(config) => config.asked(),
+            Self::TorchAo(config) => config.asked(),
+        }
+    }
+
+    /// How what a module reads is rounded, if it is; `number` gives its arrays of activations by the last part of their names.
+    ///
+    /// # Errors
+    /// A sentence where that is not simulated.
+    pub fn input_rounding(&self, module: &str, is_packed: bool, number: impl Fn(&str) -> Option<f32>) -> Result<Option<InputRounding>, String> {
+        match self {
+            Self::CompressedTensors(config) => config.input_rounding(module, number),
+            Self::Float8(config) if is_packed => config.input_rounding(number),
+            Self::BitsAndBytes(_) | Self::TorchAo(_) if is_packed && !self.asked().activations.is_empty() => Err(format!(
+                "the activations of `{}` are not simulated; those of compressed-tensors and fp8 are",
+                self.asked().activations
+            )),
+            _ => Ok(None),
         }
     }
 
@@ -185,7 +203,7 @@ mod tests {
 
     #[test]
     fn what_is_not_simulated_is_said() {
-        let note = |config: Value| Packing::parse(&config).unwrap().note().unwrap_or_default();
+        let note = |config: Value| Packing::parse(&config).unwrap().asked().note(false).unwrap_or_default();
         assert!(note(json!({"quant_method": "fp8", "activation_scheme": "dynamic"})).contains("`dynamic`"));
         assert!(note(json!({"quant_method": "bitsandbytes", "load_in_8bit": true})).contains("not simulated"));
         assert_eq!(note(json!({"quant_method": "bitsandbytes", "load_in_4bit": true})), "");

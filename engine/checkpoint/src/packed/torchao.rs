@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use serde_json::Value;
 
 use super::arrays::{Array, FLOATS, Module};
-use super::keys::{activation_note, refuse_unknown};
+use super::keys::{Asked, refuse_unknown};
 use super::scaled::{Codes, Divisor, Rounded, Rows, Scaled, Scales, Zeros};
 use crate::dtype::DType;
 use crate::error::CheckpointError;
@@ -42,8 +42,8 @@ const KNOWN: &[&str] = &[
 /// What a configuration says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TorchAo {
-    /// What is to be said of activations.
-    note: Option<String>,
+    /// What is said of activations; empty for nothing.
+    said: String,
 }
 
 impl TorchAo {
@@ -55,13 +55,16 @@ impl TorchAo {
             .split('"')
             .find(|word| word.contains("DynamicActivation") || word.contains("StaticActivation") || word.contains("dynamic_activation"));
         Ok(Self {
-            note: note.map(activation_note),
+            said: note.unwrap_or_default().to_string(),
         })
     }
 
-    /// A sentence on what is not computed.
-    pub fn note(&self) -> Option<&str> {
-        self.note.as_deref()
+    /// What says that activations were to be quantized.
+    pub fn asked(&self) -> Asked {
+        Asked {
+            activations: self.said.clone(),
+            caches: "",
+        }
     }
 
     /// Whether a module with these arrays is packed.

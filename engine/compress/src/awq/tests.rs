@@ -55,6 +55,7 @@ impl Numbers {
             Projection {
                 weight: self.matrix(rows, columns, 0.3),
                 bias: (bias && index <= 3).then(|| self.vector(rows, 0.5, 0.0)),
+                inputs: None,
             }
         });
         let layer = LayerWeights {

@@ -10,6 +10,7 @@ use crate::block;
 use crate::decoder::{Decoder, Residence};
 use crate::delta::{self, DeltaState};
 use crate::experts::Mixture;
+use crate::head;
 use crate::kernels::generation::GenerationKernels;
 use crate::kernels::{Heads, SequenceSpan};
 use crate::latent::LatentAttention;
@@ -220,10 +221,7 @@ impl<K: GenerationKernels> Generator<K> {
         };
 
         let read = block::normed(kernels, &shape, &hidden, norms.before_attention.as_ref());
-        let maps = |places: &[usize], x: &K::Matrix| match rows {
-            Rows::Prompt => places.iter().map(|place| kernels.project_prompt(x, layer.projection(*place))).collect(),
-            Rows::Step => kernels.project_step(x, &places.iter().map(|place| layer.projection(*place)).collect::<Vec<_>>()),
-        };
+        let maps = |places: &[usize], x: &K::Matrix| self.apply(layer, x, places, rows);
         let first_map = shape.block.attention_maps(layer.kind);
         let latent = shape.block.latent.map(|latent| LatentAttention {
             kernels,
@@ -307,20 +305,29 @@ impl<K: GenerationKernels> Generator<K> {
 
     /// Outputs of several modules that read the same rows.
     fn project<const N: usize>(&self, layer: &HeldLayer<K>, x: &K::Matrix, places: [usize; N], rows: Rows) -> [K::Matrix; N] {
+        let mut outputs = self.apply(layer, x, &places, rows).into_iter();
+        places.map(|place| outputs.next().unwrap_or_else(|| self.kernels().project_prompt(x, layer.projection(place))))
+    }
+
+    /// Likewise; what they read is rounded before where that is simulated, once where it is for all of them alike.
+    fn apply(&self, layer: &HeldLayer<K>, x: &K::Matrix, places: &[usize], rows: Rows) -> Vec<K::Matrix> {
         let kernels = self.kernels();
+        let rounding = places.first().and_then(|place| layer.rounding(*place));
+        if places.iter().any(|place| layer.rounding(*place) != rounding) {
+            return places.iter().flat_map(|place| self.apply(layer, x, &[*place], rows)).collect();
+        }
+        let rounded = rounding.map(|rounding| kernels.rounded(x, rounding));
+        let x = rounded.as_ref().unwrap_or(x);
         match rows {
-            Rows::Prompt => places.map(|place| kernels.project_prompt(x, layer.projection(place))),
-            Rows::Step => {
-                let mut outputs = kernels.project_step(x, &places.map(|place| layer.projection(place))).into_iter();
-                places.map(|place| outputs.next().unwrap_or_else(|| kernels.project_prompt(x, layer.projection(place))))
-            }
+            Rows::Prompt => places.iter().map(|place| kernels.project_prompt(x, layer.projection(*place))).collect(),
+            Rows::Step => kernels.project_step(x, &places.iter().map(|place| layer.projection(*place)).collect::<Vec<_>>()),
         }
     }
 
     /// Logits of some final hidden rows, `[rows][vocabulary]`.
     fn logits(&self, hidden: &K::Matrix) -> Result<Vec<Vec<f32>>, ModelError> {
         let (kernels, config) = (self.kernels(), self.config());
-        let read = block::head_input(&self.decoder, hidden);
+        let read = head::head_input(&self.decoder, hidden);
         let head: Vec<_> = self.weights.head.iter().map(|part| (part, None)).collect();
         let mut logits = vec![Vec::with_capacity(config.vocabulary); kernels.rows(hidden)];
         for part in kernels.project_step(&read, &head) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use cruxscope_checkpoint::{Checkpoint, LayerKind, Matrix};
+use cruxscope_checkpoint::{Checkpoint, InputRounding, LayerKind, Matrix};
 
 use crate::ModelError;
 use crate::decoder::{LayerNorms, LayerVectors};
@@ -22,12 +22,18 @@ pub struct HeldLayer<K: GenerationKernels> {
     /// The linear maps, in the order of [`ModelConfig::modules`](cruxscope_checkpoint::ModelConfig::modules).
     weights: Vec<K::Weight>,
     biases: Vec<Option<K::Matrix>>,
+    inputs: Vec<Option<InputRounding>>,
 }
 
 impl<K: GenerationKernels> HeldLayer<K> {
     /// A weight with its bias.
     pub fn projection(&self, place: usize) -> Projection<'_, K> {
         (&self.weights[place], self.biases[place].as_ref())
+    }
+
+    /// How what a weight reads is rounded, where that is simulated.
+    pub fn rounding(&self, place: usize) -> Option<&InputRounding> {
+        self.inputs[place].as_ref()
     }
 }
 
@@ -70,7 +76,7 @@ impl<K: GenerationKernels> Weights<K> {
             let mut read = checkpoint.layer(index)?;
             let norms = LayerNorms::take(kernels, &checkpoint.config().block, &mut read);
             let beside = LayerVectors::take(kernels, &mut read);
-            let (mut weights, mut biases) = (Vec::new(), Vec::new());
+            let (mut weights, mut biases, mut inputs) = (Vec::new(), Vec::new(), Vec::new());
             for projection in read.projections {
                 let weight = match projection.weight.rows {
                     // Of a block without a gate: its place is kept.
@@ -79,6 +85,7 @@ impl<K: GenerationKernels> Weights<K> {
                 };
                 weights.push(weight);
                 biases.push(projection.bias.map(row));
+                inputs.push(projection.inputs);
             }
             layers.push(HeldLayer {
                 norms,
@@ -86,6 +93,7 @@ impl<K: GenerationKernels> Weights<K> {
                 beside,
                 weights,
                 biases,
+                inputs,
             });
         }
         let vocabulary = checkpoint.config().vocabulary;

@@ -14,7 +14,7 @@ pub mod reference;
 #[cfg(feature = "tensors")]
 pub mod tensors;
 
-use cruxscope_checkpoint::{Activation, NormKind, RopePairs, Router};
+use cruxscope_checkpoint::{Activation, InputRounding, NormKind, RopePairs, Router};
 
 use crate::ModelError;
 use crate::routing;
@@ -190,6 +190,12 @@ pub trait Kernels: Send + Sync {
 
     /// factor x.
     fn scaled(&self, x: Self::Matrix, factor: f64) -> Self::Matrix;
+
+    /// What a linear map reads, rounded as a checkpoint asks for; see [`InputRounding`].
+    ///
+    /// # Shapes
+    /// `x` and the result `[n, in]`; groups of columns divide `in`.
+    fn rounded(&self, x: &Self::Matrix, rounding: &InputRounding) -> Self::Matrix;
 
     /// The soft cap c tanh(x / c).
     fn capped(&self, x: Self::Matrix, cap: f64) -> Self::Matrix;

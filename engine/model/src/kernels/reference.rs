@@ -4,8 +4,9 @@
 
 mod calibration;
 mod generation;
+mod rounding;
 
-use cruxscope_checkpoint::{Activation, RopePairs, Router};
+use cruxscope_checkpoint::{Activation, InputRounding, RopePairs, Router};
 
 use super::{ColumnRun, Heads, Kernels, RopeDirection, RowProducts, SequenceSpan};
 use crate::ModelError;
@@ -174,6 +175,10 @@ impl Kernels for ReferenceKernels {
     fn scaled(&self, mut x: Matrix64, factor: f64) -> Matrix64 {
         x.values.iter_mut().for_each(|value| *value *= factor);
         x
+    }
+
+    fn rounded(&self, x: &Matrix64, rounding: &InputRounding) -> Matrix64 {
+        rounding::rounded(x, rounding)
     }
 
     fn capped(&self, mut x: Matrix64, cap: f64) -> Matrix64 {

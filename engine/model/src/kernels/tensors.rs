@@ -9,12 +9,13 @@
 mod attention;
 mod calibration;
 mod generation;
+mod rounding;
 #[cfg(test)]
 mod tests;
 
 use burn::tensor::activation::sigmoid;
 use burn::tensor::{DType, Device, IndexingUpdateOp, Int, Tensor, TensorData};
-use cruxscope_checkpoint::{Activation, RopePairs};
+use cruxscope_checkpoint::{Activation, InputRounding, RopePairs};
 use half::bf16;
 
 use super::{ColumnRun, Heads, Kernels, RopeDirection, RowProducts, SequenceSpan};
@@ -209,6 +210,10 @@ impl Kernels for TensorKernels {
 
     fn scaled(&self, x: Tensor<2>, factor: f64) -> Tensor<2> {
         x.mul_scalar(factor)
+    }
+
+    fn rounded(&self, x: &Tensor<2>, rounding: &InputRounding) -> Tensor<2> {
+        rounding::rounded(x, rounding)
     }
 
     fn capped(&self, x: Tensor<2>, cap: f64) -> Tensor<2> {

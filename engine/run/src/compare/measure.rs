@@ -9,6 +9,7 @@ use cruxscope_interpret::InterpretError;
 use cruxscope_interpret::activations::{ActivationCache, ActivationStorage};
 use cruxscope_model::block::{self, KeysValues};
 use cruxscope_model::decoder::Decoder;
+use cruxscope_model::head;
 use cruxscope_model::kernels::Kernels;
 use cruxscope_model::rotation::Rotation;
 use cruxscope_study::Positions;
@@ -111,7 +112,7 @@ impl<K: Kernels> Reader<'_, K> {
             let count = ROWS.min(text.predictions() - first);
             let targets = &text.ids[first + 1..first + 1 + count];
             let mut began = Instant::now();
-            let logits = |decoder: &Decoder<K>, hidden: &K::Matrix| block::logits(decoder, &decoder.kernels().slice(hidden, first, count));
+            let logits = |decoder: &Decoder<K>, hidden: &K::Matrix| head::logits(decoder, &decoder.kernels().slice(hidden, first, count));
             let (own, other) = (logits(&self.decoders[0], a)?, logits(&self.decoders[1], b)?);
             seconds.forward += began.elapsed().as_secs_f64();
             began = Instant::now();
@@ -130,7 +131,7 @@ impl<K: Kernels> Reader<'_, K> {
                 let at_logits = own.gradient_at(&other);
                 let x = kernels.slice(b, first, count);
                 let cap = self.decoders[1].config().ends.logit_cap;
-                let outputs = cap.map(|_| block::head_outputs(&self.decoders[1], &x)).transpose()?;
+                let outputs = cap.map(|_| head::head_outputs(&self.decoders[1], &x)).transpose()?;
                 let mut at_norm = None;
                 for (place, (gradient, weight)) in at_logits.into_iter().zip(self.decoders[1].head()?.iter()).enumerate() {
                     let width = gradient.len() / count;
@@ -141,7 +142,7 @@ impl<K: Kernels> Reader<'_, K> {
                     at_norm = Some(kernels.linear_backward(&gradient, weight, at_norm));
                 }
                 if let Some(at_norm) = at_norm {
-                    gradients.push(block::head_input_backward(&self.decoders[1], &x, &at_norm));
+                    gradients.push(head::head_input_backward(&self.decoders[1], &x, &at_norm));
                 }
                 seconds.causes += began.elapsed().as_secs_f64();
             }

@@ -32,13 +32,13 @@ use self::part::TextPart;
 pub use self::plan::ComparePlan;
 pub use self::text::CompareText;
 use self::text::{Text, read};
-use crate::digests;
 use crate::guard::catch_panic;
 use crate::manifest::model_entry;
 use crate::place::Place;
 use crate::placement::WeightsChoice;
 use crate::sensitivity::{check_study, refuse_foreign};
 use crate::{Event, Observer, RunError};
+use crate::{activations, digests};
 
 /// Changes whenever a part's numbers would: parts of an earlier value are computed again.
 const PART_VERSION: u32 = 1;
@@ -60,6 +60,8 @@ pub struct CompareSettings {
     pub causes: Vec<Positions>,
     /// So many tokens are written by both models from where their choices first part; none where that is not asked for.
     pub generate: Option<usize>,
+    /// Whether quantized activations are simulated, in whichever of the two has such.
+    pub simulate_activations: bool,
     /// The device, by name.
     pub device: String,
     /// Where weights live.
@@ -116,8 +118,15 @@ impl PlannedCompare {
     /// When an input cannot be used, the models cannot be compared, the device is missing, or the run would not fit.
     pub fn new(settings: CompareSettings, observer: &mut dyn Observer) -> Result<Self, RunError> {
         let device = device::find(&settings.device)?;
-        let checkpoints = [Arc::new(Checkpoint::open(&settings.a)?), Arc::new(Checkpoint::open(&settings.b)?)];
+        if settings.simulate_activations && !settings.causes.is_empty() {
+            return Err(RunError::Recipe {
+                why: "causes are told of weights alone, and simulated activations are a cause beside them; leave one of the two out".into(),
+            });
+        }
+        let open = |path: &Path| activations::open_any(path, settings.simulate_activations).map(Arc::new);
+        let checkpoints = [open(&settings.a)?, open(&settings.b)?];
         let [a, b] = &checkpoints;
+        activations::check(&[a, b], settings.simulate_activations)?;
         for checkpoint in &checkpoints {
             checkpoint.notes().iter().for_each(|note| observer.event(Event::Note { text: note.clone() }));
         }
@@ -318,7 +327,8 @@ impl PlannedCompare {
     fn part_key(&self, text: &Text) -> String {
         let mut builder = DigestBuilder::default();
         let arithmetic = device::arithmetic(&self.settings.device);
-        builder.update(format!("compare {PART_VERSION} {arithmetic} {:?}", self.causes).as_bytes());
+        let simulated = activations::key(self.settings.simulate_activations);
+        builder.update(format!("compare {PART_VERSION} {arithmetic} {:?}{simulated}", self.causes).as_bytes());
         for file in self.model_files.iter().flatten() {
             builder.update(format!("\n{} {}", file.name, file.sha256).as_bytes());
         }

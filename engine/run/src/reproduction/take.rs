@@ -40,6 +40,7 @@ impl Reproduction {
                     device: settings.device.clone(),
                     weights: settings.weights,
                     device_memory: None,
+                    simulate_activations: false,
                     channels: false,
                     texts: is_original,
                     title: Some(step.title()),
@@ -67,6 +68,7 @@ impl Reproduction {
                     out: self.study(name),
                     causes: if *causes { vec![Positions::All, Positions::Parted] } else { Vec::new() },
                     generate: None,
+                    simulate_activations: false,
                     device: settings.device.clone(),
                     weights: settings.weights,
                 };

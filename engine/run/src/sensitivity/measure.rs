@@ -6,6 +6,7 @@
 use cruxscope_interpret::InterpretError;
 use cruxscope_model::block;
 use cruxscope_model::decoder::{Decoder, Layer};
+use cruxscope_model::head;
 use cruxscope_model::kernels::Kernels;
 use cruxscope_model::kernels::calibration::CalibrationKernels;
 use cruxscope_model::rotation::Rotation;
@@ -116,7 +117,7 @@ impl PlannedSensitivity {
             for first in (0..tokens).step_by(ROWS) {
                 let count = ROWS.min(tokens - first);
                 let of = |hidden: &K::Matrix| -> Result<Distribution, RunError> {
-                    let logits = block::logits(decoder, &kernels.slice(hidden, first, count))?;
+                    let logits = head::logits(decoder, &kernels.slice(hidden, first, count))?;
                     // Any token serves to find the distribution: the divergence is over all of them.
                     Distribution::of(kernels, logits, &vec![0; count])
                 };

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use cruxscope_checkpoint::{Checkpoint, LayerWeights};
-use cruxscope_model::block;
+use cruxscope_checkpoint::LayerWeights;
 use cruxscope_model::decoder::{Decoder, Residence};
+use cruxscope_model::head;
 use cruxscope_model::kernels::Kernels;
 use cruxscope_model::kernels::calibration::CalibrationKernels;
 use cruxscope_sensitivity::candidate::same_model;
@@ -15,9 +15,9 @@ use cruxscope_sensitivity::outputs::{MapChanges, modules_of};
 use cruxscope_study::{Module, WindowLoss};
 
 use super::{OpenTrial, Subject};
-use crate::RunError;
 use crate::distribution::Distribution;
 use crate::sensitivity::through;
+use crate::{RunError, activations};
 
 /// Rows whose logits exist at the same time.
 const ROWS: usize = 256;
@@ -57,7 +57,7 @@ impl OpenTrial {
                     own: None,
                 },
                 Subject::Checkpoint(path) => {
-                    let other = Checkpoint::open(path)?;
+                    let other = activations::open_any(path, self.settings.simulate_activations)?;
                     same_model(&other.name(), self.checkpoint.config(), other.config())?;
                     let own = Decoder::new(Arc::new(other), decoder.kernels().clone(), Residence::Streamed)?;
                     Carried {
@@ -110,7 +110,7 @@ impl OpenTrial {
                 let count = ROWS.min(rows - first);
                 let targets = &window[first + 1..first + 1 + count];
                 let of = |decoder: &Decoder<K>, hidden: &K::Matrix| -> Result<Distribution, RunError> {
-                    let logits = block::logits(decoder, &decoder.kernels().slice(hidden, first, count))?;
+                    let logits = head::logits(decoder, &decoder.kernels().slice(hidden, first, count))?;
                     Distribution::of(decoder.kernels(), logits, targets)
                 };
                 let distribution = of(decoder, &original[place])?;

@@ -32,7 +32,7 @@ pub use self::second_round::SecondRound;
 use crate::guard::catch_panic;
 use crate::sensitivity::{Menu, folder_of_changes};
 use crate::windows::Calibration;
-use crate::{Event, Observer, RunError};
+use crate::{Event, Observer, RunError, activations};
 
 /// Changes whenever a measured number would: what was measured under an earlier value is measured again.
 const TRIAL_VERSION: u32 = 1;
@@ -59,6 +59,8 @@ pub struct TrialSettings {
     pub results: Option<PathBuf>,
     /// A folder in which what calibrated methods change is kept; the trial's own, which is cleared, if there is none.
     pub changes: Option<PathBuf>,
+    /// Whether quantized activations are simulated, in the model and in every checkpoint that has such.
+    pub simulate_activations: bool,
     /// The device, by name.
     pub device: String,
 }
@@ -120,7 +122,7 @@ impl OpenTrial {
                 study = settings.study.display()
             ))
         })?;
-        let checkpoint = Arc::new(Checkpoint::open(&settings.model)?);
+        let checkpoint = Arc::new(activations::open_any(&settings.model, settings.simulate_activations)?);
         let files = crate::digests::all(&checkpoint.files(), observer)?;
         let digests = |files: &[FileDigest]| files.iter().map(|file| file.sha256.0.clone()).collect::<BTreeSet<_>>();
         if digests(&files) != digests(&sensitivity.facts.model_files) {
@@ -159,7 +161,8 @@ impl OpenTrial {
         let windows = settings.held_out.read(&checkpoint)?;
         let data = folder::digest_of_file(settings.held_out.source.path())?;
         let mut key = DigestBuilder::default();
-        key.update(format!("trial {TRIAL_VERSION} {} {}", menu.key(), device::arithmetic(&settings.device)).as_bytes());
+        let simulated = activations::key(settings.simulate_activations);
+        key.update(format!("trial {TRIAL_VERSION} {} {}{simulated}", menu.key(), device::arithmetic(&settings.device)).as_bytes());
         for file in &files {
             key.update(format!("\n{} {}", file.name, file.sha256).as_bytes());
         }
@@ -183,6 +186,22 @@ impl OpenTrial {
     /// The sketch that recipes are over.
     pub fn sensitivity(&self) -> &Sensitivity {
         &self.sensitivity
+    }
+
+    /// Confirms, where activations are to be simulated, that the model or one of the checkpoints asks for quantized ones.
+    ///
+    /// # Errors
+    /// When none does, or one asks for what is not simulated.
+    pub fn check_simulated(&self, entries: &[Entry]) -> Result<(), RunError> {
+        if !self.settings.simulate_activations {
+            return Ok(());
+        }
+        let checkpoints = entries.iter().filter_map(|entry| match &entry.subject {
+            Subject::Checkpoint(path) => Some(path.as_path()),
+            Subject::Recipe(_) => None,
+        });
+        let others = checkpoints.map(|path| activations::open_any(path, true)).collect::<Result<Vec<_>, _>>()?;
+        activations::check(&std::iter::once(&*self.checkpoint).chain(&others).collect::<Vec<_>>(), true)
     }
 
     /// Measures, or goes on measuring, and writes the result into the study.

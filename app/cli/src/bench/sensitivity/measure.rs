@@ -159,6 +159,7 @@ fn trial_settings(arguments: &Arguments, held_out: Calibration, folder: &str) ->
         candidates: arguments.candidate.clone(),
         results: Some(arguments.out.join(folder)),
         changes: Some(changes(arguments)),
+        simulate_activations: false,
         device: arguments.device.clone(),
     }
 }

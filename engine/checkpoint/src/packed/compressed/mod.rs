@@ -4,6 +4,7 @@
 //! to bfloat16. Sparse forms and transforms are refused by name, activations and caches that were to be quantized are said and left as
 //! they are. Source: compressed-tensors 0.20, `compressors/*/base.py` and `quantization/quant_config.py`.
 
+mod inputs;
 mod open;
 mod pack;
 mod targets;
@@ -11,14 +12,17 @@ mod weights;
 
 use serde_json::{Map, Value, json};
 
+use self::inputs::Inputs;
 pub(super) use self::pack::{pack, shapes, unpack};
 use self::targets::{Target, first};
 use self::weights::{Form, Weights};
 use super::arrays::Module;
-use super::keys::{activation_note, refuse_unknown, refuse_unknown_in};
+use super::keys::Asked;
+use super::keys::{refuse_unknown, refuse_unknown_in};
 use super::scaled::Scaled;
 use super::scheme::WrittenGroup;
 use crate::error::CheckpointError;
+use crate::input_rounding::InputRounding;
 
 /// Names of a module's arrays.
 pub(crate) const PARTS: &[&str] = &[
@@ -50,7 +54,12 @@ const KNOWN_OF_GROUP: &[&str] = &["format", "input_activations", "output_activat
 pub(crate) struct CompressedTensors {
     targets: Vec<(Target, Weights)>,
     ignore: Vec<Target>,
-    note: Option<String>,
+    /// How activations that modules read were to be quantized, or why that is not simulated, in the order of `targets`.
+    inputs: Vec<(Target, Option<Result<Inputs, String>>)>,
+    /// What says so.
+    activations: Vec<String>,
+    /// Caches were to be quantized.
+    caches: bool,
 }
 
 impl CompressedTensors {
@@ -69,7 +78,7 @@ impl CompressedTensors {
         let global = config.get("format").and_then(Value::as_str).unwrap_or("unknown");
         let none = Map::new();
         let groups = config.get("config_groups").and_then(Value::as_object).unwrap_or(&none);
-        let (mut targets, mut quantized) = (Vec::<(Target, Weights)>::new(), Vec::new());
+        let (mut targets, mut inputs, mut activations) = (Vec::<(Target, Weights)>::new(), Vec::new(), Vec::new());
         for (name, group) in groups {
             let place = format!("config_groups.{name}");
             if !group.is_object() {
@@ -83,11 +92,19 @@ impl CompressedTensors {
                 None | Some(Value::Null) => Weights::DENSE,
                 Some(said) => Weights::parse(&place, said, own)?,
             };
+            let said = |part: &str| group.get(part).filter(|said| !said.is_null());
             for part in ["input_activations", "output_activations"] {
-                if group.get(part).is_some_and(|said| !said.is_null()) {
-                    quantized.push(format!("{place}.{part}"));
+                if said(part).is_some() {
+                    activations.push(format!("{place}.{part}"));
                 }
             }
+            let read = match (said("input_activations"), said("output_activations")) {
+                (None, None) => None,
+                (_, Some(_)) => Some(Err(format!(
+                    "{place} has output_activations; activations are simulated where linear maps read them"
+                ))),
+                (Some(said), None) => Some(Inputs::parse(&place, said)),
+            };
             for target in strings(group, "targets", &place)? {
                 let target = Target::parse(&target)?;
                 if let Some((_, other)) = targets.iter().find(|(known, _)| known.text() == target.text())
@@ -95,23 +112,41 @@ impl CompressedTensors {
                 {
                     return Err(format!("two of config_groups have the target `{}`, and store it in two ways", target.text()));
                 }
+                inputs.push((target.clone(), read.clone()));
                 targets.push((target, weights));
             }
-        }
-        if config.get("kv_cache_scheme").is_some_and(|said| !said.is_null()) {
-            quantized.push("kv_cache_scheme".to_string());
         }
         let ignore = strings(config, "ignore", "quantization_config")?;
         Ok(Self {
             targets,
             ignore: ignore.iter().map(|text| Target::parse(text)).collect::<Result<_, _>>()?,
-            note: (!quantized.is_empty()).then(|| activation_note(&quantized.join(", "))),
+            inputs,
+            activations,
+            caches: config.get("kv_cache_scheme").is_some_and(|said| !said.is_null()),
         })
     }
 
-    /// A sentence on what is not computed.
-    pub fn note(&self) -> Option<&str> {
-        self.note.as_deref()
+    /// What says that activations, and caches, were to be quantized.
+    pub fn asked(&self) -> Asked {
+        Asked {
+            activations: self.activations.join(", "),
+            caches: if self.caches { "kv_cache_scheme" } else { "" },
+        }
+    }
+
+    /// How what a module reads is rounded, if it is; `number` gives its arrays of activations by the last part of their names.
+    ///
+    /// # Errors
+    /// A sentence where that is not simulated.
+    pub fn input_rounding(&self, module: &str, number: impl Fn(&str) -> Option<f32>) -> Result<Option<InputRounding>, String> {
+        if self.ignore.iter().any(|entry| entry.names(module) || entry.is_class_of(module)) {
+            return Ok(None);
+        }
+        match first(&self.inputs, module) {
+            None | Some(None) => Ok(None),
+            Some(Some(Err(reason))) => Err(reason.clone()),
+            Some(Some(Ok(inputs))) => inputs.rounding(number).map(Some),
+        }
     }
 
     /// Whether a module with these arrays is packed.

@@ -75,7 +75,7 @@ fn groups_are_found_by_name_pattern_and_class() {
     assert!(found("model.layers.0.mlp.down_proj").unwrap_err().contains("dense"));
     assert!(found("model.layers.0.self_attn.o_proj").unwrap_err().contains("re:.*o_proj"));
     assert!(found("model.embed_tokens").unwrap_err().contains("no target"));
-    assert!(parsed.note().unwrap().contains("kv_cache_scheme"));
+    assert!(parsed.asked().note(false).unwrap().contains("kv_cache_scheme"));
     assert_eq!(parsed.kind("model.layers.1.mlp.down_proj"), "compressed-tensors FP8");
 }
 
@@ -99,5 +99,5 @@ fn what_is_written_is_read() {
     assert!(parsed.weights_of("model.layers.1.mlp.up_proj").is_err() && parsed.weights_of("lm_head").is_err());
     let one = configuration(&[(group(4, None, true), names(&[up]))], &[]);
     assert_eq!(one["config_groups"]["group_0"]["targets"], json!(["Linear"]));
-    assert!(parsed.note().is_none());
+    assert!(parsed.asked().note(false).is_none());
 }

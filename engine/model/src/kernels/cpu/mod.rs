@@ -17,11 +17,12 @@ mod lanes;
 mod loss;
 mod nonlinear;
 mod product;
+mod rounding;
 mod rows;
 mod step;
 mod step_attention;
 
-use cruxscope_checkpoint::{Activation, RopePairs};
+use cruxscope_checkpoint::{Activation, InputRounding, RopePairs};
 use rayon::prelude::*;
 
 use self::product::{Operand, multiply, multiply_rows};
@@ -158,6 +159,10 @@ impl Kernels for CpuKernels {
         let factor = factor as f32;
         x.values.iter_mut().for_each(|value| *value *= factor);
         x
+    }
+
+    fn rounded(&self, x: &CpuMatrix, rounding: &InputRounding) -> CpuMatrix {
+        rounding::rounded(x, rounding)
     }
 
     fn capped(&self, mut x: CpuMatrix, cap: f64) -> CpuMatrix {
