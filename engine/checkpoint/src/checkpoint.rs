@@ -255,11 +255,14 @@ impl Checkpoint {
         })
     }
 
-    /// Weight of the last norm, `[hidden]`, as the file holds it.
+    /// Weight of the last norm, `[hidden]`, as the file holds it; ones where it has none.
     ///
     /// # Errors
     /// `NotFinite`.
     pub fn final_norm(&self) -> Result<Vec<f32>, CheckpointError> {
+        if self.config.block.norms.unweighted {
+            return Ok(vec![1.0; self.config.hidden]);
+        }
         self.store.whole(FINAL_NORM)
     }
 
@@ -315,6 +318,10 @@ pub(crate) fn layer_of(store: &Store, config: &ModelConfig, layer: usize) -> Res
     let vector = |name: &str| store.whole(&layer_tensor(layer, name));
     let optional = |name: Option<&str>| name.map(vector).transpose();
     let norms = &config.block.norms;
+    let norm = |name: Option<&str>| match name {
+        Some(_) if norms.unweighted => Ok(Some(vec![1.0; config.hidden])),
+        name => optional(name),
+    };
     let attends = config.delta(layer).is_none();
     let [query_norm, key_norm] = config.query_key_norms().filter(|_| attends).map_or([None; 2], |names| names.map(Some));
     let projections = config.modules(layer).into_iter().map(|module| {
@@ -335,10 +342,10 @@ pub(crate) fn layer_of(store: &Store, config: &ModelConfig, layer: usize) -> Res
     let unweighted = || is_unweighted.then(|| vec![1.0; config.head_dim]);
     let choice_bias = config.experts(layer).and_then(|experts| experts.choice_bias);
     Ok(LayerWeights {
-        attention_norm: optional(norms.before_attention)?.unwrap_or_default(),
-        feed_forward_norm: optional(norms.before_feed_forward)?.unwrap_or_default(),
-        after_attention_norm: optional(norms.after_attention)?,
-        after_feed_forward_norm: optional(norms.after_feed_forward)?,
+        attention_norm: norm(norms.before_attention)?.unwrap_or_default(),
+        feed_forward_norm: norm(norms.before_feed_forward)?.unwrap_or_default(),
+        after_attention_norm: norm(norms.after_attention)?,
+        after_feed_forward_norm: norm(norms.after_feed_forward)?,
         norm_biases: match config.norm_biases() {
             [attention, feed_forward] if norms.biases => Some([vector(attention)?, vector(feed_forward)?]),
             _ => None,

@@ -52,6 +52,8 @@ pub struct ModelConfig {
     pub query_key_value_bias: bool,
     /// Whether the attention output has a bias.
     pub output_bias: bool,
+    /// Whether the maps of dense feed-forward blocks have biases.
+    pub feed_forward_bias: bool,
     /// What every layer computes beside its linear maps.
     pub block: BlockDescription,
     /// What differs from layer to layer; empty where nothing does, and every layer is the default.
@@ -79,7 +81,8 @@ impl ModelConfig {
         match projection {
             0..=2 => self.query_key_value_bias,
             3 => self.output_bias,
-            _ => false,
+            4 if self.block.ungated => false,
+            _ => self.feed_forward_bias,
         }
     }
 
@@ -93,7 +96,8 @@ impl ModelConfig {
             matrices + self.vector_widths(layer).into_iter().map(|(_, width)| width).sum::<usize>()
         };
         let tables = if self.tied_head { 1 } else { 2 };
-        (0..self.layers).map(of_layer).sum::<usize>() + tables * self.vocabulary * self.hidden + self.hidden * if self.block.norms.biases { 2 } else { 1 }
+        let last = usize::from(!self.block.norms.unweighted) + usize::from(self.block.norms.biases);
+        (0..self.layers).map(of_layer).sum::<usize>() + (tables * self.vocabulary + last) * self.hidden
     }
 
     /// Every tensor the model needs, with its shape, in the order of computing. Matrices are `[out, in]`.
@@ -101,7 +105,7 @@ impl ModelConfig {
         let table = vec![self.vocabulary, self.hidden];
         std::iter::once((EMBEDDING.to_string(), table.clone()))
             .chain((0..self.layers).flat_map(|layer| self.layer_tensors(layer)))
-            .chain(std::iter::once((FINAL_NORM.to_string(), vec![self.hidden])))
+            .chain((!self.block.norms.unweighted).then(|| (FINAL_NORM.to_string(), vec![self.hidden])))
             .chain(self.block.norms.biases.then(|| (FINAL_NORM_BIAS.to_string(), vec![self.hidden])))
             .chain((!self.tied_head).then(|| (HEAD.to_string(), table)))
     }
@@ -134,7 +138,8 @@ impl ModelConfig {
             norms.before_feed_forward,
             norms.after_feed_forward,
         ];
-        let mut all: Vec<(&'static str, usize)> = of_stream.into_iter().flatten().map(|name| (name, self.hidden)).collect();
+        let of_stream = of_stream.into_iter().flatten().filter(|_| !norms.unweighted);
+        let mut all: Vec<(&'static str, usize)> = of_stream.map(|name| (name, self.hidden)).collect();
         if norms.biases {
             all.extend(self.norm_biases().map(|name| (name, self.hidden)));
         }
@@ -400,6 +405,7 @@ pub(crate) mod tests {
             context: 64,
             query_key_value_bias: false,
             output_bias: false,
+            feed_forward_bias: false,
             block: BlockDescription::plain(2),
             kinds: Vec::new(),
             ends: Ends::default(),

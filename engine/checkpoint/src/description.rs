@@ -23,6 +23,8 @@ pub struct Norms {
     pub kind: NormKind,
     /// Weights of all norms are stored less one: the norm multiplies by 1 + w.
     pub less_one: bool,
+    /// None of them has a weight: the norm multiplies by 1. Names then say only where one stands.
+    pub unweighted: bool,
     /// Norms before the blocks, and the one before the head, have biases, which are added last.
     pub biases: bool,
     /// Of what attention reads.
@@ -40,6 +42,7 @@ impl Norms {
     pub(crate) const BEFORE: Self = Self {
         kind: NormKind::Rms,
         less_one: false,
+        unweighted: false,
         biases: false,
         before_attention: Some("input_layernorm.weight"),
         after_attention: None,
@@ -275,6 +278,8 @@ pub struct BlockDescription {
     pub residual_factor: f64,
     /// What dense feed-forward blocks are called.
     pub feed_forward: &'static str,
+    /// What the maps of dense feed-forward blocks are called: gate, up, down.
+    pub feed_forward_maps: [&'static str; 3],
     /// Matrices that a file holds as one.
     pub fused: Fused,
     /// The feed-forward block has no gate: down(f(up(x))).
@@ -307,6 +312,7 @@ impl BlockDescription {
             temperature: None,
             residual_factor: 1.0,
             feed_forward: "mlp",
+            feed_forward_maps: ["gate_proj", "up_proj", "down_proj"],
             fused: Fused::default(),
             ungated: false,
             output_gate: false,
@@ -334,6 +340,9 @@ impl BlockDescription {
             } else {
                 "no norm stands before its blocks"
             });
+        }
+        if self.norms.unweighted {
+            return Some("its norms have no weights");
         }
         if self.norms.less_one {
             return Some("the weights of its norms are stored less one");

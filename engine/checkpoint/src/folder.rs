@@ -55,6 +55,7 @@ pub(crate) fn open(path: &Path) -> Result<(ModelConfig, Store, Vec<String>), Che
             config.architecture.name()
         ));
     }
+    fused::check(&config, &store)?;
     fused::split(&config, &mut store)?;
     stacked::place(&config, &mut store);
     if let Some(said) = &said {

@@ -30,6 +30,24 @@ pub(crate) fn matrices(config: &ModelConfig) -> impl Iterator<Item = FusedMatrix
     all.into_iter().flatten()
 }
 
+/// Confirms that a folder holds as one what its family's class holds as one: parts apart are of another family's file.
+///
+/// # Errors
+/// `MissingTensor` naming the first matrix that is not there.
+pub(crate) fn check(config: &ModelConfig, store: &Store) -> Result<(), CheckpointError> {
+    for fused in matrices(config) {
+        let name = layer_tensor(0, fused.name);
+        if !store.tensors.contains_key(&name) && store.packed_module(&name).is_none() {
+            return Err(CheckpointError::MissingTensor {
+                tensor: name,
+                path: store.path.clone(),
+                expected: shape(config, &fused).to_vec(),
+            });
+        }
+    }
+    Ok(())
+}
+
 /// Puts slices of rows in the place of every fused matrix; of a packed one, where they lie in it.
 ///
 /// # Errors

@@ -204,6 +204,7 @@ impl Metadata<'_> {
             context,
             query_key_value_bias: facts.query_key_value_bias,
             output_bias: facts.output_bias,
+            feed_forward_bias: false,
             block,
             kinds: Vec::new(),
             ends: Ends::default(),

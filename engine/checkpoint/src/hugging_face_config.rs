@@ -82,7 +82,9 @@ fn read(family: &Family, json: &Value) -> Result<ModelConfig, String> {
     let named = json.get(family.activation_key).and_then(Value::as_str).unwrap_or(family.activation);
     let mut block = BlockDescription::plain(head_dim);
     (block.fused, block.float32_angles) = (family.fused, family.float32_angles);
-    block.activation = Activation::from_name(named)
+    let own = family.activations.iter().find(|(name, _)| *name == named).map(|(_, own)| *own);
+    block.activation = own
+        .or_else(|| Activation::from_name(named))
         .filter(|activation| *activation != Activation::SquaredRelu || family.activation == "relu2")
         .ok_or_else(|| format!("{} is `{named}`; known are silu (swish) and gelu_pytorch_tanh", family.activation_key))?;
     if let Some(share) = family.partial {
@@ -110,6 +112,7 @@ fn read(family: &Family, json: &Value) -> Result<ModelConfig, String> {
         context,
         query_key_value_bias: attention_bias,
         output_bias: attention_bias,
+        feed_forward_bias: family.mlp_bias && flag(json, "mlp_bias")?,
         block,
         kinds: Vec::new(),
         ends: Ends::default(),
@@ -149,8 +152,8 @@ fn refuse_unknown_computation(family: &Family, context: usize, json: &Value) -> 
             return Err(format!("layer_types holds {kind}; only full_attention is known"));
         }
     }
-    if flag(json, "mlp_bias")? {
-        return Err("mlp_bias is true; biases in the feed-forward block are not known".to_string());
+    if flag(json, "mlp_bias")? && !family.mlp_bias {
+        return Err("mlp_bias is true; the class is not known to have biases in the feed-forward block".to_string());
     }
     if let Some(part) = rope_config::partial_factor(json)?
         && family.partial.is_none()

@@ -90,8 +90,8 @@ impl ModelConfig {
 
     /// The name of one of the seven usual maps inside of a layer.
     fn projection(&self, index: usize) -> String {
-        match PROJECTIONS[index].strip_prefix("mlp.") {
-            Some(own) => format!("{}.{own}", self.block.feed_forward),
+        match index.checked_sub(4) {
+            Some(part) => format!("{}.{}", self.block.feed_forward, self.block.feed_forward_maps[part]),
             None => PROJECTIONS[index].to_string(),
         }
     }

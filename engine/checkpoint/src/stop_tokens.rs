@@ -49,7 +49,9 @@ fn in_json(file: &Path) -> Result<Vec<u64>, CheckpointError> {
     })?;
     let json: Value = serde_json::from_str(&text).map_err(|error| fault(file, format!("it is not JSON: {error}")))?;
     let wrong = |value: &Value| fault(file, format!("{KEY} is {value}, which is neither a token nor a list of tokens"));
-    match &json[KEY] {
+    // Of a model around a decoder, its own where nothing stands outside.
+    let said = if json[KEY].is_null() { &json["text_config"][KEY] } else { &json[KEY] };
+    match said {
         Value::Null => Ok(Vec::new()),
         Value::Array(values) => values.iter().map(|value| value.as_u64().ok_or_else(|| wrong(value))).collect(),
         value => Ok(vec![value.as_u64().ok_or_else(|| wrong(value))?]),

@@ -22,7 +22,7 @@ pub(crate) struct Wrapper {
     pub classes: &'static [&'static str],
 }
 
-const WRAPPERS: [Wrapper; 3] = [
+const WRAPPERS: [Wrapper; 6] = [
     Wrapper {
         name: "gemma3",
         text: "gemma3_text",
@@ -41,6 +41,24 @@ const WRAPPERS: [Wrapper; 3] = [
         texts: &["mistral", "ministral3"],
         classes: &["Mistral3ForConditionalGeneration", "Mistral3Model"],
     },
+    Wrapper {
+        name: "qwen3_5",
+        text: "qwen3_5_text",
+        texts: &["qwen3_5_text"],
+        classes: &["Qwen3_5ForConditionalGeneration", "Qwen3_5Model"],
+    },
+    Wrapper {
+        name: "qwen3_5_moe",
+        text: "qwen3_5_moe_text",
+        texts: &["qwen3_5_moe_text"],
+        classes: &["Qwen3_5MoeForConditionalGeneration", "Qwen3_5MoeModel"],
+    },
+    Wrapper {
+        name: "qwen3_vl",
+        text: "qwen3_vl_text",
+        texts: &["qwen3_vl_text"],
+        classes: &["Qwen3VLForConditionalGeneration", "Qwen3VLModel"],
+    },
 ];
 
 /// Keys of the outer configuration that say nothing of the decoder, beside those that are harmless anywhere.
@@ -58,8 +76,11 @@ const OUTER: &[&str] = &[
     "spatial_merge_size",
     "text_config",
     "tie_word_embeddings",
+    "video_token_id",
     "vision_config",
+    "vision_end_token_id",
     "vision_feature_layer",
+    "vision_start_token_id",
 ];
 
 /// Names of all wrappers.
@@ -89,7 +110,10 @@ pub(crate) fn text_model(json: &Value) -> Result<Option<(&'static Wrapper, Value
             wrapper.texts.join(", ")
         ));
     }
-    text["model_type"] = inner.into();
+    text["model_type"] = inner.clone().into();
+    if inner == "qwen3_vl_text" {
+        as_qwen3(&mut text)?;
+    }
     // The head belongs to the whole: what stands outside holds, whatever the decoder's own configuration says.
     if let Some(tied) = json.get("tie_word_embeddings").filter(|tied| !tied.is_null()) {
         text["tie_word_embeddings"] = tied.clone();
@@ -99,6 +123,31 @@ pub(crate) fn text_model(json: &Value) -> Result<Option<(&'static Wrapper, Value
         fields.remove("architectures");
     }
     Ok(Some((wrapper, text)))
+}
+
+/// Makes the decoder of Qwen3-VL what it is for text: Qwen3's. Positions of text are one in all of their three parts.
+fn as_qwen3(text: &mut Value) -> Result<(), String> {
+    let said = |key: &str| text.get(key).is_some_and(|value| !value.is_null());
+    let turns = ["rope_parameters", "rope_scaling"]
+        .iter()
+        .any(|outer| text.get(*outer).is_some_and(|inner| inner.get("rope_theta").is_some()));
+    // What the two classes default differently.
+    if let Some(key) = ["head_dim", "num_key_value_heads", "max_position_embeddings"]
+        .into_iter()
+        .find(|key| !said(key))
+    {
+        return Err(format!("text_config.{key} is missing"));
+    }
+    if !turns && !said("rope_theta") {
+        return Err("text_config.rope_theta is missing".to_string());
+    }
+    for outer in ["rope_parameters", "rope_scaling"] {
+        if let Some(fields) = text.get_mut(outer).and_then(Value::as_object_mut) {
+            fields.retain(|key, _| !["mrope_interleaved", "mrope_section"].contains(&key.as_str()));
+        }
+    }
+    text["model_type"] = "qwen3".into();
+    Ok(())
 }
 
 impl Wrapper {
@@ -121,7 +170,7 @@ fn own_name(name: &str) -> Option<String> {
     let rest = name.strip_prefix("model.")?;
     match rest.strip_prefix("language_model.") {
         Some(decoder) => Some(format!("model.{decoder}")),
-        None => ["vision_tower.", "multi_modal_projector."]
+        None => ["multi_modal_projector.", "vision_model.", "vision_tower.", "visual."]
             .iter()
             .any(|start| rest.starts_with(start))
             .then(|| rest.to_string()),

@@ -151,7 +151,10 @@ impl<'a> FolderWriter<'a> {
             self.write_arrays(HEAD_FILE, &Arrays::from([(HEAD.to_owned(), head)]))?;
             files.push(HEAD_FILE.to_owned());
         }
-        let mut norm = Arrays::from([(FINAL_NORM.to_owned(), self.final_norm()?)]);
+        let mut norm = Arrays::new();
+        if !config.block.norms.unweighted {
+            norm.insert(FINAL_NORM.to_owned(), self.final_norm()?);
+        }
         if let Some(bias) = self.source.final_norm_bias()? {
             norm.insert(FINAL_NORM_BIAS.to_owned(), self.array(FINAL_NORM_BIAS, vec![bias.len()], &bias)?);
         }
@@ -244,11 +247,12 @@ impl<'a> FolderWriter<'a> {
         let config = self.source.config();
         let names = &config.block.norms;
         let [query_norm, key_norm] = config.query_key_norms().map_or([None; 2], |names| names.map(Some));
+        let own = |name: Option<&'static str>| name.filter(|_| !names.unweighted);
         let norms = [
-            (names.before_attention, Some(&weights.attention_norm)),
-            (names.before_feed_forward, Some(&weights.feed_forward_norm)),
-            (names.after_attention, weights.after_attention_norm.as_ref()),
-            (names.after_feed_forward, weights.after_feed_forward_norm.as_ref()),
+            (own(names.before_attention), Some(&weights.attention_norm)),
+            (own(names.before_feed_forward), Some(&weights.feed_forward_norm)),
+            (own(names.after_attention), weights.after_attention_norm.as_ref()),
+            (own(names.after_feed_forward), weights.after_feed_forward_norm.as_ref()),
             (query_norm, weights.query_norm.as_ref()),
             (key_norm, weights.key_norm.as_ref()),
         ];

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::architecture::Architecture;
 use crate::config::ModelConfig;
-use crate::description::Fused;
+use crate::description::{Activation, Fused};
 
 /// What is known of a family.
 pub(crate) struct Family {
@@ -49,6 +49,10 @@ pub(crate) struct Family {
     pub context: usize,
     /// `tie_word_embeddings` where nothing says it.
     pub tied: bool,
+    /// Activations under names that stand for another one elsewhere.
+    pub activations: &'static [(&'static str, Activation)],
+    /// Whether the class looks at `mlp_bias`.
+    pub mlp_bias: bool,
     /// `attention_bias` where nothing says it.
     pub attention_bias: bool,
     /// Whether its angles are taken as transformers takes them; see [`crate::description::BlockDescription`]. Families that were read
@@ -93,6 +97,8 @@ pub(super) const PLAIN: Family = Family {
     partial: None,
     context: 2048,
     tied: false,
+    activations: &[],
+    mlp_bias: false,
     attention_bias: false,
     float32_angles: true,
     fused: Fused {

@@ -3,6 +3,7 @@
 //! Nothing outside of this folder goes by a family's name but what is written about one (file formats, messages). Defaults are those of
 //! transformers' configuration classes; what a class ignores or implies stands in the family's function.
 
+mod dense;
 mod factors;
 mod family;
 mod latent;

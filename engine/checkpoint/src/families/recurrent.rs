@@ -80,6 +80,14 @@ pub(super) static QWEN3_NEXT: Family = Family {
     ..PLAIN
 };
 
+/// What configurations of Qwen3.5 say that is always so, or is of layers that predict further ahead.
+const QWEN3_5_FIXED: &[(&str, &str)] = &[
+    ("attn_output_gate", "true"),
+    ("mamba_ssm_dtype", "\"float32\""),
+    ("mtp_num_hidden_layers", "1"),
+    ("mtp_use_dedicated_embeddings", "false"),
+];
+
 pub(super) static QWEN3_5: Family = Family {
     architecture: Architecture::new("qwen3_5_text", false),
     classes: &["Qwen3_5ForCausalLM", "Qwen3_5TextModel"],
@@ -93,11 +101,47 @@ pub(super) static QWEN3_5: Family = Family {
         "linear_value_head_dim",
     ],
     required: &["linear_num_value_heads"],
+    fixed: QWEN3_5_FIXED,
+    rope_keys: &["mrope_interleaved", "mrope_section"],
     windows: Windows::Read,
     head_dim: Some(256),
     key_value_heads: Some(4),
     partial: Some(0.25),
     context: 32_768,
     describe: |json, config| delta(json, config, false),
+    ..PLAIN
+};
+
+pub(super) static QWEN3_5_MOE: Family = Family {
+    architecture: Architecture::new("qwen3_5_moe_text", false),
+    classes: &["Qwen3_5MoeForCausalLM", "Qwen3_5MoeTextModel"],
+    keys: mixture_keys![
+        "full_attention_interval",
+        "layer_types",
+        "linear_conv_kernel_dim",
+        "linear_key_head_dim",
+        "linear_num_key_heads",
+        "linear_num_value_heads",
+        "linear_value_head_dim",
+        "moe_intermediate_size",
+        "num_experts",
+        "num_experts_per_tok",
+        "num_local_experts",
+        "shared_expert_intermediate_size"
+    ],
+    required: &["shared_expert_intermediate_size", "linear_num_value_heads"],
+    fixed: QWEN3_5_FIXED,
+    rope_keys: &["mrope_interleaved", "mrope_section"],
+    // No layer has a dense block, so nothing says how wide one is.
+    sizes: &[("intermediate_size", 1)],
+    windows: Windows::Read,
+    head_dim: Some(256),
+    key_value_heads: Some(2),
+    partial: Some(0.25),
+    context: 32_768,
+    describe: |json, config| {
+        delta(json, config, false)?;
+        qwen_experts(json, config, true, true)
+    },
     ..PLAIN
 };

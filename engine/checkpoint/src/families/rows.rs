@@ -2,13 +2,14 @@
 
 use serde_json::Value;
 
+use super::dense::{ARCEE, COHERE, GEMMA, HELIUM, HYPERCLOVAX, OLMO, STABLELM, STARCODER2, VAULTGEMMA};
 use super::factors::granite_factors;
 use super::family::{Family, PLAIN, Windows};
 use super::latent::{DEEPSEEK_V2, DEEPSEEK_V3};
 use super::layers::{everywhere, positive, without_biases};
 use super::llama4::LLAMA4;
 use super::mixtures::{GPT_OSS, GRANITEMOE, MIXTRAL, OLMOE, QWEN2_MOE, QWEN3_MOE};
-use super::recurrent::{QWEN3_5, QWEN3_NEXT};
+use super::recurrent::{QWEN3_5, QWEN3_5_MOE, QWEN3_NEXT};
 use super::sigmoids::{DOTS1, ERNIE4_5_MOE, GLM4_MOE, HUNYUAN_MOE, MINIMAX_M2};
 use super::windowed::{COHERE2, EXAONE4, GEMMA2, GEMMA3, MINISTRAL, OLMO3, SMOLLM3};
 use crate::architecture::Architecture;
@@ -21,6 +22,7 @@ static LLAMA: Family = Family {
     architecture: Architecture::LLAMA,
     float32_angles: false,
     classes: &["LlamaForCausalLM", "LLaMAForCausalLM", "LlamaModel"],
+    mlp_bias: true,
     ..PLAIN
 };
 
@@ -188,11 +190,12 @@ static GRANITE: Family = Family {
     classes: &["GraniteForCausalLM", "GraniteModel"],
     keys: &["attention_multiplier", "embedding_multiplier", "logits_scaling", "residual_multiplier"],
     required: &["attention_multiplier", "embedding_multiplier", "logits_scaling", "residual_multiplier"],
+    mlp_bias: true,
     describe: granite_factors,
     ..PLAIN
 };
 
-static GLM4: Family = Family {
+const GLM4: Family = Family {
     architecture: Architecture::new("glm4", false),
     classes: &["Glm4ForCausalLM", "Glm4Model"],
     head_dim: Some(128),
@@ -215,6 +218,18 @@ static GLM4: Family = Family {
         Ok(())
     },
     ..PLAIN
+};
+
+static GLM: Family = Family {
+    architecture: Architecture::new("glm", false),
+    classes: &["GlmForCausalLM", "GlmModel"],
+    attention_bias: true,
+    describe: |_, config| {
+        config.output_bias = false;
+        config.block.rope_pairs = RopePairs::Neighbours;
+        Ok(())
+    },
+    ..GLM4
 };
 
 static HUNYUAN: Family = Family {
@@ -260,10 +275,8 @@ static ERNIE4_5: Family = Family {
     context: 131_072,
     tied: true,
     describe: |json, config| {
-        if flag_or(json, "use_bias", false)? {
-            return Err("use_bias is true; biases in the feed-forward block are not known".to_string());
-        }
-        without_biases(config);
+        let biases = flag_or(json, "use_bias", false)?;
+        (config.query_key_value_bias, config.output_bias, config.feed_forward_bias) = (biases, biases, biases);
         config.block.rope_pairs = RopePairs::Neighbours;
         Ok(())
     },
@@ -271,7 +284,7 @@ static ERNIE4_5: Family = Family {
 };
 
 /// Every known family.
-pub(super) static FAMILIES: [&Family; 37] = [
+pub(super) static FAMILIES: [&Family; 48] = [
     &LLAMA,
     &QWEN2,
     &QWEN3,
@@ -286,6 +299,7 @@ pub(super) static FAMILIES: [&Family; 37] = [
     &SMOLLM3,
     &GRANITE,
     &EXAONE4,
+    &GLM,
     &GLM4,
     &GEMMA2,
     &GEMMA3,
@@ -307,6 +321,16 @@ pub(super) static FAMILIES: [&Family; 37] = [
     &DEEPSEEK_V2,
     &DEEPSEEK_V3,
     &NEMOTRON,
+    &ARCEE,
+    &STARCODER2,
+    &STABLELM,
+    &OLMO,
+    &HELIUM,
+    &COHERE,
+    &GEMMA,
+    &VAULTGEMMA,
+    &HYPERCLOVAX,
     &QWEN3_NEXT,
     &QWEN3_5,
+    &QWEN3_5_MOE,
 ];

@@ -240,7 +240,7 @@ pub(super) static COHERE2: Family = Family {
 };
 
 /// What Gemma's generations have in common.
-fn gemma(json: &Value, config: &mut ModelConfig) -> Result<(), String> {
+pub(super) fn gemma(json: &Value, config: &mut ModelConfig) -> Result<(), String> {
     config.block.norms = Norms {
         less_one: true,
         ..Norms::AROUND

@@ -22,6 +22,9 @@ pub(super) fn check(source: &Checkpoint) -> Result<(), String> {
             config.architecture.name()
         ));
     }
+    if config.feed_forward_bias {
+        return Err("its feed-forward blocks have biases, which are not written into GGUF files".into());
+    }
     match &config.rope.scaling {
         RopeScaling::Default | RopeScaling::Linear { .. } | RopeScaling::Llama3 { .. } | RopeScaling::Divided { .. } => Ok(()),
         RopeScaling::Yarn { truncate: true, .. } => Ok(()),
