@@ -13,7 +13,7 @@ use crate::config::ModelConfig;
 use crate::error::CheckpointError;
 use crate::gguf_config::{Metadata, TensorFacts};
 use crate::gguf_families;
-use crate::gguf_names::{array_of_experts, hugging_face_name};
+use crate::gguf_names::{KEYS_VALUES, array_of_experts, hugging_face_name};
 pub(crate) use crate::gguf_split::MetadataValues;
 use crate::gguf_split::{Parts, read};
 use crate::rope::RopeScaling;
@@ -96,6 +96,7 @@ pub(crate) fn open(path: &Path) -> Result<Opened, CheckpointError> {
     }
     fused::split(&config, &mut store)?;
     stacked::place_apart(&config, &mut store, array_of_experts);
+    stacked::place_latent(&config, &mut store, KEYS_VALUES);
     let notes = match listed.as_slice() {
         [] => Vec::new(),
         [one] => vec![format!("the tensor {one} is not used")],

@@ -32,6 +32,26 @@ pub(crate) fn array_of_experts(part: usize, kind: &str) -> String {
     format!("experts_in_one.{}.{kind}", ["gate", "up", "down"][part])
 }
 
+/// The two arrays, inside of a layer, of the second map of keys and values where it is not one: `[heads, rank, features without position]` and
+/// `[heads, value, rank]`.
+pub(crate) const KEYS_VALUES: [&str; 2] = ["keys_apart.weight", "values_apart.weight"];
+
+/// Maps and norms of latent attention.
+fn of_latent(stem: &str, kind: &str) -> Option<String> {
+    let own = match stem {
+        "attn_q_a" => "q_a_proj",
+        "attn_q_b" => "q_b_proj",
+        "attn_kv_a_mqa" => "kv_a_proj_with_mqa",
+        "attn_kv_b" => "kv_b_proj",
+        "attn_q_a_norm" => "q_a_layernorm",
+        "attn_kv_a_norm" => "kv_a_layernorm",
+        "attn_k_b" if kind == "weight" => return Some(KEYS_VALUES[0].to_string()),
+        "attn_v_b" if kind == "weight" => return Some(KEYS_VALUES[1].to_string()),
+        _ => return None,
+    };
+    Some(format!("self_attn.{own}.{kind}"))
+}
+
 fn of_layer(config: &ModelConfig, stem: &str, kind: &str) -> Option<String> {
     let (norms, is_weight) = (&config.block.norms, kind == "weight");
     let norm = |weight: Option<&'static str>, bias: usize| match is_weight {
@@ -49,6 +69,9 @@ fn of_layer(config: &ModelConfig, stem: &str, kind: &str) -> Option<String> {
         "attn_q_norm" if is_weight => config.query_key_norms().map(|[query, _]| query.to_string()),
         "attn_k_norm" if is_weight => config.query_key_norms().map(|[_, key]| key.to_string()),
         "attn_sinks" if is_weight && config.block.sinks => Some(SINKS.to_string()),
+        "attn_q_a" | "attn_q_b" | "attn_kv_a_mqa" | "attn_kv_b" | "attn_k_b" | "attn_v_b" | "attn_q_a_norm" | "attn_kv_a_norm" => {
+            config.block.latent.and_then(|_| of_latent(stem, kind))
+        }
         "attn_q" => Some(format!("self_attn.q_proj.{kind}")),
         "attn_k" => Some(format!("self_attn.k_proj.{kind}")),
         "attn_v" => Some(format!("self_attn.v_proj.{kind}")),

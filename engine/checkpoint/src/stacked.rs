@@ -106,6 +106,30 @@ pub(crate) fn place_apart(config: &ModelConfig, store: &mut Store, array: fn(usi
     }
 }
 
+/// Finds the second map of keys and values of latent attention where it lies in two arrays, named inside of a layer.
+pub(crate) fn place_latent(config: &ModelConfig, store: &mut Store, [keys, values]: [&'static str; 2]) {
+    let Some(latent) = config.block.latent else { return };
+    for layer in 0..config.layers {
+        let whole = layer_tensor(layer, keys);
+        if !store.tensors.contains_key(&whole) {
+            continue;
+        }
+        let outputs = latent.plain + latent.value;
+        let slice = StackedSlice {
+            whole,
+            form: Form::Latent { values, plain: latent.plain },
+            expert: 0,
+            experts: config.heads,
+            outputs,
+            inputs: latent.key_value_rank,
+            first: 0,
+            step: 1,
+            rows: config.heads * outputs,
+        };
+        store.stacked.insert(layer_tensor(layer, "self_attn.kv_b_proj.weight"), slice);
+    }
+}
+
 impl Store {
     /// The names of the arrays that hold a matrix or a bias with those of other experts.
     pub(crate) fn stacked_tensors(&self, name: &str) -> Option<Vec<String>> {
@@ -138,13 +162,14 @@ impl Store {
             let (numbers, bytes) = match (slice.form, &tensor.element) {
                 (Form::Blocks, DType::Byte) => (1, 1),
                 (Form::Blocks, _) => return Err(self.not_read(&name, tensor)),
-                (Form::Rows, DType::Block(_)) => tensor.element.unit().ok_or_else(|| self.not_read(&name, tensor))?,
+                (Form::Rows | Form::Latent { .. }, DType::Block(_)) => tensor.element.unit().ok_or_else(|| self.not_read(&name, tensor))?,
                 (_, DType::Float32) => (1, 4),
                 (_, DType::Float16 | DType::BrainFloat16) => (1, 2),
                 _ => return Err(self.not_read(&name, tensor)),
             };
             let units = expected.iter().product::<usize>() / numbers;
-            let whole_rows = slice.form != Form::Rows || slice.inputs.is_multiple_of(numbers);
+            let row = expected.last().copied().unwrap_or(1);
+            let whole_rows = !matches!(slice.form, Form::Rows | Form::Latent { .. }) || row.is_multiple_of(numbers);
             if !whole_rows || units.checked_mul(bytes) != Some(tensor.length) || self.bytes(tensor).is_none() {
                 return Err(CheckpointError::Damaged {
                     file: self.files.get(tensor.file).map(|file| file.path.clone()).unwrap_or_default(),
@@ -172,6 +197,9 @@ impl Store {
     /// Those of [`Store::check_stacked`]; `NotFinite`.
     pub(crate) fn stacked_values(&self, name: &str, slice: &StackedSlice) -> Result<Vec<f32>, CheckpointError> {
         self.check_stacked(slice)?;
+        if let Form::Latent { plain, .. } = slice.form {
+            return self.latent_values(slice, plain);
+        }
         let stretch = |array: &str, share: usize| -> (&[u8], Option<&StoredTensor>) {
             let tensor = self.tensors.get(array);
             let bytes = tensor.and_then(|tensor| self.bytes(tensor)).unwrap_or_default();
@@ -210,6 +238,7 @@ impl Store {
                     }
                 });
             }
+            Form::Latent { .. } => {}
             Form::Blocks => {
                 let (scales, _) = stretch(&arrays[1].0, slice.experts);
                 let blocks = inputs / mxfp4::BLOCK;
@@ -234,6 +263,22 @@ impl Store {
             });
         }
         Ok(values)
+    }
+
+    /// The second map of keys and values, `[heads * (plain + value), rank]`, out of its two arrays.
+    fn latent_values(&self, slice: &StackedSlice, plain: usize) -> Result<Vec<f32>, CheckpointError> {
+        let arrays = slice.arrays();
+        let (keys, values) = (self.whole(&arrays[0].0)?, self.whole(&arrays[1].0)?);
+        let (rank, value) = (slice.inputs, slice.outputs - plain);
+        let mut rows = vec![0f32; slice.rows * rank];
+        for (head, out) in rows.chunks_exact_mut(slice.outputs * rank).enumerate() {
+            let (of_keys, of_values) = out.split_at_mut(plain * rank);
+            for (place, out) in of_keys.iter_mut().enumerate() {
+                *out = keys[head * rank * plain + place % rank * plain + place / rank];
+            }
+            of_values.copy_from_slice(&values[head * value * rank..][..value * rank]);
+        }
+        Ok(rows)
     }
 
     /// A vector, by its own name or out of an array of experts' vectors.

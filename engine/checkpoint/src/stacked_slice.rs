@@ -13,6 +13,14 @@ pub(crate) enum Form {
     Blocks,
     /// `[experts, out]`.
     Vector,
+    /// Of latent attention the second map of keys and values, for each head (`experts`) its keys and then its values, out of two arrays: keys
+    /// `[heads, in, plain]`, turned, and values `[heads, value, in]`.
+    Latent {
+        /// The array of values.
+        values: &'static str,
+        /// Features of a head's key without position.
+        plain: usize,
+    },
 }
 
 /// Where the matrix, or the bias, of one expert lies.
@@ -41,6 +49,13 @@ impl StackedSlice {
             Form::Rows => vec![(self.whole.clone(), vec![experts, outputs, inputs])],
             Form::Columns => vec![(self.whole.clone(), vec![experts, inputs, outputs])],
             Form::Vector => vec![(self.whole.clone(), vec![experts, outputs])],
+            Form::Latent { values, plain } => {
+                let stem = self.whole.rsplitn(3, '.').last().unwrap_or_default();
+                vec![
+                    (self.whole.clone(), vec![experts, inputs, plain]),
+                    (format!("{stem}.{values}"), vec![experts, outputs - plain, inputs]),
+                ]
+            }
             Form::Blocks => {
                 let blocks = inputs / mxfp4::BLOCK;
                 vec![

@@ -20,6 +20,8 @@ pub(crate) struct GgufFamily {
     pub interleaved: bool,
     /// Its norms hold 1 + w of what the family's own files hold.
     pub one_added: bool,
+    /// Its attention is latent: widths of heads stand under other names, and what is told of rotation is of a part of them.
+    pub latent: bool,
     /// Keys that are read, beside those of all.
     pub keys: &'static [&'static str],
     /// Completes the configuration.
@@ -32,6 +34,7 @@ pub(super) const ROW: GgufFamily = GgufFamily {
     model_type: "",
     interleaved: false,
     one_added: false,
+    latent: false,
     keys: &[],
     describe: |_, _| Ok(()),
 };
@@ -49,7 +52,7 @@ impl GgufFamily {
             prefix: self.name,
         };
         let head_dim = fields.head_dim()?;
-        if let Some(values) = fields.size("attention.value_length")?.filter(|values| *values != head_dim) {
+        if let Some(values) = fields.size("attention.value_length")?.filter(|values| *values != head_dim && !self.latent) {
             return Err(metadata.fault(format!("values of a head have size {values}, keys {head_dim}; only equal sizes are known")));
         }
         let turned = fields.size("rope.dimension_count")?.unwrap_or(head_dim);
@@ -69,11 +72,12 @@ impl GgufFamily {
         json.insert("num_key_value_heads".into(), fields.size("attention.head_count_kv")?.unwrap_or(heads).into());
         json.insert("rms_norm_eps".into(), fields.number("attention.layer_norm_rms_epsilon")?.into());
         json.insert("tie_word_embeddings".into(), facts.tied_head.into());
-        if turned != head_dim {
+        if turned != head_dim && !self.latent {
             json.insert("partial_rotary_factor".into(), (turned as f64 / head_dim as f64).into());
         }
         (self.describe)(&fields, &mut json)?;
-        let mut config = hugging_face_config::of_fields(self.model_type, &Value::Object(json)).map_err(|reason| metadata.fault(reason))?;
+        let model_type = json.get("model_type").and_then(Value::as_str).unwrap_or(self.model_type).to_string();
+        let mut config = hugging_face_config::of_fields(&model_type, &Value::Object(json)).map_err(|reason| metadata.fault(reason))?;
         config.block.rotary_dim = turned;
         (config.query_key_value_bias, config.output_bias) = (facts.query_key_value_bias, facts.output_bias);
         if self.one_added {
@@ -106,6 +110,9 @@ impl GgufFamily {
         };
         if let (RopeScaling::Yarn { truncate, .. }, "gpt_oss") = (&mut config.rope.scaling, self.model_type) {
             *truncate = false;
+        }
+        if let (RopeScaling::Yarn { attention_factor, .. }, true) = (&mut config.rope.scaling, self.latent) {
+            *attention_factor = 1.0;
         }
         if !matches!(self.model_type, "gemma3_text" | "olmo3") {
             return Ok(());

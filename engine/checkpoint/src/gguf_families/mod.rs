@@ -7,6 +7,7 @@
 
 mod family;
 mod fields;
+mod latent;
 mod rows;
 
 pub(crate) use family::GgufFamily;
@@ -174,6 +175,16 @@ mod tests {
                 json!({"rope.freq_base": 2e6}),
                 json!({"rope_theta": 2e6, "no_rope_layers": [1, 1, 1, 0]}),
             ),
+            (
+                "deepseek2",
+                experts(json!({"attention.kv_lora_rank": 24, "attention.key_length": 32, "attention.value_length": 24,
+                    "attention.key_length_mla": 20, "attention.value_length_mla": 12, "rope.dimension_count": 8, "expert_gating_func": 2,
+                    "expert_shared_count": 1, "leading_dense_block_count": 1, "expert_weights_scale": 2.5, "expert_weights_norm": true,
+                    "attention.head_count_kv": 1})),
+                json!({"kv_lora_rank": 24, "qk_nope_head_dim": 12, "qk_rope_head_dim": 8, "v_head_dim": 12, "n_routed_experts": 8,
+                    "num_experts_per_tok": 2, "moe_intermediate_size": 32, "n_shared_experts": 1, "first_k_dense_replace": 1, "head_dim": 8,
+                    "routed_scaling_factor": 2.5, "norm_topk_prob": true, "n_group": 1, "topk_group": 1, "num_key_value_heads": 4}),
+            ),
             ("glm4", json!({"rope.dimension_count": 8}), json!({})),
             ("hunyuan-dense", json!({}), json!({})),
             ("seed_oss", json!({}), json!({"attention_out_bias": false})),
@@ -197,6 +208,6 @@ mod tests {
         );
         assert!(refusal("hunyuan-dense", json!({"something_new": 1}), json!({})).contains("hunyuan-dense.something_new"));
         assert!(refusal("hunyuan-dense", json!({"attention.value_length": 8}), json!({})).contains("size 8"));
-        assert!(find("deepseek2", true, false).is_none());
+        assert!(find("deepseek", true, false).is_none());
     }
 }

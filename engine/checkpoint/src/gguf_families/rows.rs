@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::family::{GgufFamily, ROW};
 use super::fields::Fields;
+use super::latent::DEEPSEEK2;
 use crate::error::CheckpointError;
 
 /// Keys of mixtures.
@@ -15,6 +16,7 @@ macro_rules! expert_keys {
 
 /// The rows.
 pub(super) static FAMILIES: &[GgufFamily] = &[
+    DEEPSEEK2,
     GgufFamily {
         name: "qwen3moe",
         model_type: "qwen3_moe",
