@@ -30,6 +30,14 @@ pub(crate) fn matrices(config: &ModelConfig) -> impl Iterator<Item = FusedMatrix
     all.into_iter().flatten()
 }
 
+impl ModelConfig {
+    /// The name, inside of a layer, of the module that files hold one of the seven usual maps in: of several that are one there that one's.
+    pub fn holding_module(&self, projection: usize, own: &str) -> String {
+        let whole = matrices(self).find(|fused| fused.parts.contains(&projection));
+        whole.map_or(own, |fused| fused.name.trim_end_matches(".weight")).to_string()
+    }
+}
+
 /// Confirms that a folder holds as one what its family's class holds as one: parts apart are of another family's file.
 ///
 /// # Errors

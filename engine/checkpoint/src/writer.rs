@@ -303,9 +303,27 @@ impl<'a> FolderWriter<'a> {
             }
         }
         join_experts(config, layer, &mut arrays);
-        for (module, packed) in modules.iter().zip(packed) {
-            if let Some(packed) = packed {
-                arrays.extend(packed_arrays(&layer_tensor(layer, &module.name), packed));
+        let mut apart: Vec<usize> = (0..modules.len()).collect();
+        for fused in fused::matrices(config) {
+            let parts: Vec<&PackedWeight> = fused.parts.iter().filter_map(|part| packed.get(*part)?.as_ref()).collect();
+            if parts.is_empty() {
+                continue;
+            }
+            let stem = layer_tensor(layer, fused.name.trim_end_matches(".weight"));
+            let refused = |reason: String| CheckpointError::Unsupported {
+                file: self.source.path().to_path_buf(),
+                reason: format!("{stem} cannot be packed: {reason}"),
+            };
+            if parts.len() != fused.parts.len() {
+                return Err(refused("some of the matrices that it holds are codes, and others are not".to_string()));
+            }
+            let whole = PackedWeight::joined(&parts).map_err(|error| refused(error.to_string()))?;
+            arrays.extend(packed_arrays(&stem, &whole));
+            apart.retain(|index| !fused.parts.contains(index));
+        }
+        for index in apart {
+            if let Some(packed) = packed.get(index).and_then(Option::as_ref) {
+                arrays.extend(packed_arrays(&layer_tensor(layer, &modules[index].name), packed));
             }
         }
         Ok(arrays)

@@ -18,6 +18,7 @@ mod float8;
 mod gemv;
 mod gptq;
 mod hqq;
+mod joined;
 mod keys;
 pub mod mxfp4;
 mod packing;

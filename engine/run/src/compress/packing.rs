@@ -40,12 +40,6 @@ pub fn plan(planned: &[Planned], layout: Layout, basis: Basis, config: &ModelCon
     let refuse = |why: String| RunError::Recipe {
         why: format!("{why}; write plain numbers instead (without --packed), or change the recipe"),
     };
-    if config.block.fused.any() {
-        return Err(refuse(format!(
-            "{} holds several matrices of a layer as one, which is written as plain numbers only",
-            config.architecture.name()
-        )));
-    }
     if config.block.experts.is_some_and(|experts| experts.storage != ExpertStorage::Each) {
         return Err(refuse(format!(
             "{} holds the experts of a layer as one array, which is written as plain numbers only",
@@ -63,9 +57,13 @@ pub fn plan(planned: &[Planned], layout: Layout, basis: Basis, config: &ModelCon
     kept.extend(of_layers.flat_map(|(layer, modules)| modules.iter().filter(|module| module.slot.is_none()).map(move |module| name_of(layer, module))));
     for planned in planned {
         let layer = planned.component.layer.0;
-        let name = name_of(layer, &modules[layer][planned.module]);
+        // Of several matrices that a file holds as one, which are treated alike (below), that one is told.
+        let own = &modules[layer][planned.module].name;
+        let name = format!("model.layers.{layer}.{}", config.holding_module(planned.module, own));
         let Some(treatment) = &planned.treatment else {
-            kept.push(name);
+            if !kept.contains(&name) {
+                kept.push(name);
+            }
             continue;
         };
         let stored = stored(treatment).ok_or_else(|| refuse(format!("{} gives no integer codes, which is all that packed layouts hold", treatment.name())))?;
@@ -86,7 +84,10 @@ pub fn plan(planned: &[Planned], layout: Layout, basis: Basis, config: &ModelCon
             }
             Some(_) => {}
         }
-        groups.entry(stored.written(planned.shape.1)).or_default().push(name);
+        let of_group = groups.entry(stored.written(planned.shape.1)).or_default();
+        if of_group.last() != Some(&name) {
+            of_group.push(name);
+        }
     }
     for layer in 0..config.layers {
         let of_layer = of_layer(planned, layer);
