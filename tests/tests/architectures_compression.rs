@@ -253,7 +253,11 @@ fn fused_are_those_of_each(case: &Case, checkpoint: &Checkpoint, folder: &Path) 
         assert!(arrays.contains_key("model.layers.1.mlp.gate_up_proj.weight"), "{}", case.name);
         let [plain, packed] = [plain, packed].map(|folder| Checkpoint::open(&folder).unwrap());
         // GPTQ's later layers see what the earlier ones became, scales and all.
-        let layers = if matches!(treatment, MethodConfig::Gptq(_)) { 1 } else { checkpoint.config().layers };
+        let layers = if matches!(treatment, MethodConfig::Gptq(_)) {
+            1
+        } else {
+            checkpoint.config().layers
+        };
         for layer in 0..layers {
             let pairs = plain
                 .layer(layer)

@@ -42,6 +42,8 @@ const HARMLESS: &[&str] = &[
     "_commit_hash",
     "_flash_attn_2_enabled",
     "_from_model_config",
+    "_model_name_or_path",
+    "_model_revision",
     "_name_or_path",
     "attn_implementation",
     "bad_words_ids",

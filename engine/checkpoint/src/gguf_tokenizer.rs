@@ -231,7 +231,7 @@ fn sentence_piece(source: &Source, tokens: &[String], kinds: &[i32]) -> Result<(
 
 /// Every way to make an ordinary token of two tokens: highest score of the whole first, then the longer left part, then the longer right
 /// part, then by token. This is how merges are recovered from SentencePiece models.
-fn merges_by_score(tokens: &[String], kinds: &[i32], scores: &[f32]) -> Vec<Value> {
+pub(crate) fn merges_by_score(tokens: &[String], kinds: &[i32], scores: &[f32]) -> Vec<Value> {
     let ids: HashMap<&str, usize> = tokens.iter().enumerate().map(|(id, token)| (token.as_str(), id)).collect();
     let mut merges = Vec::new();
     for (whole, ((token, kind), score)) in tokens.iter().zip(kinds).zip(scores).enumerate() {

@@ -6,6 +6,7 @@
 mod blocks;
 mod header;
 mod metadata;
+mod sentence_piece;
 mod tokenizer;
 
 use std::collections::BTreeMap;

@@ -1,7 +1,6 @@
-//! The tokenizer in GGUF's metadata: a GGUF file's own keys, or byte-level BPE out of a folder's `tokenizer.json`.
+//! The tokenizer in GGUF's metadata: a GGUF file's own keys, or those of a folder's `tokenizer.json`, byte-level BPE or SentencePiece's.
 //!
-//! How text is split has to be one of the ways that GGUF has a name for ([`crate::pre_tokenizer`]). SentencePiece models are kept by scores
-//! there, which `tokenizer.json` does not hold: they are refused.
+//! How text is split has to be one of the ways that GGUF has a name for ([`crate::pre_tokenizer`]).
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,6 +9,7 @@ use anamnesis::{GgufMetadataArray, GgufMetadataValue};
 use serde_json::Value;
 
 use super::metadata::Pairs;
+use super::sentence_piece::SentencePiece;
 use crate::pre_tokenizer::PreTokenizer;
 use crate::{Checkpoint, CheckpointError};
 
@@ -35,20 +35,27 @@ pub(super) fn of_tokenizer(source: &Checkpoint) -> Result<Pairs, CheckpointError
     let json = json_of(&file)?;
     let model = json.get("model").unwrap_or(&Value::Null);
     let kind = model.get("type").and_then(Value::as_str).unwrap_or("unknown");
-    if kind != "BPE" || model.get("byte_fallback").and_then(Value::as_bool) == Some(true) {
-        return Err(refuse(format!(
-            "its model is {kind} of SentencePiece's kind, whose scores GGUF keeps and tokenizer.json does not: start from a GGUF file of the model"
-        )));
+    if kind != "BPE" {
+        return Err(refuse(format!("its model is {kind}; known are BPE of bytes, and SentencePiece's")));
     }
-    let split = PreTokenizer::of_json(&json).ok_or_else(|| {
-        refuse(format!(
-            "the way in which it splits text has no name in GGUF; those with a name are: {}",
-            PreTokenizer::known()
-        ))
-    })?;
     let vocabulary = source.config().vocabulary;
-    let (tokens, kinds) = tokens(&json, vocabulary).ok_or_else(|| refuse("its vocabulary is no list of tokens with their numbers".into()))?;
+    let (tokens, mut kinds) = tokens(&json, vocabulary).ok_or_else(|| refuse("its vocabulary is no list of tokens with their numbers".into()))?;
     let merges = merges(model).ok_or_else(|| refuse("its merges are no pairs of tokens".into()))?;
+    let by_scores = match SentencePiece::is_said_by(&json) {
+        true => Some(
+            SentencePiece::of_json(&json, &tokens, &mut kinds, &merges).map_err(|reason| refuse(format!("{reason}: start from a GGUF file of the model")))?,
+        ),
+        false => None,
+    };
+    let split = match &by_scores {
+        Some(_) => "default",
+        None => PreTokenizer::of_json(&json).ok_or_else(|| {
+            refuse(format!(
+                "the way in which it splits text has no name in GGUF; those with a name are: {}",
+                PreTokenizer::known()
+            ))
+        })?,
+    };
     let list = |values: Vec<String>| GgufMetadataValue::Array(Box::new(GgufMetadataArray::String(values)));
     let ids: BTreeMap<&str, usize> = tokens.iter().enumerate().map(|(id, token)| (token.as_str(), id)).collect();
     let settings = source.path().join("tokenizer_config.json");
@@ -61,8 +68,10 @@ pub(super) fn of_tokenizer(source: &Checkpoint) -> Result<Pairs, CheckpointError
     let begin = special("bos_token");
     let end = special("eos_token").or_else(|| Some(*source.stop_tokens().ok()?.first()? as usize));
     let begins = source.tokenizer()?.beginning_of_sequence().is_some();
-    let mut pairs: Pairs = vec![("tokenizer.ggml.model".into(), text("gpt2")), ("tokenizer.ggml.pre".into(), text(split))];
-    for (key, id) in [("bos", begin), ("eos", end), ("padding", special("pad_token"))] {
+    let unknown = by_scores.as_ref().and_then(|scores| scores.unknown);
+    let name = if by_scores.is_some() { "llama" } else { "gpt2" };
+    let mut pairs: Pairs = vec![("tokenizer.ggml.model".into(), text(name)), ("tokenizer.ggml.pre".into(), text(split))];
+    for (key, id) in [("bos", begin), ("eos", end), ("unknown", unknown), ("padding", special("pad_token"))] {
         if let Some(id) = id {
             pairs.push((format!("tokenizer.ggml.{key}_token_id"), GgufMetadataValue::U32(id as u32)));
         }
@@ -76,7 +85,18 @@ pub(super) fn of_tokenizer(source: &Checkpoint) -> Result<Pairs, CheckpointError
         "tokenizer.ggml.token_type".into(),
         GgufMetadataValue::Array(Box::new(GgufMetadataArray::I32(kinds))),
     ));
-    pairs.push(("tokenizer.ggml.merges".into(), list(merges)));
+    match by_scores {
+        Some(own) => {
+            let scores = GgufMetadataArray::F32(own.scores);
+            pairs.push(("tokenizer.ggml.scores".into(), GgufMetadataValue::Array(Box::new(scores))));
+            pairs.push(("tokenizer.ggml.add_space_prefix".into(), GgufMetadataValue::Bool(own.blank_in_front)));
+        }
+        // In a byte-level vocabulary no token holds a blank.
+        None => pairs.push((
+            "tokenizer.ggml.merges".into(),
+            list(merges.into_iter().map(|(left, right)| format!("{left} {right}")).collect()),
+        )),
+    }
     Ok(pairs)
 }
 
@@ -115,13 +135,14 @@ fn tokens(json: &Value, vocabulary: usize) -> Option<(Vec<String>, Vec<i32>)> {
     Some((tokens, kinds))
 }
 
-/// Merges as two tokens with a blank between; in a byte-level vocabulary no token holds a blank.
-fn merges(model: &Value) -> Option<Vec<String>> {
+/// Merges as two tokens each; written as one text they stand with a blank between.
+fn merges(model: &Value) -> Option<Vec<(String, String)>> {
     let merges = model.get("merges")?.as_array()?;
+    let pair = |left: &str, right: &str| (left.to_string(), right.to_string());
     let one = |merge: &Value| match merge {
-        Value::String(merge) => Some(merge.clone()),
+        Value::String(merge) => merge.split_once(' ').map(|(left, right)| pair(left, right)),
         Value::Array(parts) => match parts.as_slice() {
-            [left, right] => Some(format!("{} {}", left.as_str()?, right.as_str()?)),
+            [left, right] => Some(pair(left.as_str()?, right.as_str()?)),
             _ => None,
         },
         _ => None,
