@@ -119,9 +119,11 @@ fn compare(source: &Checkpoint, target: &Path) -> Result<(), CheckpointError> {
     };
     let written = Checkpoint::open(target).map_err(|error| wrong(error.to_string()))?;
     let (found, wanted) = (written.config(), source.config());
-    // Divisors of rotary frequencies say in another way what a scaling says.
+    // Divisors of rotary frequencies say in another way what a scaling says; ε is kept in float32.
+    let is_same = found.norm_epsilon as f32 == wanted.norm_epsilon as f32;
     let alike = |config: &ModelConfig| ModelConfig {
         rope: wanted.rope.clone(),
+        norm_epsilon: if is_same { wanted.norm_epsilon } else { config.norm_epsilon },
         ..config.clone()
     };
     if alike(found) != *wanted || found.rope.theta as f32 != wanted.rope.theta as f32 {
