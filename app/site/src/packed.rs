@@ -195,9 +195,7 @@ mod tests {
         );
         let read = |name: &str| fs::read(scratch.path().join(name)).unwrap();
         let mut unpacked = String::new();
-        GzDecoder::new(&read("studies/a.json.gz")[..])
-            .read_to_string(&mut unpacked)
-            .unwrap();
+        GzDecoder::new(&read("studies/a.json.gz")[..]).read_to_string(&mut unpacked).unwrap();
         assert_eq!(unpacked, text);
         let mut unpacked = Vec::new();
         brotli::BrotliDecompress(&mut &read("studies/a.json.br")[..], &mut unpacked).unwrap();

@@ -70,3 +70,15 @@ fn a_gguf_file_is_the_model_in_the_numbers_that_were_asked_for() {
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
     }
 }
+
+/// As programs print the epsilon of a model that was loaded in float32.
+#[test]
+fn an_epsilon_in_float32_is_written_and_read_back() {
+    let inputs = Inputs::new();
+    let file = inputs.path("model").join("config.json");
+    let mut config: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    config["rms_norm_eps"] = serde_json::from_str("9.999999747378752e-06").unwrap();
+    std::fs::write(&file, config.to_string()).unwrap();
+    let output = compress(&inputs, "e.gguf", &["--format", "gguf", "--gguf-type", "f16"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+}

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests, outside their functions
 
+mod activations;
 mod bad_input;
 mod compression;
 mod doctor;
