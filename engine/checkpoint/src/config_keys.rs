@@ -329,7 +329,7 @@ mod tests {
             assert!(refusal(json.clone()).contains(&key), "{json}");
         }
         let harmless = json!({"use_cache": true, "attention_dropout": 0.1, "resid_pdrop": 0.0, "rope_interleaved": false, "final_logit_softcapping": null,
-            "pruned_heads": {}, "mlp_only_layers": [], "unsloth_version": "2025.1", "_name_or_path": "x", "is_encoder_decoder": false,
+            "pruned_heads": {}, "mlp_only_layers": [], "unsloth_version": "2025.1", "_name_or_path": "x", "_model_name_or_path": "x y", "is_encoder_decoder": false,
             "transformers_version": "5.0.0", "rope_scaling": {"rope_type": "linear", "factor": 2.0, "mrope_section": null}});
         assert_eq!(refusal(harmless), "");
     }
