@@ -156,7 +156,7 @@ impl<'a> FolderWriter<'a> {
             norm.insert(FINAL_NORM.to_owned(), self.final_norm()?);
         }
         if let Some(bias) = self.source.final_norm_bias()? {
-            norm.insert(FINAL_NORM_BIAS.to_owned(), self.array(FINAL_NORM_BIAS, vec![bias.len()], &bias)?);
+            norm.insert(FINAL_NORM_BIAS.to_owned(), self.array(FINAL_NORM_BIAS, vec![bias.len()], &bias)?.into_owned());
         }
         self.write_arrays(NORM_FILE, &norm)?;
         files.push(NORM_FILE.to_owned());
@@ -195,39 +195,40 @@ impl<'a> FolderWriter<'a> {
         Ok(json!({"metadata": {"total_size": total}, "weight_map": index}))
     }
 
-    fn embedding(&self) -> Result<Array, CheckpointError> {
+    fn embedding(&self) -> Result<Array<'static>, CheckpointError> {
         self.table(EMBEDDING, |rows| self.source.embedding_rows(&rows.map(|row| row as u32).collect::<Vec<_>>()))
     }
 
     /// The head, if it has one of its own.
-    fn head(&self) -> Result<Option<Array>, CheckpointError> {
+    fn head(&self) -> Result<Option<Array<'static>>, CheckpointError> {
         (!self.source.config().tied_head)
             .then(|| self.table(HEAD, |rows| self.source.head_rows(rows)))
             .transpose()
     }
 
-    fn final_norm(&self) -> Result<Array, CheckpointError> {
+    fn final_norm(&self) -> Result<Array<'static>, CheckpointError> {
         let norm = self.source.final_norm()?;
-        self.array(FINAL_NORM, vec![norm.len()], &norm)
+        Ok(self.array(FINAL_NORM, vec![norm.len()], &norm)?.into_owned())
     }
 
-    fn table(&self, name: &str, rows_of: impl Fn(std::ops::Range<usize>) -> Result<crate::Matrix, CheckpointError>) -> Result<Array, CheckpointError> {
+    fn table(&self, name: &str, rows_of: impl Fn(std::ops::Range<usize>) -> Result<crate::Matrix, CheckpointError>) -> Result<Array<'static>, CheckpointError> {
         let config = self.source.config();
-        let (mut bytes, mut losses) = (Vec::new(), Losses::default());
+        let size = config.vocabulary * config.hidden * self.stored_as.dtype().bitsize() / 8;
+        let (mut bytes, mut losses) = (Vec::with_capacity(size), Losses::default());
         for first in (0..config.vocabulary).step_by(ROWS) {
             let rows = rows_of(first..config.vocabulary.min(first + ROWS))?;
             losses.add(self.stored_as, &rows.values);
-            bytes.extend(self.stored_as.bytes(&rows.values));
+            bytes.extend_from_slice(&self.stored_as.bytes(&rows.values));
         }
         losses.verdict(self.stored_as, name)?;
         Ok(Array {
             dtype: self.stored_as.dtype(),
             shape: vec![config.vocabulary, config.hidden],
-            bytes,
+            bytes: bytes.into(),
         })
     }
 
-    fn array(&self, name: &str, shape: Vec<usize>, values: &[f32]) -> Result<Array, CheckpointError> {
+    fn array<'v>(&self, name: &str, shape: Vec<usize>, values: &'v [f32]) -> Result<Array<'v>, CheckpointError> {
         self.stored_as.check(name, values)?;
         Ok(Array {
             dtype: self.stored_as.dtype(),
@@ -237,9 +238,9 @@ impl<'a> FolderWriter<'a> {
     }
 
     /// The arrays of a layer by their Hugging Face names.
-    fn arrays_of(&self, layer: usize, weights: &LayerWeights, packed: &PackedLayer) -> Result<Arrays, CheckpointError> {
+    fn arrays_of<'v>(&self, layer: usize, weights: &'v LayerWeights, packed: &'v PackedLayer) -> Result<Arrays<'v>, CheckpointError> {
         let mut arrays = Arrays::new();
-        let mut add = |name: String, shape: Vec<usize>, values: &[f32]| -> Result<(), CheckpointError> {
+        let mut add = |name: String, shape: Vec<usize>, values: &'v [f32]| -> Result<(), CheckpointError> {
             let array = self.array(&name, shape, values)?;
             arrays.insert(name, array);
             Ok(())
@@ -283,19 +284,25 @@ impl<'a> FolderWriter<'a> {
             }
         }
         let modules = config.modules(layer);
+        let mut without_bias = Vec::new();
         for (index, (module, projection)) in modules.iter().zip(&weights.projections).enumerate() {
             let name = layer_tensor(layer, &module.name);
-            let bias = match &projection.bias {
-                None if matches!(module.role, ModuleRole::Attention(_)) && configuration::has_bias(config, index) => Some(vec![0.0; projection.weight.rows]),
-                bias => bias.clone(),
-            };
-            if let Some(bias) = bias {
-                add(format!("{name}.bias"), vec![bias.len()], &bias)?;
+            let rows = projection.weight.rows;
+            match &projection.bias {
+                Some(bias) => add(format!("{name}.bias"), vec![bias.len()], bias)?,
+                None if matches!(module.role, ModuleRole::Attention(_)) && configuration::has_bias(config, index) => {
+                    without_bias.push((format!("{name}.bias"), rows));
+                }
+                None => {}
             }
             if packed.get(index).is_none_or(Option::is_none) && projection.weight.rows > 0 {
                 let shape = vec![projection.weight.rows, projection.weight.columns];
                 add(format!("{name}.weight"), shape, &projection.weight.values)?;
             }
+        }
+        for (name, rows) in without_bias {
+            let zeros = self.array(&name, vec![rows], &vec![0.0; rows])?.into_owned();
+            arrays.insert(name, zeros);
         }
         for fused in fused::matrices(config) {
             if let Some(whole) = fused_whole(&mut arrays, layer, fused.parts) {
@@ -318,7 +325,7 @@ impl<'a> FolderWriter<'a> {
                 return Err(refused("some of the matrices that it holds are codes, and others are not".to_string()));
             }
             let whole = PackedWeight::joined(&parts).map_err(|error| refused(error.to_string()))?;
-            arrays.extend(packed_arrays(&stem, &whole));
+            arrays.extend(packed_arrays(&stem, &whole).into_iter().map(|(name, array)| (name, array.into_owned())));
             apart.retain(|index| !fused.parts.contains(index));
         }
         for index in apart {
@@ -329,13 +336,13 @@ impl<'a> FolderWriter<'a> {
         Ok(arrays)
     }
 
-    fn write_arrays(&self, file: &str, arrays: &Arrays) -> Result<(), CheckpointError> {
+    fn write_arrays(&self, file: &str, arrays: &Arrays<'_>) -> Result<(), CheckpointError> {
         self.partial.write_with(file, |path| arrays_file::write(path, arrays))
     }
 }
 
 /// Takes the weights of some projections out of a layer's arrays, and gives them one below the other; nothing where one is not there.
-fn fused_whole(arrays: &mut Arrays, layer: usize, parts: &[usize]) -> Option<Array> {
+fn fused_whole<'v>(arrays: &mut Arrays<'v>, layer: usize, parts: &[usize]) -> Option<Array<'v>> {
     let names: Vec<String> = parts
         .iter()
         .map(|part| layer_tensor(layer, &format!("{}.weight", PROJECTIONS[*part])))
@@ -347,7 +354,7 @@ fn fused_whole(arrays: &mut Arrays, layer: usize, parts: &[usize]) -> Option<Arr
     let mut whole = parts.next()?;
     for part in parts {
         whole.shape[0] += part.shape[0];
-        whole.bytes.extend(part.bytes);
+        whole.bytes.to_mut().extend_from_slice(&part.bytes);
     }
     Some(whole)
 }

@@ -7,7 +7,7 @@ use crate::CompressError;
 use crate::any::{AnySettings, any_quantize};
 use crate::awq::AwqSettings;
 use crate::evidence::CalibrationStats;
-use crate::linear_algebra::{dot, quadratic_form};
+use crate::linear_algebra::{dot, quadratic_form, squared_distance};
 use crate::prune::{AlphaPruningSettings, Pattern, SparseGptSettings, input_norms_of_hessian, magnitude, sparse_gpt_with_factor, wanda};
 use crate::quantize::{
     AsymmetryFactor, ColumnOrder, Compatibility, Compensated, Damping, GptaqSettings, GptqSettings, GridSettings, GroupSize, Quantized, gptaq_with_factors,
@@ -209,9 +209,8 @@ impl CompressedMatrix {
     /// What can be said of new values for a matrix. Shapes: `values` as `weight`.
     pub fn measured(weight: &Matrix, values: Vec<f32>, evidence: Option<&CalibrationStats>) -> Self {
         let (rows, columns) = (weight.rows, weight.columns);
-        let difference: Vec<f32> = values.iter().zip(&weight.values).map(|(new, old)| new - old).collect();
-        let square = |values: &[f32]| dot(values, values);
         let output_error = evidence.map(|evidence| {
+            let difference: Vec<f32> = values.iter().zip(&weight.values).map(|(new, old)| new - old).collect();
             let hessian: Vec<f32> = evidence.statistics().hessian.iter().map(|value| *value as f32).collect();
             share(
                 quadratic_form(&difference, &hessian, columns),
@@ -220,7 +219,7 @@ impl CompressedMatrix {
         });
         Self {
             sparsity: values.iter().filter(|value| **value == 0.0).count() as f64 / values.len().max(1) as f64,
-            weight_error: share(square(&difference), square(&weight.values)),
+            weight_error: share(squared_distance(&values, &weight.values), dot(&weight.values, &weight.values)),
             output_error,
             bits: None,
             codes: None,

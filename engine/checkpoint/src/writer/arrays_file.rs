@@ -16,7 +16,7 @@ use super::stored::Arrays;
 const ALIGNMENT: usize = 8;
 
 /// Writes arrays one after the other, so that a layer of a large model is held in memory once, not twice.
-pub(super) fn write(path: &Path, arrays: &Arrays) -> io::Result<()> {
+pub(super) fn write(path: &Path, arrays: &Arrays<'_>) -> io::Result<()> {
     // In the library's order: the widest numbers first, so that every array is aligned, and then by name.
     let mut ordered: Vec<_> = arrays.iter().collect();
     ordered.sort_by(|(left_name, left), (right_name, right)| right.dtype.cmp(&left.dtype).then(left_name.cmp(right_name)));
@@ -61,7 +61,7 @@ mod tests {
         let array = |dtype: Dtype, shape: &[usize], bytes: usize| Array {
             dtype,
             shape: shape.to_vec(),
-            bytes: (0..bytes).map(|place| place as u8).collect(),
+            bytes: (0..bytes).map(|place| place as u8).collect::<Vec<u8>>().into(),
         };
         let arrays = Arrays::from([
             ("b.weight".to_owned(), array(Dtype::F16, &[3, 2], 12)),

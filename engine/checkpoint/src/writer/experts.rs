@@ -7,7 +7,7 @@ use crate::modules::ModuleRole;
 
 /// Puts the matrices and biases of a layer's experts in the place of what [`crate::stacked`] reads them from. Where one is not there,
 /// such as a packed one, all stay as they are.
-pub(super) fn join_experts(config: &ModelConfig, layer: usize, arrays: &mut Arrays) {
+pub(super) fn join_experts(config: &ModelConfig, layer: usize, arrays: &mut Arrays<'_>) {
     let Some(experts) = config.experts(layer) else { return };
     let (names, transposed, in_turn) = match experts.storage {
         ExpertStorage::Each => return,
@@ -30,10 +30,10 @@ pub(super) fn join_experts(config: &ModelConfig, layer: usize, arrays: &mut Arra
             continue;
         }
         let mut take = |name: &String| arrays.remove(&format!("{name}{ending}"));
-        let both: Vec<Array> = (gate.iter().zip(&up))
+        let both: Vec<Array<'_>> = (gate.iter().zip(&up))
             .filter_map(|(gate, up)| Some(side_by_side([take(gate)?, take(up)?], in_turn)))
             .collect();
-        let single: Vec<Array> = down.iter().filter_map(&mut take).collect();
+        let single: Vec<Array<'_>> = down.iter().filter_map(&mut take).collect();
         for (name, parts) in [(names.gate_up, both), (names.down, single)] {
             if let Some(whole) = whole(parts, transposed) {
                 arrays.insert(format!("{}{suffix}", layer_tensor(layer, name)), whole);
@@ -43,7 +43,7 @@ pub(super) fn join_experts(config: &ModelConfig, layer: usize, arrays: &mut Arra
 }
 
 /// Two matrices of as many rows, one below the other or row by row in turn.
-fn side_by_side([first, second]: [Array; 2], in_turn: bool) -> Array {
+fn side_by_side<'a>([first, second]: [Array<'a>; 2], in_turn: bool) -> Array<'a> {
     let mut shape = first.shape.clone();
     let rows = shape[0];
     shape[0] *= 2;
@@ -58,12 +58,12 @@ fn side_by_side([first, second]: [Array; 2], in_turn: bool) -> Array {
     Array {
         dtype: first.dtype,
         shape,
-        bytes,
+        bytes: bytes.into(),
     }
 }
 
 /// All experts' arrays as one, each transposed if need be.
-fn whole(parts: Vec<Array>, transposed: bool) -> Option<Array> {
+fn whole<'a>(parts: Vec<Array<'a>>, transposed: bool) -> Option<Array<'a>> {
     let (dtype, mut shape) = (parts.first()?.dtype, parts.first()?.shape.clone());
     let count = parts.len();
     let mut bytes = Vec::new();
@@ -77,12 +77,13 @@ fn whole(parts: Vec<Array>, transposed: bool) -> Option<Array> {
                     }
                 }
             }
-            _ => bytes.extend(part.bytes),
+            _ => bytes.extend_from_slice(&part.bytes),
         }
     }
     if transposed {
         shape.reverse();
     }
     shape.insert(0, count);
+    let bytes = bytes.into();
     Some(Array { dtype, shape, bytes })
 }

@@ -1,5 +1,6 @@
 //! Numbers as they are stored: the bytes of a dtype, and whether a tensor survives it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use half::{bf16, f16};
@@ -72,7 +73,8 @@ impl StoredAs {
         losses.verdict(self, tensor)
     }
 
-    pub(super) fn bytes(self, values: &[f32]) -> Vec<u8> {
+    /// Numbers as they are stored, without a copy where they lie so in memory.
+    pub(super) fn bytes(self, values: &[f32]) -> Cow<'_, [u8]> {
         // Filled in place: collecting byte by byte is many times slower.
         let fill = |bytes: &mut [u8], put: fn(f32) -> [u8; 2]| {
             bytes
@@ -83,21 +85,20 @@ impl StoredAs {
                 .for_each(|(bytes, value)| *bytes = put(*value));
         };
         match self {
-            Self::Float32 => {
-                let mut bytes = vec![0; 4 * values.len()];
-                let places = bytes.as_chunks_mut::<4>().0.iter_mut();
-                places.zip(values).for_each(|(bytes, value)| *bytes = value.to_le_bytes());
-                bytes
-            }
+            #[cfg(target_endian = "little")]
+            // SAFETY: any byte of a number may be read, and the slice is as long as the numbers.
+            Self::Float32 => Cow::Borrowed(unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), size_of_val(values)) }),
+            #[cfg(target_endian = "big")]
+            Self::Float32 => values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>().into(),
             Self::Float16 => {
                 let mut bytes = vec![0; 2 * values.len()];
                 fill(&mut bytes, |value| f16::from_f32(value).to_le_bytes());
-                bytes
+                bytes.into()
             }
             Self::BFloat16 => {
                 let mut bytes = vec![0; 2 * values.len()];
                 fill(&mut bytes, |value| bf16::from_f32(value).to_le_bytes());
-                bytes
+                bytes.into()
             }
         }
     }
@@ -147,18 +148,29 @@ impl Losses {
 }
 
 /// An array to write.
-pub(super) struct Array {
+pub(super) struct Array<'a> {
     pub dtype: Dtype,
     pub shape: Vec<usize>,
-    pub bytes: Vec<u8>,
+    pub bytes: Cow<'a, [u8]>,
+}
+
+impl Array<'_> {
+    /// With bytes of its own.
+    pub fn into_owned(self) -> Array<'static> {
+        Array {
+            dtype: self.dtype,
+            shape: self.shape,
+            bytes: self.bytes.into_owned().into(),
+        }
+    }
 }
 
 /// Arrays by their names.
-pub(super) type Arrays = BTreeMap<String, Array>;
+pub(super) type Arrays<'a> = BTreeMap<String, Array<'a>>;
 
 /// The arrays of a packed weight.
-pub(super) fn packed_arrays(stem: &str, packed: &PackedWeight) -> Vec<(String, Array)> {
-    let integers = |values: &[i32]| values.iter().flat_map(|value| value.to_le_bytes()).collect();
+pub(super) fn packed_arrays<'a>(stem: &str, packed: &'a PackedWeight) -> Vec<(String, Array<'a>)> {
+    let integers = |values: &[i32]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>().into();
     // Scales that were packed here are numbers of the type that they are stored in.
     let scales_as = match packed.layout {
         Layout::CompressedTensors(ScaleType::Float32) => StoredAs::Float32,
@@ -172,7 +184,7 @@ pub(super) fn packed_arrays(stem: &str, packed: &PackedWeight) -> Vec<(String, A
             "g_idx" => (Dtype::I32, integers(&packed.group_index)),
             "weight_shape" => {
                 let sizes = [packed.rows, packed.columns].map(|size| size as i64);
-                (Dtype::I64, sizes.iter().flat_map(|size| size.to_le_bytes()).collect())
+                (Dtype::I64, sizes.iter().flat_map(|size| size.to_le_bytes()).collect::<Vec<u8>>().into())
             }
             _ => (scales_as.dtype(), scales_as.bytes(&packed.scales)),
         };

@@ -133,7 +133,10 @@ fn one_by_one<K: CalibrationKernels>(
         together.chunks(together.len().max(1))
     }
     .chain(routed.chunks(2 * PLACES));
-    let mut weights = original.clone();
+    // The layer as it was is asked for only where both models' inputs are compared.
+    let is_compared = |planned: &Planned| planned.treatment.as_ref().is_some_and(|treatment| treatment.inputs() == Inputs::Both);
+    let compared = planned.iter().any(is_compared).then(|| original.clone());
+    let mut weights = original;
     let count = weights.projections.len();
     let mut outcomes: Vec<Option<CompressedMatrix>> = (0..count).map(|_| None).collect();
     let mut packed: PackedLayer = vec![None; count];
@@ -148,7 +151,7 @@ fn one_by_one<K: CalibrationKernels>(
         let mut known = if asking.is_empty() {
             Vec::new()
         } else {
-            let other = both.then_some((&original, streams.original.as_slice()));
+            let other = compared.as_ref().filter(|_| both).map(|original| (original, streams.original.as_slice()));
             statistics(decoder, &weights, &streams.compressed, &asking, other)?
         }
         .into_iter();
@@ -196,6 +199,10 @@ fn one_by_one<K: CalibrationKernels>(
 
 /// A matrix that was left as it is, and is stored all the same.
 fn untouched(planned: &Planned, weight: &mut Matrix, storage: Storage) -> Result<ComponentReport, RunError> {
+    if storage.is_exact() {
+        storage.stored_as.check(&planned.name(), &weight.values)?;
+        return Ok(ComponentReport::untouched(planned, weight, &weight.values));
+    }
     let (values, _) = storage.keep(&planned.name(), weight, None)?;
     let report = ComponentReport::untouched(planned, weight, &values);
     weight.values = values;

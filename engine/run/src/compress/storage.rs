@@ -69,10 +69,13 @@ impl Storage {
         treatment: &MethodConfig,
         evidence: Option<&CalibrationStats>,
     ) -> Result<(CompressedMatrix, Option<PackedWeight>), RunError> {
+        if self.is_exact() {
+            self.stored_as.check(component, &treated.weight.values)?;
+            self.check_treated(component, original, &treated.weight.values, treatment, evidence)?;
+            return Ok((treated, None));
+        }
         let (values, packed) = self.keep(component, &treated.weight, treated.codes.as_ref())?;
-        let columns = original.columns;
-        let is_dead = |column: usize| evidence.is_some_and(|evidence| evidence.statistics().hessian.get(column * columns + column) == Some(&0.0));
-        check_groups(component, original, &values, treatment, is_dead)?;
+        self.check_treated(component, original, &values, treatment, evidence)?;
         if values == treated.weight.values {
             return Ok((treated, packed));
         }
@@ -84,6 +87,24 @@ impl Storage {
             ..CompressedMatrix::measured(original, values, evidence)
         };
         Ok((measured, packed))
+    }
+
+    /// Whether numbers are read back as they are.
+    pub fn is_exact(self) -> bool {
+        self.layout.is_none() && self.stored_as == StoredAs::Float32
+    }
+
+    fn check_treated(
+        self,
+        component: &str,
+        original: &Matrix,
+        values: &[f32],
+        treatment: &MethodConfig,
+        evidence: Option<&CalibrationStats>,
+    ) -> Result<(), RunError> {
+        let columns = original.columns;
+        let is_dead = |column: usize| evidence.is_some_and(|evidence| evidence.statistics().hessian.get(column * columns + column) == Some(&0.0));
+        check_groups(component, original, values, treatment, is_dead)
     }
 }
 
