@@ -122,7 +122,7 @@ pub fn table(found: &Value, report: &DeviceReport) -> String {
             .map_or_else(String::new, |theirs| format!("{:.2}x", theirs / row.forward));
         line(format!(
             "{:<26} {:>9} {:>14} {:>22} {ratio:>8}",
-            format!("{} tokens", row.tokens),
+            format!("{} tokens{}", row.tokens, if row.forward_rows < row.tokens { " *" } else { "" }),
             time(row.forward),
             rate(row.forward_rate),
             format!("{}, {}", time(row.backward), row.rows)
@@ -139,7 +139,11 @@ pub fn table(found: &Value, report: &DeviceReport) -> String {
         let held = measured.device_memory.or(measured.peak_memory).map_or_else(String::new, format_bytes);
         line(format!(
             "{:<40} {:>9} {:>10.0} {:>14} {:>5.0}% {:>11} {held:>11}",
-            format!("interpretation of {} tokens", measured.tokens),
+            format!(
+                "interpretation of {} tokens{}",
+                measured.tokens,
+                if row.carried_from.is_some() { " *" } else { "" }
+            ),
             time(measured.seconds),
             measured.tokens_per_second,
             rate(row.operations / measured.seconds),
@@ -157,6 +161,9 @@ pub fn table(found: &Value, report: &DeviceReport) -> String {
             100.0 * whole.operations / whole.seconds / report.products.best,
             format_bytes(whole.planned_memory)
         ));
+        if let Some(seconds) = whole.at_full_size {
+            line(format!("{:<40} {:>9}", "  the whole of it *", time(seconds)));
+        }
     }
     for (row, whole) in report.generation.iter().zip(&report.generation_whole) {
         line(format!(
@@ -173,6 +180,9 @@ pub fn table(found: &Value, report: &DeviceReport) -> String {
             report.whole_layers,
             time(seconds)
         ));
+    }
+    for scaled in &report.scaled {
+        line(format!("* {scaled}"));
     }
     for left_out in &report.left_out {
         line(format!("left out: {left_out}"));

@@ -97,8 +97,9 @@ fn measure(arguments: &Arguments, threads: usize) -> Result<(), Failure> {
         .and_then(|tokenizer| tokenizer.encode_sequence(&arguments.prompt))
         .map_err(RunError::from)?
         .ids;
-    let (new_tokens, counts, runs) = (arguments.new_tokens, &arguments.sequences, arguments.runs);
-    let measured = with_kernels!(device, |kernels| generation::generation(checkpoint, kernels, &prompt, new_tokens, counts, runs))?;
+    let counts: Vec<(usize, usize)> = arguments.sequences.iter().map(|count| (*count, arguments.new_tokens)).collect();
+    let runs = arguments.runs;
+    let measured = with_kernels!(device, |kernels| generation::generation(checkpoint, kernels, &prompt, &counts, runs))?;
     let mut rows = serde_json::to_value(measured).map_err(Failure::failed)?;
     for row in rows.as_array_mut().into_iter().flatten() {
         row["prompt"] = prompt.clone().into();

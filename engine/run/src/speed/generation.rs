@@ -73,7 +73,7 @@ impl TokenSink for Times {
     }
 }
 
-/// Generates `new_tokens` greedy tokens after a prompt, for each number of sequences in `counts`, `runs` times.
+/// Generates greedy tokens after a prompt, for each number of sequences in `counts` as many as stand beside it, `runs` times.
 ///
 /// # Errors
 /// When the model cannot be run.
@@ -81,8 +81,7 @@ pub fn generation<K: GenerationKernels>(
     checkpoint: Arc<Checkpoint>,
     kernels: K,
     prompt: &[u32],
-    new_tokens: usize,
-    counts: &[usize],
+    counts: &[(usize, usize)],
     runs: usize,
 ) -> Result<Vec<GenerationMeasurement>, RunError> {
     let backend = kernels.describe();
@@ -93,12 +92,12 @@ pub fn generation<K: GenerationKernels>(
         .map(|(form, matrices)| format!("{matrices} matrices in {form}"))
         .collect();
     let mut found = Vec::new();
-    for count in counts {
+    for (count, new_tokens) in counts {
         let request = Request {
             prompt: prompt.to_vec(),
             sampling: Sampling::GREEDY,
             seed: 0,
-            most_tokens: new_tokens,
+            most_tokens: *new_tokens,
             stop: BTreeSet::new(),
         };
         let requests = vec![request; *count];

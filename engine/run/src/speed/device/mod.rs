@@ -1,9 +1,10 @@
 //! What a device does, in one go: kernels against the reference, rates of single operations, and the program's own work on a
 //! checkpoint of a real shape. `cruxscope bench device` prints it.
 //!
-//! Nothing is needed but a folder for a checkpoint of random weights. What would not end in the time that is left is left out, and
-//! said; a part of the work gets a share of the time, so that there is a number for each. Until the work itself has been measured, its time
-//! is taken to be four times that of its operations at the best rate of products.
+//! Nothing is needed but a folder for a checkpoint of random weights. Every part of the work gets a share of the time, so that there is a number
+//! for each: what would take longer is done on less (fewer rows, a shorter trace, fewer windows or new tokens), from which its number is
+//! carried over by its operations, and that is said. What would not end in time even so is left out, and said too. Until the work itself
+//! has been measured, its time is taken to be four times that of its operations at the best rate of products.
 
 mod clock;
 mod rates;
@@ -35,17 +36,27 @@ use crate::{Event, Observer, RunError};
 const SLOWER: f64 = 4.0;
 /// Runs of an interpretation; the fastest counts. One where there is no time for more.
 const RUNS: usize = 2;
-/// Shares of the time that one piece of a part may take: attention and interpretation of one length, a sketch or GPTQ, sequences side by
-/// side. What would take longer is done with less text, or left out, so that no part takes the time of those after it.
-const OF_ATTENTION: f64 = 0.1;
-const OF_INTERPRETATION: f64 = 0.25;
-const OF_WHOLE: f64 = 0.25;
-const OF_GENERATION: f64 = 0.15;
+/// A trace that stands for a longer one has at least so many tokens.
+const SHORTEST_TRACE: usize = 128;
+/// New tokens of a sequence at least: one that comes of the prompt, and one of a step.
+const FEWEST_TOKENS: usize = 2;
+
+/// Shares of the time: of all products together; of attention, interpretation and generation, each for one length or number of sequences; of
+/// a sketch; of GPTQ.
+mod share {
+    pub const PRODUCTS: f64 = 0.12;
+    pub const ATTENTION: f64 = 0.04;
+    pub const INTERPRETATION: f64 = 0.12;
+    pub const SKETCH: f64 = 0.14;
+    pub const GPTQ: f64 = 0.14;
+    pub const GENERATION: f64 = 0.05;
+    /// What is kept for all that comes after interpretation, after the sketch, and after GPTQ.
+    pub const AFTER: [f64; 3] = [0.4, 0.28, 0.14];
+}
+
 /// Timings of a single operation take no more than this share of the time, and no more than so many seconds.
-const OF_TIMINGS: f64 = 1.0 / 400.0;
+const OF_TIMINGS: f64 = 1.0 / 800.0;
 const MOST_TIMINGS: f64 = 12.0;
-/// By how much windows are shortened where there is no time for them.
-const SHORTER: [usize; 4] = [1, 2, 4, 8];
 
 /// What is measured.
 #[derive(Clone, Debug, PartialEq)]
@@ -86,6 +97,7 @@ struct Bench<'a> {
     observer: &'a mut dyn Observer,
     device: ChosenDevice,
     began: Instant,
+    scaled: Vec<String>,
     left_out: Vec<String>,
 }
 
@@ -100,6 +112,7 @@ pub fn measure(settings: &DeviceSettings, observer: &mut dyn Observer) -> Result
         settings,
         observer,
         began: Instant::now(),
+        scaled: Vec::new(),
         left_out: Vec::new(),
     };
     let (device, shape) = (bench.device.clone(), &settings.shape);
@@ -117,9 +130,12 @@ pub fn measure(settings: &DeviceSettings, observer: &mut dyn Observer) -> Result
     };
     bench.next("matrix products")?;
     let timing = bench.timing();
-    let products = catch_panic("products", || {
-        with_kernels!(device.clone(), |kernels| rates::products(&kernels, timing, shape, settings.largest))
+    // Few of them take long; each is done forwards and backwards, twice or more.
+    let most = (settings.time.as_secs_f64() * share::PRODUCTS / 30.0).max(timing.least.as_secs_f64());
+    let (products, slow_products) = catch_panic("products", || {
+        with_kernels!(device.clone(), |kernels| rates::products(&kernels, timing, shape, settings.largest, most))
     })?;
+    bench.left_out.extend(slow_products);
     bench.next("copies")?;
     let copies = catch_panic("copies", || {
         with_kernels!(device.clone(), |kernels| rates::copies(&kernels, timing, settings.largest.min(2048)))
@@ -140,18 +156,33 @@ pub fn measure(settings: &DeviceSettings, observer: &mut dyn Observer) -> Result
         vocabulary: shape.config().vocabulary,
         folder: &settings.folder,
     };
-    let sketch = bench.whole("a sketch of sensitivities", &SHORTER, rate, |shorter, fits, observer| {
-        work::sketch(&material.shorter(*shorter), settings.draws, fits, observer)
-    })?;
+    let (windows, length) = settings.windows;
+    let shorter = |by: usize| (length / by).max(SHORTEST_WINDOW.min(length));
+    let smaller = [(windows, 1, 1), (windows, 4, 1), (windows, 8, 1), (1, 4, 1), (1, 8, 2), (1, 8, 4)];
+    let forms = smaller.map(|(windows, by, fewer)| (windows, shorter(by), (settings.draws / fewer).max(1)));
+    let allowed = bench.allowed(share::SKETCH, share::AFTER[1]);
+    let sketch = bench.whole(
+        "a sketch of sensitivities",
+        &forms,
+        (allowed, rate),
+        |(windows, length, draws), fits, observer| work::sketch(&material.with_windows((*windows, *length)), *draws, fits, observer),
+    )?;
     let last = shape.config().layers;
-    let without_down = format!("{last}_q,{last}_k,{last}_v,{last}_o,{last}_gate,{last}_up");
-    let choices = [(1, format!("layers:{last}-{last}")), (4, format!("layers:{last}-{last}")), (4, without_down)];
-    let gptq = bench.whole("GPTQ of a layer", &choices, rate, |(shorter, only), fits, observer| {
-        work::gptq(&material.shorter(*shorter), only, fits, observer)
+    let matrices = |names: &[&str]| names.iter().map(|name| format!("{last}_{name}")).collect::<Vec<_>>().join(",");
+    let forms = [
+        ((windows, length), format!("layers:{last}-{last}")),
+        ((windows, shorter(4)), format!("layers:{last}-{last}")),
+        ((windows, shorter(4)), matrices(&["q", "k", "v", "o", "gate", "up"])),
+        ((1, shorter(4)), matrices(&["q", "k", "v", "o"])),
+        ((1, shorter(8)), matrices(&["q"])),
+    ];
+    let allowed = bench.allowed(share::GPTQ, share::AFTER[2]);
+    let gptq = bench.whole("GPTQ of a layer", &forms, (allowed, rate), |(windows, only), fits, observer| {
+        work::gptq(&material.with_windows(*windows), only, fits, observer)
     })?;
     bench.next("generation")?;
-    let sequences = bench.sequences(rate);
-    let found = catch_panic("generation", || work::generate(&checkpoint, &device, settings.new_tokens, &sequences));
+    let sequences = bench.sequences(&products);
+    let found = catch_panic("generation", || work::generate(&checkpoint, &device, &sequences));
     let generation = bench.kept("generation", found)?.unwrap_or_default();
     let whole = shape.with_layers(settings.whole_layers)?;
     let scale = shape.bytes() as f64 / whole.bytes() as f64;
@@ -170,6 +201,7 @@ pub fn measure(settings: &DeviceSettings, observer: &mut dyn Observer) -> Result
         gptq,
         generation_whole: generation.iter().map(|row| row.tokens_per_second * scale).collect(),
         generation,
+        scaled: bench.scaled,
         left_out: bench.left_out,
         seconds: bench.began.elapsed().as_secs_f64(),
     })
@@ -202,18 +234,15 @@ impl Bench<'_> {
         }
     }
 
-    /// Seconds for a piece of work that may take a share of the time.
-    fn allowed(&self, share: f64) -> f64 {
-        self.left().min(share * self.settings.time.as_secs_f64())
+    /// Seconds for a piece of work that may take a share of the time, of which another is kept for what comes after it.
+    fn allowed(&self, share: f64, after: f64) -> f64 {
+        let all = self.settings.time.as_secs_f64();
+        (self.left() - after * all).min(share * all)
     }
 
-    /// Whether there is time for so many operations at a rate; where there is none, that is said.
-    fn fits(&mut self, what: &str, share: f64, operations: f64, rate: f64) -> bool {
-        let (needed, allowed) = (operations / rate, self.allowed(share));
-        if needed > allowed {
-            self.left_out.push(format!("{what}: about {needed:.0} s, and {allowed:.0} s are left for it"));
-        }
-        needed <= allowed
+    fn leave_out(&mut self, what: &str, needed: f64, allowed: f64) {
+        self.left_out
+            .push(format!("{what}: about {needed:.0} s, and {:.0} s are left for it", allowed.max(0.0)));
     }
 
     /// What came of a part; one that failed is left out with its reason.
@@ -228,17 +257,26 @@ impl Bench<'_> {
         }
     }
 
-    /// The numbers of sequences that there is time for, at least the first.
-    fn sequences(&mut self, rate: f64) -> Vec<usize> {
+    /// The numbers of sequences that there is time for, at least the first, each with its number of new tokens.
+    fn sequences(&mut self, products: &Products) -> Vec<(usize, usize)> {
         let settings = self.settings;
         let mut kept = Vec::new();
-        for count in &settings.sequences {
-            // Two operations a weight, and two bytes.
-            let operations = SLOWER * settings.shape.bytes() as f64 * (count * settings.new_tokens) as f64;
+        for count in settings.sequences.iter().copied() {
+            // Two operations a weight, which has two bytes.
+            let step = settings.shape.bytes() as f64 * count as f64 / products.rate_of_rows(count);
+            let allowed = self.allowed(share::GENERATION, 0.0);
+            let tokens = ((allowed / step) as usize).min(settings.new_tokens);
             let what = format!("generation of {count} side by side");
-            if kept.is_empty() || self.fits(&what, OF_GENERATION, operations, rate) {
-                kept.push(*count);
+            if tokens < FEWEST_TOKENS && !kept.is_empty() {
+                self.leave_out(&what, FEWEST_TOKENS as f64 * step, allowed);
+                continue;
             }
+            let tokens = tokens.max(FEWEST_TOKENS);
+            if tokens < settings.new_tokens {
+                self.scaled
+                    .push(format!("{what}: {tokens} new tokens of each instead of {}", settings.new_tokens));
+            }
+            kept.push((count, tokens));
         }
         kept
     }
@@ -246,34 +284,61 @@ impl Bench<'_> {
     fn attention(&mut self, slow: f64) -> Result<Vec<AttentionRate>, RunError> {
         let (shape, timing) = (&self.settings.shape, self.timing());
         let mut found = Vec::new();
-        for tokens in &self.settings.tokens {
+        for tokens in self.settings.tokens.iter().copied() {
             let what = format!("attention over {tokens} tokens");
             self.next(&what)?;
-            // Timed three times or more, forwards and backwards.
-            if self.fits(&what, OF_ATTENTION, 12.0 * shape.config().hidden as f64 * (*tokens as f64).powi(2), slow) {
-                let rate = catch_panic(&what, || {
-                    with_kernels!(self.device.clone(), |kernels| rates::attention(&kernels, timing, shape, *tokens))
-                });
-                found.extend(self.kept(&what, rate)?);
+            let allowed = self.allowed(share::ATTENTION, share::AFTER[0]);
+            let Some(rows) = rates::rows_in(shape, tokens, allowed, slow) else {
+                self.leave_out(&what, 12.0 * shape.config().hidden as f64 * (tokens as f64).powi(2) / slow, allowed);
+                continue;
+            };
+            if rows[0] < tokens {
+                self.scaled.push(format!(
+                    "{what}: forwards its last {} rows, carried over by the keys that each row sees",
+                    rows[0]
+                ));
             }
+            let rate = catch_panic(&what, || {
+                with_kernels!(self.device.clone(), |kernels| rates::attention(&kernels, timing, shape, tokens, rows))
+            });
+            found.extend(self.kept(&what, rate)?);
         }
         Ok(found)
     }
 
+    /// Of every length a trace of it, or a shorter one that there is time for, unless a longer one than that was measured already.
     fn interpretation(&mut self, checkpoint: &Arc<Checkpoint>, slow: f64) -> Result<Vec<InterpretationRate>, RunError> {
         let place = Place::of(Some(&self.device), &self.settings.device, checkpoint, None)?;
         let mut found: Vec<InterpretationRate> = Vec::new();
-        for tokens in &self.settings.tokens {
+        let mut longest: Option<InterpretationRate> = None;
+        for tokens in self.settings.tokens.iter().copied() {
             let what = format!("interpretation of {tokens} tokens");
             self.next(&what)?;
-            let planned = work::plan(checkpoint, *tokens, &place);
-            let Some(planned) = self.kept(&what, planned)? else { continue };
-            let rate = found.last().map_or(slow, |last| last.operations / last.measured.seconds);
-            let all = RUNS as f64 * planned.1.operations;
-            let runs = if all / rate <= self.allowed(OF_INTERPRETATION) { RUNS } else { 1 };
-            if self.fits(&what, OF_INTERPRETATION, planned.1.operations, rate) {
-                let measured = catch_panic(&what, || work::interpretation(checkpoint, &self.device, &place, &planned, runs));
-                found.extend(self.kept(&what, measured)?);
+            let whole = work::plan(checkpoint, tokens, &place);
+            let Some(whole) = self.kept(&what, whole)? else { continue };
+            let rate = longest.as_ref().map_or(slow, |last| last.operations / last.measured.seconds);
+            let allowed = self.allowed(share::INTERPRETATION, share::AFTER[0]);
+            let known = longest.as_ref().map_or(SHORTEST_TRACE.min(tokens) - 1, |last| last.measured.tokens);
+            let mut length = tokens;
+            while length > known {
+                let planned = work::plan(checkpoint, length, &place);
+                let Some(planned) = self.kept(&what, planned)? else { break };
+                if planned.1.operations / rate <= allowed {
+                    let runs = if RUNS as f64 * planned.1.operations / rate <= allowed { RUNS } else { 1 };
+                    let measured = catch_panic(&what, || work::interpretation(checkpoint, &self.device, &place, &planned, runs));
+                    longest = self.kept(&what, measured)?.or(longest);
+                    break;
+                }
+                length = if length > SHORTEST_TRACE { (length / 2).max(SHORTEST_TRACE) } else { 0 };
+            }
+            match &longest {
+                Some(last) if last.measured.tokens == tokens => found.push(last.clone()),
+                Some(last) => {
+                    self.scaled
+                        .push(format!("{what}: by its operations, at the rate of {} tokens", last.measured.tokens));
+                    found.push(last.carried_to(tokens, &whole.1));
+                }
+                None => self.leave_out(&what, whole.1.operations / rate, allowed),
             }
         }
         Ok(found)
@@ -284,29 +349,39 @@ impl Bench<'_> {
         &mut self,
         what: &str,
         forms: &[C],
-        rate: f64,
+        (allowed, rate): (f64, f64),
         mut work: impl FnMut(&C, &dyn Fn(f64) -> bool, &mut dyn Observer) -> Result<Option<Whole>, RunError>,
     ) -> Result<Option<Whole>, RunError> {
         self.next(what)?;
-        let mut fewest = f64::INFINITY;
+        let (mut all, mut fewest) = (None, f64::INFINITY);
         for form in forms {
-            let allowed = self.allowed(OF_WHOLE);
             let needed = std::cell::Cell::new(0.0);
             let fits = |operations: f64| {
-                needed.set(operations / rate);
+                needed.set(operations);
                 operations / rate <= allowed
             };
             let found = work(form, &fits, self.observer);
+            let all = *all.get_or_insert(needed.get());
             match self.kept(what, found)? {
-                Some(None) => fewest = fewest.min(needed.get()),
-                found => return Ok(found.flatten()),
+                Some(None) => fewest = fewest.min(needed.get() / rate),
+                Some(Some(mut whole)) => {
+                    if whole.operations < all {
+                        whole.at_full_size = Some(whole.seconds * all / whole.operations);
+                        self.scaled
+                            .push(format!("{what}: {} on {} tokens, carried over by its operations", whole.what, whole.tokens));
+                    }
+                    return Ok(Some(whole));
+                }
+                None => return Ok(None),
             }
         }
-        let allowed = self.allowed(OF_WHOLE);
-        self.left_out.push(format!("{what}: about {fewest:.0} s, and {allowed:.0} s are left for it"));
+        self.leave_out(what, fewest, allowed);
         Ok(None)
     }
 }
+
+/// A window that stands for a longer one has at least so many tokens.
+const SHORTEST_WINDOW: usize = 32;
 
 #[cfg(test)]
 mod tests {

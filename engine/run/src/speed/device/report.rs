@@ -83,6 +83,8 @@ pub struct DeviceReport {
     pub generation_whole: Vec<f64>,
     /// Seconds of a job on the whole model, see [`Job::seconds`].
     pub job_seconds: Option<f64>,
+    /// What was measured on less than was asked for, and how its number comes of it.
+    pub scaled: Vec<String>,
     /// What was left out, and why.
     pub left_out: Vec<String>,
     /// Seconds that all took.
@@ -132,7 +134,8 @@ impl Job {
     pub fn seconds(&self, shape: &Shape, measured: &[InterpretationRate]) -> Option<f64> {
         let mean = self.tokens / self.traces;
         let distance = |row: &InterpretationRate| (row.measured.tokens as f64 / mean).ln().abs();
-        let nearest = measured.iter().min_by(|a, b| distance(a).total_cmp(&distance(b)))?;
+        let measured = measured.iter().filter(|row| row.carried_from.is_none());
+        let nearest = measured.min_by(|a, b| distance(a).total_cmp(&distance(b)))?;
         Some(self.operations(shape) * nearest.measured.seconds / nearest.operations)
     }
 }

@@ -44,6 +44,8 @@ pub struct InterpretationRate {
     pub operations: f64,
     /// Bytes of memory that the plan expected on the device, or of the machine where the device has none of its own.
     pub planned_memory: u64,
+    /// The length of the trace that was measured, where there was no time for this one: seconds are those of its operations at that rate.
+    pub carried_from: Option<usize>,
 }
 
 /// A trace of random tokens with segments of each behaviour in turn.
@@ -109,7 +111,29 @@ pub fn interpretation(
         measured,
         operations: plan.operations,
         planned_memory: if memory.device > 0 { memory.device } else { memory.machine },
+        carried_from: None,
     })
+}
+
+impl InterpretationRate {
+    /// What a trace of another length would take at this rate.
+    pub fn carried_to(&self, tokens: usize, plan: &Plan) -> Self {
+        let seconds = self.measured.seconds * plan.operations / self.operations;
+        let memory = plan.memory();
+        Self {
+            measured: Measurement {
+                tokens,
+                seconds,
+                tokens_per_second: tokens as f64 / seconds,
+                peak_memory: None,
+                device_memory: None,
+                ..self.measured.clone()
+            },
+            operations: plan.operations,
+            planned_memory: if memory.device > 0 { memory.device } else { memory.machine },
+            carried_from: Some(self.carried_from.unwrap_or(self.measured.tokens)),
+        }
+    }
 }
 
 /// Work that is done once as a whole.
@@ -125,6 +149,8 @@ pub struct Whole {
     pub seconds: f64,
     /// Bytes of memory that the plan expected where the model runs.
     pub planned_memory: u64,
+    /// Seconds that the whole of it would take by its operations, where this is a smaller form of it.
+    pub at_full_size: Option<f64>,
 }
 
 /// Windows of random tokens in a file, for work that reads them.
@@ -169,17 +195,10 @@ pub struct Material<'a> {
     pub folder: &'a Path,
 }
 
-/// A window is no shorter.
-const SHORTEST: usize = 32;
-
 impl Material<'_> {
-    /// The same with windows of a part of their length.
-    pub fn shorter(&self, by: usize) -> Self {
-        let (windows, length) = self.windows;
-        Self {
-            windows: (windows, (length / by).max(SHORTEST.min(length))),
-            ..*self
-        }
+    /// The same with so many windows of such a length.
+    pub fn with_windows(&self, windows: (usize, usize)) -> Self {
+        Self { windows, ..*self }
     }
 
     fn write_windows(&self) -> Result<Calibration, RunError> {
@@ -226,6 +245,7 @@ pub fn sketch(material: &Material<'_>, draws: usize, fits: Fits<'_>, observer: &
         operations: plan.operations,
         seconds: began.elapsed().as_secs_f64(),
         planned_memory: plan.memory,
+        at_full_size: None,
     }))
 }
 
@@ -257,25 +277,20 @@ pub fn gptq(material: &Material<'_>, only: &str, fits: Fits<'_>, observer: &mut 
         operations: plan.operations,
         seconds: began.elapsed().as_secs_f64(),
         planned_memory: if plan.device_memory > 0 { plan.device_memory } else { plan.memory },
+        at_full_size: None,
     }))
 }
 
-/// New tokens a second for several numbers of sequences.
+/// New tokens a second for several numbers of sequences, each with its number of new tokens.
 ///
 /// # Errors
 /// When the device failed.
-pub fn generate(
-    checkpoint: &Arc<Checkpoint>,
-    device: &ChosenDevice,
-    new_tokens: usize,
-    sequences: &[usize],
-) -> Result<Vec<generation::GenerationMeasurement>, RunError> {
+pub fn generate(checkpoint: &Arc<Checkpoint>, device: &ChosenDevice, sequences: &[(usize, usize)]) -> Result<Vec<generation::GenerationMeasurement>, RunError> {
     let prompt = trace(16, checkpoint.config().vocabulary).ids;
     with_kernels!(device.clone(), |kernels| generation::generation(
         checkpoint.clone(),
         kernels,
         &prompt,
-        new_tokens,
         sequences,
         1
     ))
