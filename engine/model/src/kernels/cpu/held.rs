@@ -4,8 +4,8 @@
 //! only where each weight comes back as it was:
 //!
 //! * half precision of either kind (2 bytes), which is how most checkpoints store their weights;
-//! * levels (24 or 40 bytes for 32 weights): w = step * code + lowest in float32, with a step and a lowest value for every 32
-//!   weights of a row, which is what block types of GGUF and weights rounded to a grid consist of.
+//! * levels (24, 40 or 48 bytes for 32 weights): w = step * code + lowest in float32, with a step and a lowest value for every 32 or
+//!   every 16 weights of a row, which is what block types of GGUF and weights rounded to a grid consist of.
 //!
 //! All else stays float32.
 
@@ -32,6 +32,8 @@ pub(super) enum Form {
     Float16(Vec<u16>),
     /// Codes up to 255, one a byte.
     Levels8(Vec<Scale>, Vec<[u8; BLOCK]>),
+    /// The same with a scale for each half of a block, as Q6_K has.
+    HalfLevels(Vec<[Scale; 2]>, Vec<[u8; BLOCK]>),
     /// Codes up to 15: in each byte one of the first half of a block, and above it one of the second.
     Levels4(Vec<Scale>, Vec<[u8; BLOCK / 2]>),
 }
@@ -49,6 +51,7 @@ impl HeldWeight {
         let form = as_bf16(&values)
             .or_else(|| as_f16(&values))
             .or_else(|| levels(columns, &values))
+            .or_else(|| half_levels(columns, &values))
             .unwrap_or(Form::Float32(values));
         Self { rows, columns, form }
     }
@@ -61,6 +64,7 @@ impl HeldWeight {
             Form::BFloat16(values) => ("bfloat16", 2 * values.len()),
             Form::Float16(values) => ("float16", 2 * values.len()),
             Form::Levels8(scales, _) => ("256 levels", (scale + BLOCK) * scales.len()),
+            Form::HalfLevels(scales, _) => ("256 levels in halves", (2 * scale + BLOCK) * scales.len()),
             Form::Levels4(scales, _) => ("16 levels", (scale + BLOCK / 2) * scales.len()),
         }
     }
@@ -119,12 +123,31 @@ fn levels(columns: usize, values: &[f32]) -> Option<Form> {
     Some(Form::Levels4(scales, codes.into_iter().map(pairs).collect()))
 }
 
+/// Levels of halves of blocks, where all of every row have them.
+fn half_levels(columns: usize, values: &[f32]) -> Option<Form> {
+    const HALF: usize = BLOCK / 2;
+    let (halves, []) = values.as_chunks::<HALF>() else { return None };
+    if !columns.is_multiple_of(BLOCK) {
+        return None;
+    }
+    block_levels(halves.first()?)?;
+    let pairs = halves.as_chunks::<2>().0;
+    let both = |[low, high]: &[[f32; HALF]; 2]| {
+        let ((low_scale, low), (high_scale, high)) = (block_levels(low)?, block_levels(high)?);
+        let codes = std::array::from_fn(|place| if place < HALF { low[place] } else { high[place - HALF] });
+        Some(([low_scale, high_scale], codes))
+    };
+    let found: Option<Vec<([Scale; 2], [u8; BLOCK])>> = pairs.par_iter().with_min_len(256).map(both).collect();
+    let (scales, codes) = found?.into_iter().unzip();
+    Some(Form::HalfLevels(scales, codes))
+}
+
 /// A step, a lowest value and codes that give back every value of a block, where they can be found.
 ///
 /// The lowest weight is the lowest level. The smallest gap between two weights is a whole number of steps, small in most
 /// blocks, so it is divided by one small number after another until the codes fit. The step is then the range over the
 /// highest code, blurred by rounding in its last bits; a float16 is tried first, as block types store it so.
-fn block_levels(block: &[f32; BLOCK]) -> Option<(Scale, [u8; BLOCK])> {
+fn block_levels<const N: usize>(block: &[f32; N]) -> Option<(Scale, [u8; N])> {
     let lowest = block.iter().copied().fold(f32::INFINITY, f32::min);
     let highest = block.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let range = f64::from(highest) - f64::from(lowest);
@@ -143,7 +166,8 @@ fn block_levels(block: &[f32; BLOCK]) -> Option<(Scale, [u8; BLOCK])> {
     let noise = f64::from(highest.abs().max(lowest.abs())) * 1e-6;
     let gaps = sorted.windows(2).map(|pair| f64::from(pair[1]) - f64::from(pair[0]));
     let gap = gaps.filter(|gap| *gap > noise).fold(range, f64::min);
-    for divisor in 1..=8u32 {
+    // Of few weights on many levels the nearest two may lie far apart.
+    for divisor in 1..=32u32 {
         let highest_code = (range * f64::from(divisor) / gap).round();
         if highest_code > 255.0 {
             break;
@@ -162,7 +186,7 @@ fn block_levels(block: &[f32; BLOCK]) -> Option<(Scale, [u8; BLOCK])> {
 }
 
 /// The levels of a block whose highest code is known: the step is the range over it, but for the last bits.
-fn with_highest_code(block: &[f32; BLOCK], range: f64, lowest: f32, highest_code: f64) -> Option<(Scale, [u8; BLOCK])> {
+fn with_highest_code<const N: usize>(block: &[f32; N], range: f64, lowest: f32, highest_code: f64) -> Option<(Scale, [u8; N])> {
     let blurred = (range / highest_code) as f32;
     let near = f16::from_f32(blurred).to_bits();
     let halves = [near, near.wrapping_sub(1), near.wrapping_add(1)].map(|bits| f16::from_bits(bits).to_f32());
@@ -171,8 +195,8 @@ fn with_highest_code(block: &[f32; BLOCK], range: f64, lowest: f32, highest_code
 }
 
 /// The codes of a block, if they give back every value. (A zero may lose its sign, which no sum can tell.)
-fn fits(block: &[f32; BLOCK], scale: Scale) -> Option<(Scale, [u8; BLOCK])> {
-    let mut codes = [0u8; BLOCK];
+fn fits<const N: usize>(block: &[f32; N], scale: Scale) -> Option<(Scale, [u8; N])> {
+    let mut codes = [0u8; N];
     let per_step = if scale.step > 0.0 { 1.0 / f64::from(scale.step) } else { 0.0 };
     for (code, value) in codes.iter_mut().zip(block) {
         // The cast cuts off, and holds what is too large or no number at an end.
@@ -252,6 +276,12 @@ mod tests {
         held(64, 96, &of(31.0, true, false), "256 levels");
         held(64, 96, &of(255.0, true, true), "256 levels");
         held(64, 96, &of(15.0, false, false), "16 levels");
+        // Q6_K: a float16 times a byte for every sixteen weights.
+        let sixteens = plain.as_chunks::<16>().0.iter().enumerate().flat_map(|(index, block)| {
+            let step = f16::from_f32(0.000_731).to_f32() * (20 + index % 100) as f32;
+            block.map(|value| step * (value / step).round().clamp(-32.0, 31.0))
+        });
+        held(64, 96, &sixteens.collect::<Vec<f32>>(), "256 levels in halves");
         // Eight bits of what was on sixteen levels: neighbours lie many steps apart.
         let coarse = of(15.0, true, false);
         let eight: Vec<f32> = (coarse.as_chunks::<BLOCK>().0.iter())

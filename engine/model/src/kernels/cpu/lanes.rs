@@ -1,8 +1,8 @@
 //! Sixteen numbers at a time, for the loops that compilers do not vectorise by themselves: weights in short forms, turned into
 //! float32 on their way into a sum.
 //!
-//! Written out for AVX-512 and AVX2, and in plain arrays for every other processor. All three round alike (a product and a
-//! sum are two steps everywhere), so results are the same bits on each.
+//! Written out for AVX-512 and AVX2, and in plain arrays for every other processor. All three round alike (what is one step is one
+//! everywhere), so results are the same bits on each.
 
 /// Numbers of a vector.
 pub(super) const LANES: usize = 16;
@@ -11,6 +11,8 @@ pub(super) const LANES: usize = 16;
 pub(super) trait Lanes: Copy {
     /// Sixteen float32.
     type Vector: Copy;
+    /// Whether there are registers enough for the sums of eight rows at a time.
+    const MANY: bool = false;
 
     /// One number in all lanes.
     fn splat(self, value: f32) -> Self::Vector;
@@ -39,6 +41,8 @@ pub(super) trait Lanes: Copy {
     fn add(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// a * b.
     fn multiply(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// a * b + c, rounded once.
+    fn multiply_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
     /// The numbers of a vector.
     fn store(self, vector: Self::Vector) -> [f32; LANES];
 
@@ -108,6 +112,11 @@ impl Lanes for Plain {
     }
 
     #[inline(always)]
+    fn multiply_add(self, a: [f32; LANES], b: [f32; LANES], c: [f32; LANES]) -> [f32; LANES] {
+        std::array::from_fn(|lane| a[lane].mul_add(b[lane], c[lane]))
+    }
+
+    #[inline(always)]
     fn store(self, vector: [f32; LANES]) -> [f32; LANES] {
         vector
     }
@@ -125,6 +134,7 @@ mod x86 {
     /// AVX-512.
     impl Lanes for V4 {
         type Vector = __m512;
+        const MANY: bool = true;
 
         #[inline(always)]
         fn splat(self, value: f32) -> __m512 {
@@ -186,6 +196,11 @@ mod x86 {
         #[inline(always)]
         fn multiply(self, a: __m512, b: __m512) -> __m512 {
             self.avx512f._mm512_mul_ps(a, b)
+        }
+
+        #[inline(always)]
+        fn multiply_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+            self.avx512f._mm512_fmadd_ps(a, b, c)
         }
 
         #[inline(always)]
@@ -274,6 +289,11 @@ mod x86 {
         }
 
         #[inline(always)]
+        fn multiply_add(self, a: [__m256; 2], b: [__m256; 2], c: [__m256; 2]) -> [__m256; 2] {
+            [self.fma._mm256_fmadd_ps(a[0], b[0], c[0]), self.fma._mm256_fmadd_ps(a[1], b[1], c[1])]
+        }
+
+        #[inline(always)]
         fn store(self, vector: [__m256; 2]) -> [f32; LANES] {
             cast(vector)
         }
@@ -309,6 +329,7 @@ mod tests {
             let numbers: [f32; LANES] = std::array::from_fn(|lane| (first as f32 + lane as f32).sin());
             let (a, b) = (lanes.load(&numbers), lanes.splat(first as f32 * 0.37));
             keep(lanes.add(lanes.multiply(a, b), a));
+            keep(lanes.multiply_add(a, b, lanes.splat(-0.3)));
             keep(lanes.splat(lanes.sum(a)));
         }
         found

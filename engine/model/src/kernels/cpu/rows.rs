@@ -72,7 +72,25 @@ impl<L: Lanes> Row<L> for Levels8<'_> {
     #[inline(always)]
     fn block(self, lanes: L, block: usize) -> [L::Vector; 2] {
         let [low, high] = halves(&self.1[block], 0);
-        levels(lanes, self.0[block], [lanes.bytes(low), lanes.bytes(high)])
+        let scale = self.0[block];
+        [level(lanes, scale, lanes.bytes(low)), level(lanes, scale, lanes.bytes(high))]
+    }
+
+    /// Levels are held in whole blocks only.
+    #[inline(always)]
+    fn at(self, _: usize) -> f32 {
+        0.0
+    }
+}
+
+#[derive(Clone, Copy)]
+struct HalfLevels<'a>(&'a [[Scale; 2]], &'a [[u8; BLOCK]]);
+
+impl<L: Lanes> Row<L> for HalfLevels<'_> {
+    #[inline(always)]
+    fn block(self, lanes: L, block: usize) -> [L::Vector; 2] {
+        let ([low, high], scales) = (halves(&self.1[block], 0), self.0[block]);
+        [level(lanes, scales[0], lanes.bytes(low)), level(lanes, scales[1], lanes.bytes(high))]
     }
 
     /// Levels are held in whole blocks only.
@@ -101,10 +119,8 @@ impl<L: Lanes> Row<L> for Levels4<'_> {
 
 /// The weights of codes: step * code + lowest.
 #[inline(always)]
-fn levels<L: Lanes>(lanes: L, scale: Scale, codes: [L::Vector; 2]) -> [L::Vector; 2] {
-    let (step, lowest) = (lanes.splat(scale.step), lanes.splat(scale.lowest));
-    let level = |code| lanes.add(lanes.multiply(step, code), lowest);
-    [level(codes[0]), level(codes[1])]
+fn level<L: Lanes>(lanes: L, scale: Scale, codes: L::Vector) -> L::Vector {
+    lanes.add(lanes.multiply(lanes.splat(scale.step), codes), lanes.splat(scale.lowest))
 }
 
 /// The two vectors of a block.
@@ -138,6 +154,9 @@ pub(super) fn visit<L: Lanes>(lanes: L, weight: &HeldWeight, rows: std::ops::Ran
         Form::Float16(stored) => rows.for_each(|(place, row)| visitor.row(lanes, place, Float16(of(stored, row, columns)))),
         Form::Levels8(scales, codes) => {
             rows.for_each(|(place, row)| visitor.row(lanes, place, Levels8(of(scales, row, blocks), of(codes, row, blocks))));
+        }
+        Form::HalfLevels(scales, codes) => {
+            rows.for_each(|(place, row)| visitor.row(lanes, place, HalfLevels(of(scales, row, blocks), of(codes, row, blocks))));
         }
         Form::Levels4(scales, codes) => {
             rows.for_each(|(place, row)| visitor.row(lanes, place, Levels4(of(scales, row, blocks), of(codes, row, blocks))));

@@ -23,8 +23,8 @@ fn sums<L: Lanes, W: Row<L>, const N: usize>(lanes: L, weights: W, x: [&[f32]; N
         let weight = weights.block(lanes, block);
         for n in 0..N {
             let [low, high] = halves(x[n], block);
-            sums[n][0] = lanes.add(sums[n][0], lanes.multiply(weight[0], lanes.load(low)));
-            sums[n][1] = lanes.add(sums[n][1], lanes.multiply(weight[1], lanes.load(high)));
+            sums[n][0] = lanes.multiply_add(weight[0], lanes.load(low), sums[n][0]);
+            sums[n][1] = lanes.multiply_add(weight[1], lanes.load(high), sums[n][1]);
         }
     }
     let mut found = [0.0; N];
@@ -35,9 +35,24 @@ fn sums<L: Lanes, W: Row<L>, const N: usize>(lanes: L, weights: W, x: [&[f32]; N
     found
 }
 
-/// One weight row with all rows `x [n, columns]` of the step, four at a time and then one by one.
+/// One weight row with all rows `x [n, columns]` of the step, eight at a time where registers are enough, four at a time, and one by one.
 #[inline(always)]
-fn meet<L: Lanes, W: Row<L>>(lanes: L, weights: W, x: &[f32], columns: usize, out: &mut [f32]) {
+fn meet<L: Lanes, W: Row<L>>(lanes: L, weights: W, mut x: &[f32], columns: usize, mut out: &mut [f32]) {
+    if L::MANY {
+        let (eights, rest) = out.as_chunks_mut::<8>();
+        let (x_eights, x_rest) = x.split_at(8 * eights.len() * columns);
+        for (out, x) in eights.iter_mut().zip(x_eights.chunks_exact(8 * columns)) {
+            *out = sums(
+                lanes,
+                weights,
+                std::array::from_fn::<_, 8, _>(
+                    #[inline(always)]
+                    |row| of(x, row, columns),
+                ),
+            );
+        }
+        (x, out) = (x_rest, rest);
+    }
     let (fours, ones) = out.as_chunks_mut::<4>();
     let (x_fours, x_ones) = x.split_at(4 * fours.len() * columns);
     for (out, x) in fours.iter_mut().zip(x_fours.chunks_exact(4 * columns)) {
