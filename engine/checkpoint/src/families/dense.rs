@@ -2,11 +2,11 @@
 
 use super::factors::granite_factors;
 use super::family::{Family, PLAIN, Windows};
-use super::layers::{everywhere, local_layers, positive, windows};
-use super::windowed::gemma;
+use super::layers::{everywhere, positive};
+use super::windowed::{gemma, gemma2_windows_and_caps};
 use crate::architecture::Architecture;
 use crate::description::{Activation, NormKind, Norms, RopePairs};
-use crate::json_fields::{flag_or, number, number_or, optional_size, size_or};
+use crate::json_fields::{flag_or, number, optional_size};
 
 pub(super) static ARCEE: Family = Family {
     architecture: Architecture::new("arcee", false),
@@ -197,11 +197,7 @@ pub(super) static VAULTGEMMA: Family = Family {
             before_feed_forward: Some("pre_feedforward_layernorm.weight"),
             ..Norms::BEFORE
         };
-        let local = local_layers(json, config.layers, |layer| layer.is_multiple_of(2))?;
-        windows(config, size_or(json, "sliding_window", Some(4096))?, &local)?;
-        config.block.attention_cap = number_or(json, "attn_logit_softcapping", Some(50.0))?;
-        config.ends.logit_cap = number_or(json, "final_logit_softcapping", Some(30.0))?;
-        Ok(())
+        gemma2_windows_and_caps(json, config)
     },
     ..PLAIN
 };

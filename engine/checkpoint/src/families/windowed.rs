@@ -140,11 +140,7 @@ pub(super) static GEMMA2: Family = Family {
     tied: true,
     describe: |json, config| {
         gemma(json, config)?;
-        let local = local_layers(json, config.layers, |layer| layer.is_multiple_of(2))?;
-        windows(config, size_or(json, "sliding_window", Some(4096))?, &local)?;
-        config.block.attention_cap = number_or(json, "attn_logit_softcapping", Some(50.0))?;
-        config.ends.logit_cap = number_or(json, "final_logit_softcapping", Some(30.0))?;
-        Ok(())
+        gemma2_windows_and_caps(json, config)
     },
     ..PLAIN
 };
@@ -238,6 +234,15 @@ pub(super) static COHERE2: Family = Family {
     },
     ..PLAIN
 };
+
+/// Windows in every other layer, and caps of scores and logits, as Gemma 2 began them.
+pub(super) fn gemma2_windows_and_caps(json: &Value, config: &mut ModelConfig) -> Result<(), String> {
+    let local = local_layers(json, config.layers, |layer| layer.is_multiple_of(2))?;
+    windows(config, size_or(json, "sliding_window", Some(4096))?, &local)?;
+    config.block.attention_cap = number_or(json, "attn_logit_softcapping", Some(50.0))?;
+    config.ends.logit_cap = number_or(json, "final_logit_softcapping", Some(30.0))?;
+    Ok(())
+}
 
 /// What Gemma's generations have in common.
 pub(super) fn gemma(json: &Value, config: &mut ModelConfig) -> Result<(), String> {

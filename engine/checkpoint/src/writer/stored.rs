@@ -86,8 +86,7 @@ impl StoredAs {
         };
         match self {
             #[cfg(target_endian = "little")]
-            // SAFETY: any byte of a number may be read, and the slice is as long as the numbers.
-            Self::Float32 => Cow::Borrowed(unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), size_of_val(values)) }),
+            Self::Float32 => Cow::Borrowed(bytemuck::cast_slice(values)),
             #[cfg(target_endian = "big")]
             Self::Float32 => values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>().into(),
             Self::Float16 => {
