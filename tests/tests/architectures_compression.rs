@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use architectures_support::{Case, cases, root_of};
 use cruxscope_checkpoint::packed::{Layout, ScaleType, ZeroFormat};
-use cruxscope_checkpoint::writer::StoredAs;
+use cruxscope_checkpoint::writer::{FolderWriter, StoredAs};
 use cruxscope_checkpoint::{Checkpoint, ExpertStorage};
 use cruxscope_compress::awq::AwqSettings;
 use cruxscope_compress::method::MethodConfig;
@@ -291,4 +291,34 @@ fn fills_no_words(checkpoint: &Checkpoint) -> bool {
     let config = checkpoint.config();
     let maps = (0..config.layers).flat_map(|layer| config.modules(layer));
     maps.into_iter().any(|map| map.slot.is_some() && (map.rows % 8 != 0 || map.columns % 16 != 0))
+}
+
+#[test]
+fn a_layer_as_it_stands_has_the_bytes_of_one_that_was_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut copied, mut read_only) = (0, Vec::new());
+    for (case, source) in cases() {
+        let stored_as = settings(&case, PathBuf::new(), MethodConfig::Rtn(grid()), None).stored_as;
+        let writer = FolderWriter::begin(&source, &folder.path().join(&case.name), stored_as, None, "key").unwrap();
+        let partial = folder.path().join(format!(".{}.partial", case.name));
+        for layer in 0..source.config().layers {
+            let file = partial.join(format!("model-layer-{:05}.safetensors", layer + 1));
+            let Some(unchanged) = writer.unchanged_layer(layer) else {
+                read_only.push(case.name.clone());
+                continue;
+            };
+            writer.write_unchanged(layer, &unchanged, b"").unwrap();
+            let as_it_stands = std::fs::read(&file).unwrap();
+            let weights = source.layer(layer).unwrap();
+            writer.write_layer(layer, &weights, &Vec::new(), b"").unwrap();
+            assert!(as_it_stands == std::fs::read(&file).unwrap(), "{} {layer}", case.name);
+            for (module, projection) in weights.projections.iter().enumerate() {
+                let zeros = projection.weight.values.iter().filter(|value| **value == 0.0).count();
+                assert_eq!(unchanged.zeros(module), zeros, "{} {layer} {module}", case.name);
+            }
+            copied += 1;
+        }
+    }
+    read_only.dedup();
+    println!("{copied} layers from file to file; read: {}", read_only.join(", "));
 }

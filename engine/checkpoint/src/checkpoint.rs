@@ -202,6 +202,11 @@ impl Checkpoint {
         layer_of(&self.store, &self.config, layer)
     }
 
+    /// The files and what lies where in them.
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// Says that a layer will be read soon; the system fetches it from the disk meanwhile. A layer that is not there is no matter.
     pub fn expect(&self, layer: usize) {
         let prefix = layer_tensor(layer, "");

@@ -171,7 +171,8 @@ impl ModelConfig {
         all
     }
 
-    fn layer_tensors(&self, layer: usize) -> Vec<(String, Vec<usize>)> {
+    /// Those of a layer.
+    pub(crate) fn layer_tensors(&self, layer: usize) -> Vec<(String, Vec<usize>)> {
         let vectors = self.vector_widths(layer).into_iter();
         let shape = |name: &str, width: usize| match self.delta(layer) {
             Some(rule) if name == DELTA_CONVOLUTION => vec![rule.channels(), 1, rule.kernel],

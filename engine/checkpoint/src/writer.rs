@@ -9,6 +9,7 @@ mod configuration;
 mod experts;
 mod partial;
 mod stored;
+mod unchanged;
 mod verify;
 
 use std::path::{Path, PathBuf};
@@ -20,6 +21,7 @@ use self::experts::join_experts;
 use self::partial::Partial;
 use self::stored::{Array, Arrays, Losses, packed_arrays};
 pub use self::stored::{StoredAs, TRACE};
+pub use self::unchanged::UnchangedLayer;
 use crate::checkpoint::layer_of;
 use crate::config::{
     DELTA_CONVOLUTION, DELTA_DECAY, DELTA_NORM, DELTA_SHIFT, EMBEDDING, FINAL_NORM, FINAL_NORM_BIAS, HEAD, KEY_VALUE_LATENT_NORM, QUERY_LATENT_NORM, SINKS,
@@ -130,10 +132,14 @@ impl<'a> FolderWriter<'a> {
     /// When a tensor does not survive being stored, or the disk refuses.
     pub fn write_layer(&self, layer: usize, weights: &LayerWeights, packed: &PackedLayer, note: &[u8]) -> Result<(), CheckpointError> {
         let arrays = self.arrays_of(layer, weights, packed)?;
-        // The note goes before the file is touched and comes back after it, with the file's digest: where it is, the layer is whole.
-        self.partial.forget(&layer_name(layer))?;
-        self.write_arrays(&layer_file(layer), &arrays)?;
-        self.partial.vouch(&layer_name(layer), &layer_file(layer), note)
+        self.write_with_note(&layer_name(layer), &layer_file(layer), &arrays, note)
+    }
+
+    /// The note goes before the file is touched and comes back after it, with the file's digest: where it is, the file is whole.
+    fn write_with_note(&self, name: &str, file: &str, arrays: &Arrays<'_>, note: &[u8]) -> Result<(), CheckpointError> {
+        self.partial.forget(name)?;
+        self.write_arrays(file, arrays)?;
+        self.partial.vouch(name, file, note)
     }
 
     /// Writes what stands outside the layers, the configuration, the tokenizer and `extra` files, opens the whole, compares it with its
@@ -195,12 +201,12 @@ impl<'a> FolderWriter<'a> {
         Ok(json!({"metadata": {"total_size": total}, "weight_map": index}))
     }
 
-    fn embedding(&self) -> Result<Array<'static>, CheckpointError> {
+    fn embedding(&self) -> Result<Array<'_>, CheckpointError> {
         self.table(EMBEDDING, |rows| self.source.embedding_rows(&rows.map(|row| row as u32).collect::<Vec<_>>()))
     }
 
     /// The head, if it has one of its own.
-    fn head(&self) -> Result<Option<Array<'static>>, CheckpointError> {
+    fn head(&self) -> Result<Option<Array<'_>>, CheckpointError> {
         (!self.source.config().tied_head)
             .then(|| self.table(HEAD, |rows| self.source.head_rows(rows)))
             .transpose()
@@ -211,8 +217,12 @@ impl<'a> FolderWriter<'a> {
         Ok(self.array(FINAL_NORM, vec![norm.len()], &norm)?.into_owned())
     }
 
-    fn table(&self, name: &str, rows_of: impl Fn(std::ops::Range<usize>) -> Result<crate::Matrix, CheckpointError>) -> Result<Array<'static>, CheckpointError> {
+    fn table(&self, name: &str, rows_of: impl Fn(std::ops::Range<usize>) -> Result<crate::Matrix, CheckpointError>) -> Result<Array<'_>, CheckpointError> {
         let config = self.source.config();
+        let shape = vec![config.vocabulary, config.hidden];
+        if let Some(array) = unchanged::as_stored(self.source, name, &shape, self.stored_as) {
+            return Ok(array);
+        }
         let size = config.vocabulary * config.hidden * self.stored_as.dtype().bitsize() / 8;
         let (mut bytes, mut losses) = (Vec::with_capacity(size), Losses::default());
         for first in (0..config.vocabulary).step_by(ROWS) {
@@ -223,7 +233,7 @@ impl<'a> FolderWriter<'a> {
         losses.verdict(self.stored_as, name)?;
         Ok(Array {
             dtype: self.stored_as.dtype(),
-            shape: vec![config.vocabulary, config.hidden],
+            shape,
             bytes: bytes.into(),
         })
     }
@@ -284,32 +294,17 @@ impl<'a> FolderWriter<'a> {
             }
         }
         let modules = config.modules(layer);
-        let mut without_bias = Vec::new();
         for (index, (module, projection)) in modules.iter().zip(&weights.projections).enumerate() {
             let name = layer_tensor(layer, &module.name);
-            let rows = projection.weight.rows;
-            match &projection.bias {
-                Some(bias) => add(format!("{name}.bias"), vec![bias.len()], bias)?,
-                None if matches!(module.role, ModuleRole::Attention(_)) && configuration::has_bias(config, index) => {
-                    without_bias.push((format!("{name}.bias"), rows));
-                }
-                None => {}
+            if let Some(bias) = &projection.bias {
+                add(format!("{name}.bias"), vec![bias.len()], bias)?;
             }
             if packed.get(index).is_none_or(Option::is_none) && projection.weight.rows > 0 {
                 let shape = vec![projection.weight.rows, projection.weight.columns];
                 add(format!("{name}.weight"), shape, &projection.weight.values)?;
             }
         }
-        for (name, rows) in without_bias {
-            let zeros = self.array(&name, vec![rows], &vec![0.0; rows])?.into_owned();
-            arrays.insert(name, zeros);
-        }
-        for fused in fused::matrices(config) {
-            if let Some(whole) = fused_whole(&mut arrays, layer, fused.parts) {
-                arrays.insert(layer_tensor(layer, fused.name), whole);
-            }
-        }
-        join_experts(config, layer, &mut arrays);
+        self.as_its_family_stores(layer, &mut arrays)?;
         let mut apart: Vec<usize> = (0..modules.len()).collect();
         for fused in fused::matrices(config) {
             let parts: Vec<&PackedWeight> = fused.parts.iter().filter_map(|part| packed.get(*part)?.as_ref()).collect();
@@ -334,6 +329,26 @@ impl<'a> FolderWriter<'a> {
             }
         }
         Ok(arrays)
+    }
+
+    /// Puts a layer's arrays into the form of its family's files: a bias wherever its class has one, even if the model has none there,
+    /// and as one array what is one there.
+    fn as_its_family_stores(&self, layer: usize, arrays: &mut Arrays<'_>) -> Result<(), CheckpointError> {
+        let config = self.source.config();
+        for (index, module) in config.modules(layer).into_iter().enumerate() {
+            let name = format!("{}.bias", layer_tensor(layer, &module.name));
+            if matches!(module.role, ModuleRole::Attention(_)) && configuration::has_bias(config, index) && !arrays.contains_key(&name) {
+                let zeros = self.array(&name, vec![module.rows], &vec![0.0; module.rows])?.into_owned();
+                arrays.insert(name, zeros);
+            }
+        }
+        for fused in fused::matrices(config) {
+            if let Some(whole) = fused_whole(arrays, layer, fused.parts) {
+                arrays.insert(layer_tensor(layer, fused.name), whole);
+            }
+        }
+        join_experts(config, layer, arrays);
+        Ok(())
     }
 
     fn write_arrays(&self, file: &str, arrays: &Arrays<'_>) -> Result<(), CheckpointError> {

@@ -190,3 +190,54 @@ fn every_file_has_the_permissions_of_any_new_file() {
         assert_eq!(mode(&path), mode(&any), "{}", path.display());
     }
 }
+
+/// The arrays of a layer's file, one run reading the layer and the other taking it as it stands; none where it has to be read.
+fn read_and_as_it_stands(source: &Checkpoint, dir: &Path, stored_as: StoredAs, layer: usize) -> (Vec<u8>, Option<Vec<u8>>) {
+    let (out, file) = (dir.join("out"), format!(".out.partial/model-layer-{:05}.safetensors", layer + 1));
+    let writer = FolderWriter::begin(source, &out, stored_as, None, "key").unwrap();
+    writer.write_layer(layer, &source.layer(layer).unwrap(), &PLAIN, b"read").unwrap();
+    let read = std::fs::read(dir.join(&file)).unwrap();
+    let unchanged = writer.unchanged_layer(layer);
+    let as_it_stands = unchanged.map(|unchanged| {
+        writer.write_unchanged(layer, &unchanged, b"as it stands").unwrap();
+        assert_eq!(writer.layer_note(layer).unwrap(), b"as it stands");
+        let of_query = source.layer(layer).unwrap().projections[0]
+            .weight
+            .values
+            .iter()
+            .filter(|value| **value == 0.0)
+            .count();
+        assert_eq!(unchanged.zeros(0), of_query);
+        std::fs::read(dir.join(&file)).unwrap()
+    });
+    (read, as_it_stands)
+}
+
+#[test]
+fn a_layer_as_it_stands_has_the_bytes_of_one_that_was_read() {
+    for dtype in [Dtype::F32, Dtype::F16, Dtype::BF16] {
+        let dir = folder(&config(), &tensors(), dtype);
+        let source = Checkpoint::open(dir.path()).unwrap();
+        for (stored_as, same) in [
+            (StoredAs::Float32, dtype == Dtype::F32),
+            (StoredAs::Float16, dtype == Dtype::F16),
+            (StoredAs::BFloat16, dtype == Dtype::BF16),
+        ] {
+            for layer in 0..LAYERS {
+                let (read, as_it_stands) = read_and_as_it_stands(&source, dir.path(), stored_as, layer);
+                assert_eq!(as_it_stands.is_some(), same, "{dtype:?} {stored_as:?}");
+                assert!(as_it_stands.is_none_or(|bytes| bytes == read), "{dtype:?} {stored_as:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_layer_with_a_number_that_is_none_does_not_pass_unread() {
+    let mut tensors = tensors();
+    tensors.get_mut("model.layers.1.mlp.up_proj.weight").unwrap().1[5] = f32::NAN;
+    let dir = folder(&config(), &tensors, Dtype::F32);
+    let source = Checkpoint::open(dir.path()).unwrap();
+    let writer = begin(&source, &dir.path().join("out"), "key").unwrap();
+    assert!(writer.unchanged_layer(0).is_some() && writer.unchanged_layer(1).is_none());
+}

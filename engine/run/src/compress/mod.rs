@@ -250,15 +250,24 @@ impl<'a> Compression<'a> {
                 }
                 None => {
                     let planned = of_layer(&self.planned, layer);
-                    let treated = catch_panic("a layer", || {
-                        treat(&decoder, checkpoint.layer(layer)?, planned, &streams, settings.basis, storage)
-                    })?;
-                    let note = LayerNote {
-                        key: layer_key,
-                        components: treated.reports,
-                    };
-                    writer.write_layer(layer, &treated.weights, &treated.packed, &to_json(&note)?)?;
-                    note.components
+                    let is_untouched = planned.iter().all(|planned| planned.treatment.is_none());
+                    let note = |components| LayerNote { key: layer_key, components };
+                    // What nothing is done to goes from file to file.
+                    if let Some(unchanged) = is_untouched.then(|| writer.unchanged_layer(layer)).flatten() {
+                        let reports = planned
+                            .iter()
+                            .map(|planned| ComponentReport::unchanged(planned, unchanged.zeros(planned.module)));
+                        let note = note(reports.collect());
+                        writer.write_unchanged(layer, &unchanged, &to_json(&note)?)?;
+                        note.components
+                    } else {
+                        let treated = catch_panic("a layer", || {
+                            treat(&decoder, checkpoint.layer(layer)?, planned, &streams, settings.basis, storage)
+                        })?;
+                        let note = note(treated.reports);
+                        writer.write_layer(layer, &treated.weights, &treated.packed, &to_json(&note)?)?;
+                        note.components
+                    }
                 }
             };
             components.extend(reports);

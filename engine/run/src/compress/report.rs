@@ -81,12 +81,21 @@ impl ComponentReport {
             .map(|block| block.iter().map(|value| u32::from(*value == 0.0)).sum::<u32>() as usize)
             .sum();
         Self {
+            weight_error: if whole > 0.0 { error / whole } else { 0.0 },
+            ..Self::unchanged(planned, zeros)
+        }
+    }
+
+    /// Of a component that was left as it is, and is stored byte for byte as it was; so many of its weights are zero.
+    pub(super) fn unchanged(planned: &Planned, zeros: usize) -> Self {
+        let (rows, columns) = planned.shape;
+        Self {
             component: planned.name(),
             method: None,
             bits: None,
-            sparsity: zeros as f64 / stored.len().max(1) as f64,
+            sparsity: zeros as f64 / (rows * columns).max(1) as f64,
             output_error: None,
-            weight_error: if whole > 0.0 { error / whole } else { 0.0 },
+            weight_error: 0.0,
             damping: None,
             routed_tokens: None,
             dead_inputs: 0,
