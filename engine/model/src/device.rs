@@ -91,7 +91,7 @@ macro_rules! with_kernels {
 }
 
 /// The kinds of device on burn's tensors, each with the feature that builds it in.
-const TENSOR_DEVICES: [(&str, &str); 4] = [("cuda", "cuda"), ("vulkan", "vulkan"), ("wgpu", "wgpu"), ("flex", "tensors")];
+const TENSOR_DEVICES: [(&str, &str); 4] = [("cuda", "cuda"), ("vulkan", "vulkan"), ("wgpu", "wgpu"), ("flex", "flex")];
 
 /// Kinds of devices, by the names that [`find`] takes.
 const KINDS: [&str; 6] = ["cpu", "reference", "flex", "cuda", "vulkan", "wgpu"];
@@ -172,9 +172,9 @@ fn is_built(kind: &str) -> bool {
         ("cuda", cfg!(feature = "cuda")),
         ("vulkan", cfg!(feature = "vulkan")),
         ("wgpu", cfg!(feature = "wgpu")),
+        ("flex", cfg!(feature = "flex")),
     ];
-    let found = built.iter().find(|(name, _)| *name == kind);
-    found.map_or(cfg!(feature = "tensors"), |(_, built)| *built)
+    built.contains(&(kind, true))
 }
 
 /// What to do about a device that the program was built without.

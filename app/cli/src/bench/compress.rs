@@ -15,7 +15,7 @@ use cruxscope_checkpoint::writer::StoredAs;
 use cruxscope_compress::recipe::Recipe;
 use cruxscope_model::decoder::{Decoder, Residence};
 use cruxscope_model::kernels::cpu::CpuKernels;
-use cruxscope_run::compress::{Basis, CompressSettings, compress};
+use cruxscope_run::compress::{Basis, CompressSettings, Compression};
 use cruxscope_run::machine::{format_bytes, peak_memory, processor_time};
 use cruxscope_run::perplexity::perplexity;
 use cruxscope_run::windows::{Calibration, WindowSource};
@@ -117,6 +117,8 @@ struct Row {
     command: String,
     seconds: f64,
     processor_seconds: Option<f64>,
+    /// What the plan said before, where the method reads text.
+    planned_seconds: Option<f64>,
     peak_memory: Option<u64>,
     zeros: f64,
     perplexity: BTreeMap<String, f64>,
@@ -170,7 +172,7 @@ fn measure(arguments: &Arguments, job: &str) -> Result<Row, Failure> {
     };
     let folder = tempfile::tempdir().map_err(Failure::failed)?;
     let (began, processor) = (Instant::now(), processor_time());
-    let (model, zeros) = compressed(arguments, words, 0, folder.path())?;
+    let Compressed { model, zeros, planned } = compressed(arguments, words, 0, folder.path())?;
     let seconds = began.elapsed().as_secs_f64();
     let processor_seconds = processor
         .zip(processor_time())
@@ -183,7 +185,7 @@ fn measure(arguments: &Arguments, job: &str) -> Result<Row, Failure> {
         .any(|method| words.contains(&format!("--method {method}")));
     for draw in 1..if damped { arguments.draws } else { 1 } {
         let folder = tempfile::tempdir().map_err(Failure::failed)?;
-        let (model, _) = compressed(arguments, words, draw, folder.path())?;
+        let model = compressed(arguments, words, draw, folder.path())?.model;
         for (name, value) in perplexities(arguments, &model)? {
             if let Some([low, high]) = range.get_mut(&name) {
                 (*low, *high) = (low.min(value), high.max(value));
@@ -195,6 +197,7 @@ fn measure(arguments: &Arguments, job: &str) -> Result<Row, Failure> {
         command: format!("cruxscope compress {words}"),
         seconds,
         processor_seconds,
+        planned_seconds: planned,
         peak_memory,
         zeros,
         perplexity: found,
@@ -202,10 +205,23 @@ fn measure(arguments: &Arguments, job: &str) -> Result<Row, Failure> {
     })
 }
 
-/// What comes out of a row, and the share of its weights that are zero; the model itself where nothing is done to it.
-fn compressed(arguments: &Arguments, words: &str, draw: usize, folder: &Path) -> Result<(PathBuf, f64), Failure> {
+/// What comes out of a row.
+struct Compressed {
+    /// The model; the one given where nothing is done to it.
+    model: PathBuf,
+    /// The share of its weights that are zero.
+    zeros: f64,
+    /// The seconds that the plan expected, where the method reads text.
+    planned: Option<f64>,
+}
+
+fn compressed(arguments: &Arguments, words: &str, draw: usize, folder: &Path) -> Result<Compressed, Failure> {
     if words.is_empty() {
-        return Ok((arguments.model.clone(), 0.0));
+        return Ok(Compressed {
+            model: arguments.model.clone(),
+            zeros: 0.0,
+            planned: None,
+        });
     }
     let RowArguments { mut method, only, protect, .. } = parse(words)?;
     method.damping *= 1.0 + draw as f64 * NUDGE;
@@ -226,9 +242,15 @@ fn compressed(arguments: &Arguments, words: &str, draw: usize, folder: &Path) ->
         packed: None,
         basis: Basis::Original,
     };
-    let report = compress(&settings, &mut Silent)?;
+    let compression = Compression::prepare(&settings)?;
+    let planned = compression.plan().time.map(|time| time.as_secs_f64());
+    let report = compression.run(&mut Silent)?;
     let count = report.components.len().max(1) as f64;
-    Ok((settings.out, report.components.iter().map(|component| component.sparsity).sum::<f64>() / count))
+    Ok(Compressed {
+        zeros: report.components.iter().map(|component| component.sparsity).sum::<f64>() / count,
+        model: settings.out,
+        planned,
+    })
 }
 
 /// Perplexity on every array but the one that calibrates.
@@ -279,7 +301,7 @@ fn references(arguments: &Arguments) -> Result<BTreeMap<String, serde_json::Valu
 
 fn head(row: &Row) -> String {
     let sets: String = row.perplexity.keys().map(|name| format!(" {:>21}", name.trim_start_matches("eval_"))).collect();
-    format!("{:<27}{sets}  seconds             peak memory  zeros", "row")
+    format!("{:<27}{sets}  seconds            planned    peak memory  zeros", "row")
 }
 
 fn line(row: &Row, reference: Option<&serde_json::Value>) -> String {
@@ -295,6 +317,7 @@ fn line(row: &Row, reference: Option<&serde_json::Value>) -> String {
     }
     let seconds = row.processor_seconds.unwrap_or(row.seconds);
     let faster = number("seconds_compress").map_or_else(String::new, |other| format!("({:.1}x)", other / seconds.max(0.01)));
+    let planned = row.planned_seconds.map_or_else(String::new, |planned| format!("{planned:.1}"));
     let memory = row.peak_memory.map_or_else(String::new, format_bytes);
-    text + &format!(" {seconds:>8.1} {faster:>9} {memory:>14}  {:.4}", row.zeros)
+    text + &format!(" {seconds:>8.1} {faster:>9} {planned:>9} {memory:>14}  {:.4}", row.zeros)
 }

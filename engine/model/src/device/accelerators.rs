@@ -23,7 +23,9 @@ pub fn of_kind(kind: &str) -> Result<Vec<Device>, String> {
         }
         #[cfg(feature = "wgpu")]
         "wgpu" => found(burn::tensor::DeviceType::Wgpu, "no graphics driver with a device was found"),
-        _ => Ok(vec![Device::flex()]),
+        #[cfg(feature = "flex")]
+        "flex" => Ok(vec![Device::flex()]),
+        _ => Err("this program was built without it".into()),
     }
 }
 
