@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use clap::Args;
 use cruxscope_window::{StartupOptions, link, open_window};
-use include_dir::{Dir, include_dir};
 
 use crate::failure::Failure;
 use crate::runs::EngineRunner;
@@ -72,7 +71,7 @@ impl Look {
 }
 
 /// What `cruxscope demo` computed, for those who have nothing of their own yet.
-static MINIATURE: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../studies/miniature");
+static MINIATURE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/miniature.tar.gz"));
 
 pub fn run(arguments: Arguments) -> Result<(), Failure> {
     let mut look = arguments.look;
@@ -120,7 +119,7 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
 fn unpack() -> Result<tempfile::TempDir, Failure> {
     let unpack = || -> std::io::Result<tempfile::TempDir> {
         let folder = tempfile::tempdir()?;
-        MINIATURE.extract(folder.path())?;
+        tar::Archive::new(flate2::read::GzDecoder::new(MINIATURE)).unpack(folder.path())?;
         Ok(folder)
     };
     unpack().map_err(|error| Failure::failed(anyhow::Error::new(error).context("could not unpack the studies that the program carries")))
@@ -129,6 +128,27 @@ fn unpack() -> Result<tempfile::TempDir, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Names and bytes of what is in a folder.
+    fn files(folder: &std::path::Path) -> std::collections::BTreeMap<PathBuf, Vec<u8>> {
+        let mut found = std::collections::BTreeMap::new();
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = PathBuf::from(path.file_name().unwrap());
+            if path.is_dir() {
+                found.extend(files(&path).into_iter().map(|(inner, bytes)| (name.join(inner), bytes)));
+            } else {
+                found.insert(name, std::fs::read(&path).unwrap());
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn the_studies_that_the_program_carries_are_those_of_the_folder() {
+        let (unpacked, source) = (unpack().unwrap(), files(std::path::Path::new("../studies/miniature")));
+        assert!(files(unpacked.path()) == source && source.len() > 10);
+    }
 
     #[test]
     fn a_page_s_link_names_its_studies_by_their_whole_addresses() {
