@@ -22,7 +22,7 @@ use crate::failure::Failure;
 use crate::numbers::{MOST, MOST_THREADS, MOST_TOKENS, number, share, whole};
 use crate::output::{print_json, print_text, status};
 use crate::progress::Progress;
-use crate::settings::set_threads;
+use crate::settings::prepare_process;
 
 /// What a person can ask of benchmarks.
 #[derive(Debug, Subcommand)]
@@ -225,7 +225,7 @@ impl Run {
 }
 
 fn sample(arguments: &Run) -> Result<(), Failure> {
-    set_threads(arguments.threads)?;
+    prepare_process(arguments.threads)?;
     let mut progress = Progress::new();
     let planned = PlannedSampling::new(&arguments.configuration()?, &mut progress)?;
     let questions: Vec<String> = planned

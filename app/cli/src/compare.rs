@@ -126,7 +126,7 @@ impl TextArguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    arguments.machine.set_threads()?;
+    arguments.machine.prepare_process()?;
     let [a, b] = arguments.model.as_slice() else {
         let given = arguments.model.len();
         return Err(Failure::mistake(format!("two models are compared, and {given} given: --model A --model B")));

@@ -68,7 +68,7 @@ struct Row {
 }
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    arguments.machine.set_threads()?;
+    arguments.machine.prepare_process()?;
     let settings = InterpretSettings {
         model: arguments.model.clone(),
         traces: TraceSettings {

@@ -51,7 +51,7 @@ pub struct Arguments {
 
 pub fn run(arguments: Arguments) -> Result<(), Failure> {
     let mut options = arguments.look.options()?;
-    settings::set_threads(arguments.threads)?;
+    settings::prepare_process(arguments.threads)?;
     let temporary;
     let out = match arguments.out.clone() {
         Some(out) => out,

@@ -20,7 +20,7 @@ use crate::failure::Failure;
 use crate::numbers::{MOST_THREADS, MOST_TOKENS, number, share, whole};
 use crate::output::{print_json, print_text, status};
 use crate::progress::interrupted;
-use crate::settings::set_threads;
+use crate::settings::prepare_process;
 
 /// Time between lines on stderr while nothing is to be seen on stdout.
 const QUIET: Duration = Duration::from_secs(5);
@@ -76,7 +76,7 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let settings = settings(arguments)?;
-    set_threads(arguments.threads)?;
+    prepare_process(arguments.threads)?;
     let device = device::find(&arguments.device).map_err(RunError::from)?;
     let checkpoint = Arc::new(activations::open(&arguments.model, arguments.simulate_activations)?);
     if arguments.simulate_activations {

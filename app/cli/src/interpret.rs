@@ -58,7 +58,7 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         return open_window_to_run(form(&arguments.interpretation), Arc::new(EngineRunner), crate::settings::remembered()).map_err(Failure::failed);
     }
     let interpretation = &arguments.interpretation;
-    interpretation.machine.set_threads()?;
+    interpretation.machine.prepare_process()?;
     let settings = interpretation.settings();
     if !arguments.plan_only {
         // A device that is not here can be planned for, which takes a reading of the whole model; nothing more.

@@ -23,6 +23,7 @@ mod failure;
 mod generate;
 mod interpret;
 mod ledger;
+mod memory;
 mod numbers;
 mod output;
 mod page;

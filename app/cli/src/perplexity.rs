@@ -50,7 +50,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    arguments.machine.set_threads()?;
+    arguments.machine.prepare_process()?;
     let device = device::find(&arguments.machine.device).map_err(RunError::from)?;
     let checkpoint = Arc::new(activations::open(&arguments.model, arguments.simulate_activations)?);
     checkpoint.notes().iter().for_each(|note| eprintln!("note: {note}"));

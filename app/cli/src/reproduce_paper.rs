@@ -153,7 +153,7 @@ impl Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    arguments.machine.set_threads()?;
+    arguments.machine.prepare_process()?;
     let source = WindowSource::of_file(&arguments.calibration, arguments.calibration_array.clone(), arguments.sequence_length);
     let mut settings = PaperSettings {
         model: arguments.model.clone(),

@@ -187,7 +187,7 @@ impl Arguments {
 }
 
 pub fn run(arguments: Arguments) -> Result<(), Failure> {
-    arguments.machine.set_threads()?;
+    arguments.machine.prepare_process()?;
     let settings = arguments.settings()?;
     let mut progress = Progress::new();
     let planned = PlannedSensitivity::new(settings, &mut progress)?;

@@ -136,14 +136,15 @@ fn gibibytes(text: &str) -> Result<f64, String> {
 }
 
 impl Machine {
-    /// Fixes the number of threads, once, before anything runs.
-    pub fn set_threads(&self) -> Result<(), crate::failure::Failure> {
-        set_threads(self.threads)
+    /// See [`prepare_process`].
+    pub fn prepare_process(&self) -> Result<(), crate::failure::Failure> {
+        prepare_process(self.threads)
     }
 }
 
-/// Fixes the number of threads, once, before anything runs.
-pub fn set_threads(threads: Option<usize>) -> Result<(), crate::failure::Failure> {
+/// Makes this process one that computes, once, before anything runs: fixes the number of threads and how memory is kept.
+pub fn prepare_process(threads: Option<usize>) -> Result<(), crate::failure::Failure> {
+    crate::memory::keep_freed();
     match threads {
         None => Ok(()),
         Some(0) => Err(crate::failure::Failure::mistake("--threads is 0, but at least one is needed")),

@@ -59,7 +59,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    settings::set_threads(arguments.threads)?;
+    settings::prepare_process(arguments.threads)?;
     let (corpus, steps, seed) = match arguments.stage {
         Stage::Base => (Corpus::Base, 1000, 11),
         Stage::Distilled => (Corpus::Distilled, 2200, 12),

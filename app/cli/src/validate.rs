@@ -63,7 +63,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: Arguments) -> Result<(), Failure> {
-    crate::settings::set_threads(arguments.threads)?;
+    crate::settings::prepare_process(arguments.threads)?;
     let text = arguments.text.calibration();
     let text = text.ok_or_else(|| Failure::mistake("give the text to read: --traces, --text or --tokens"))?;
     let (text, calibration) = match &arguments.held_out {

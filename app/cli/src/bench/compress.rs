@@ -1,7 +1,7 @@
 //! `cruxscope bench compress`: every method on one model: seconds, peak memory, and the perplexity of what comes out.
 //!
-//! Every row is a command line of `cruxscope compress`, so that any of them can be run alone. Each is measured in a process of its
-//! own.
+//! Every row is a command line of `cruxscope compress`, so that any of them can be run alone. Each run is a process of its own; another
+//! build of the program can take turns with this one.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -23,6 +23,7 @@ use cruxscope_run::{RunError, Silent};
 use serde::{Deserialize, Serialize};
 
 use super::process::output_of;
+use super::rounds::Spread;
 use crate::compress::method::{Method, MethodArguments};
 use crate::failure::Failure;
 use crate::numbers::{MOST_THREADS, whole};
@@ -98,7 +99,13 @@ pub struct Arguments {
     /// Number of threads
     #[arg(long, default_value_t = 1, value_parser = whole::<usize>(1, MOST_THREADS))]
     threads: usize,
-    /// Runs of every row that factors a Hessian, with a damping that differs in its last places: a layer's rounding decides what
+    /// Timed runs of every row; medians count
+    #[arg(long, default_value_t = 1, value_parser = whole::<usize>(1, 10_000))]
+    runs: usize,
+    /// Another build of this program, whose runs take turns with this one's
+    #[arg(long, value_name = "PROGRAM")]
+    beside: Option<PathBuf>,
+    /// Versions of every row that factors a Hessian, with a damping that differs in its last places: a layer's rounding decides what
     /// the next one sees, so results that ought to be the same are not, and their range is printed
     #[arg(long = "repeats", alias = "draws", default_value_t = 1, value_parser = whole::<usize>(1, 10_000))]
     draws: usize,
@@ -108,6 +115,9 @@ pub struct Arguments {
     /// One row, in this process
     #[arg(long, hide = true)]
     alone: Option<String>,
+    /// Of that row the time alone, without perplexity
+    #[arg(long, hide = true, requires = "alone")]
+    timed: bool,
 }
 
 /// A row, measured.
@@ -124,6 +134,27 @@ struct Row {
     perplexity: BTreeMap<String, f64>,
     /// The lowest and the highest of all draws.
     range: BTreeMap<String, [f64; 2]>,
+    /// What all runs took, once there were several: this program's, and of another build's.
+    #[serde(default)]
+    timing: Option<Timing>,
+}
+
+/// Processor seconds of runs in turn, or seconds where the system tells no others.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Timing {
+    /// Of this program.
+    own: Spread,
+    /// Of the other build.
+    beside: Option<Spread>,
+    /// Times as fast as the other build, run by run.
+    faster: Option<Spread>,
+}
+
+impl Row {
+    /// What counts of a run.
+    fn took(&self) -> f64 {
+        self.processor_seconds.unwrap_or(self.seconds)
+    }
 }
 
 /// What a draw adds to the damping, as a share of it.
@@ -131,7 +162,7 @@ const NUDGE: f64 = 1e-6;
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     if let Some(job) = &arguments.alone {
-        crate::settings::set_threads(Some(arguments.threads))?;
+        crate::settings::prepare_process(Some(arguments.threads))?;
         return print_json(&measure(arguments, job)?);
     }
     if let Some(unknown) = arguments.rows.iter().find(|row| !JOBS.iter().any(|(job, _)| job == row)) {
@@ -145,12 +176,24 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         .filter(|job| arguments.rows.is_empty() || arguments.rows.iter().any(|row| row == job))
         .collect();
     let mut rows = Vec::new();
+    let program = std::env::current_exe().map_err(Failure::failed)?;
     for (done, job) in wanted.iter().enumerate() {
         status!("{} of {}: {job}", done + 1, wanted.len());
-        let program = std::env::current_exe().map_err(Failure::failed)?;
-        let mut command = Command::new(program);
-        command.args(std::env::args_os().skip(1)).args(["--alone", job]);
-        let row: Row = serde_json::from_value(output_of(command, "")?).map_err(Failure::failed)?;
+        let (mut first, mut own, mut others) = (None, Vec::new(), Vec::new());
+        for run in 0..arguments.runs {
+            let row = one_run(arguments, &program, job, run > 0)?;
+            own.push(row.took());
+            first.get_or_insert(row);
+            if let Some(other) = &arguments.beside {
+                others.push(one_run(arguments, other, job, false)?.took());
+            }
+        }
+        let Some(mut row) = first else { continue };
+        row.timing = Spread::of(own.iter().copied()).map(|spread| Timing {
+            own: spread,
+            beside: Spread::of(others.iter().copied()),
+            faster: Spread::of(own.iter().zip(&others).map(|(own, other)| other / own.max(0.01))),
+        });
         if !arguments.json {
             if rows.is_empty() {
                 print_text(&head(&row))?;
@@ -163,6 +206,23 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         return print_json(&rows);
     }
     Ok(())
+}
+
+/// A row in a process of its own, by this program or another build of it, which measures perplexity whether it is asked to or not.
+fn one_run(arguments: &Arguments, program: &Path, job: &str, timed: bool) -> Result<Row, Failure> {
+    let mut command = Command::new(program);
+    command
+        .args(["--quiet", "bench", "compress", "--json", "--alone", job, "--model"])
+        .arg(&arguments.model);
+    command
+        .arg("--tokens")
+        .arg(&arguments.tokens)
+        .args(["--calibration-array", &arguments.calibration_array]);
+    command.args(["--threads", &arguments.threads.to_string(), "--repeats", &arguments.draws.to_string()]);
+    if timed {
+        command.arg("--timed");
+    }
+    serde_json::from_value(output_of(command, "")?).map_err(Failure::failed)
 }
 
 /// Measures a row: compresses into a folder that is removed after, and reads the sets with what came out.
@@ -178,12 +238,12 @@ fn measure(arguments: &Arguments, job: &str) -> Result<Row, Failure> {
         .zip(processor_time())
         .map(|(before, after)| after.saturating_sub(before).as_secs_f64());
     let peak_memory = peak_memory();
-    let found = perplexities(arguments, &model)?;
+    let found = if arguments.timed { BTreeMap::new() } else { perplexities(arguments, &model)? };
     let mut range: BTreeMap<String, [f64; 2]> = found.iter().map(|(name, value)| (name.clone(), [*value; 2])).collect();
     let damped = ["gptq ", "gptaq ", "sparsegpt ", "alphapruning "]
         .iter()
         .any(|method| words.contains(&format!("--method {method}")));
-    for draw in 1..if damped { arguments.draws } else { 1 } {
+    for draw in 1..if damped && !arguments.timed { arguments.draws } else { 1 } {
         let folder = tempfile::tempdir().map_err(Failure::failed)?;
         let model = compressed(arguments, words, draw, folder.path())?.model;
         for (name, value) in perplexities(arguments, &model)? {
@@ -202,6 +262,7 @@ fn measure(arguments: &Arguments, job: &str) -> Result<Row, Failure> {
         zeros,
         perplexity: found,
         range,
+        timing: None,
     })
 }
 
@@ -301,7 +362,10 @@ fn references(arguments: &Arguments) -> Result<BTreeMap<String, serde_json::Valu
 
 fn head(row: &Row) -> String {
     let sets: String = row.perplexity.keys().map(|name| format!(" {:>21}", name.trim_start_matches("eval_"))).collect();
-    format!("{:<27}{sets}  seconds            planned    peak memory  zeros", "row")
+    format!(
+        "{:<27}{sets} {:>24} {:>9} {:>9} {:>14}  {:<6} {}",
+        "row", "CPU seconds", "", "planned", "peak memory", "zeros", "beside it"
+    )
 }
 
 fn line(row: &Row, reference: Option<&serde_json::Value>) -> String {
@@ -315,9 +379,13 @@ fn line(row: &Row, reference: Option<&serde_json::Value>) -> String {
             text += &format!(" [{low:.2}, {high:.2}]");
         }
     }
-    let seconds = row.processor_seconds.unwrap_or(row.seconds);
+    let seconds = row.timing.map_or(row.took(), |timing| timing.own.median);
+    let spread = row.timing.map_or_else(|| format!("{seconds:.1}"), |timing| format!("{:.1}", timing.own));
     let faster = number("seconds_compress").map_or_else(String::new, |other| format!("({:.1}x)", other / seconds.max(0.01)));
     let planned = row.planned_seconds.map_or_else(String::new, |planned| format!("{planned:.1}"));
     let memory = row.peak_memory.map_or_else(String::new, format_bytes);
-    text + &format!(" {seconds:>8.1} {faster:>9} {planned:>9} {memory:>14}  {:.4}", row.zeros)
+    let beside = row.timing.and_then(|timing| timing.beside.zip(timing.faster));
+    let beside = beside.map_or_else(String::new, |(beside, faster)| format!("{beside:.1}, {faster:.2} times as long"));
+    text += &format!(" {spread:>24} {faster:>9} {planned:>9} {memory:>14}  {:.4} {beside}", row.zeros);
+    text.trim_end().into()
 }

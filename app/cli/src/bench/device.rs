@@ -137,7 +137,7 @@ impl Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    crate::settings::set_threads(arguments.threads)?;
+    crate::settings::prepare_process(arguments.threads)?;
     let mut builder = tempfile::Builder::new();
     builder.prefix("cruxscope-bench-");
     let folder = match &arguments.work_dir {

@@ -13,10 +13,11 @@ use cruxscope_run::speed::generation;
 use serde_json::Value;
 
 use super::process::{output_of, this_command_alone, thread_counts};
+use super::rounds::{ROUNDS, Rounds};
 use crate::failure::Failure;
 use crate::numbers::{MOST_THREADS, MOST_TOKENS, whole};
 use crate::output::{print_json, print_text, status};
-use crate::settings::set_threads;
+use crate::settings::prepare_process;
 
 /// The race against other programs, given to Python on standard input.
 const RACE: &str = include_str!("generate_race.py");
@@ -35,8 +36,8 @@ pub struct Arguments {
     /// Sequences side by side; several numbers are measured one after the other
     #[arg(long, value_delimiter = ',', default_value = "1,4", value_parser = whole::<usize>(1, 65_536))]
     sequences: Vec<usize>,
-    /// Runs of each configuration; the fastest counts
-    #[arg(long, default_value_t = 3, value_parser = whole::<usize>(1, 10_000))]
+    /// Rounds in which every configuration is measured once, after a few tokens to warm up; medians count
+    #[arg(long, default_value_t = ROUNDS, value_parser = whole::<usize>(1, 10_000))]
     runs: usize,
     /// Where to compute; `cruxscope devices` lists what there is
     #[arg(long, default_value = "cpu")]
@@ -71,25 +72,45 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     if let Some(threads) = arguments.alone {
         return measure(arguments, threads);
     }
-    let mut rows = Vec::new();
     let mut missing = Vec::new();
-    for threads in thread_counts(arguments.threads) {
-        status!("measuring with {threads} thread{}", if threads == 1 { "" } else { "s" });
-        let Value::Array(measured) = this_command_alone(threads)? else {
-            return Err(Failure::failed(anyhow::Error::msg("a measurement printed no rows")));
-        };
-        let own: Vec<Value> = measured.into_iter().map(named).collect();
-        race(arguments, threads, &own, &mut rows, &mut missing)?;
-        rows.extend(own);
-    }
+    let rounds = Rounds::measure(arguments.runs, |round| {
+        let mut rows = Vec::new();
+        for threads in thread_counts(arguments.threads) {
+            let threads_word = if threads == 1 { "thread" } else { "threads" };
+            status!("round {} of {}: {threads} {threads_word}", round + 1, arguments.runs);
+            let Value::Array(measured) = this_command_alone(threads)? else {
+                return Err(Failure::failed(anyhow::Error::msg("a measurement printed no rows")));
+            };
+            let own: Vec<Value> = measured.into_iter().map(named).collect();
+            race(arguments, threads, &own, &mut rows, &mut missing)?;
+            rows.extend(own);
+        }
+        Ok(rows)
+    })?;
+    missing.sort();
     missing.dedup();
     missing.iter().for_each(|why| status!("left out: {why}"));
-    if arguments.json { print_json(&rows) } else { print_text(&table(&rows)) }
+    if arguments.json {
+        print_json(&rounds.rows(FIGURES))
+    } else {
+        print_text(&table(&rounds))
+    }
 }
+
+/// What differs from run to run.
+const FIGURES: &[&str] = &[
+    "load_seconds",
+    "prompt_rate",
+    "seconds",
+    "processor_seconds",
+    "tokens_per_second",
+    "tokens_per_processor_second",
+    "peak_memory",
+];
 
 /// Measures in this process and prints rows.
 fn measure(arguments: &Arguments, threads: usize) -> Result<(), Failure> {
-    set_threads(Some(threads))?;
+    prepare_process(Some(threads))?;
     let device = device::find(&arguments.device).map_err(RunError::from)?;
     let checkpoint = Arc::new(Checkpoint::open(&arguments.model).map_err(RunError::from)?);
     let prompt = checkpoint
@@ -98,8 +119,7 @@ fn measure(arguments: &Arguments, threads: usize) -> Result<(), Failure> {
         .map_err(RunError::from)?
         .ids;
     let counts: Vec<(usize, usize)> = arguments.sequences.iter().map(|count| (*count, arguments.new_tokens)).collect();
-    let runs = arguments.runs;
-    let measured = with_kernels!(device, |kernels| generation::generation(checkpoint, kernels, &prompt, &counts, runs))?;
+    let measured = with_kernels!(device, |kernels| generation::generation(checkpoint, kernels, &prompt, &counts))?;
     let mut rows = serde_json::to_value(measured).map_err(Failure::failed)?;
     for row in rows.as_array_mut().into_iter().flatten() {
         row["prompt"] = prompt.clone().into();
@@ -136,7 +156,6 @@ fn race(arguments: &Arguments, threads: usize, own: &[Value], rows: &mut Vec<Val
                 arguments.new_tokens.to_string(),
                 row["sequences"].to_string(),
                 threads.to_string(),
-                arguments.runs.to_string(),
             ]);
             command.env("OMP_NUM_THREADS", threads.to_string());
             let measured = output_of(command, RACE)?;
@@ -149,48 +168,51 @@ fn race(arguments: &Arguments, threads: usize, own: &[Value], rows: &mut Vec<Val
     Ok(())
 }
 
-fn table(rows: &[Value]) -> String {
+fn table(rounds: &Rounds) -> String {
+    let rows = rounds.rows(FIGURES);
     let mut lines = vec![format!(
-        "{:<14} {:>7} {:>9} {:>10} {:>14} {:>14} {:>11} {:>12}",
-        "", "threads", "sequences", "tokens/s", "tokens/CPU s", "prompt tokens/s", "CPU seconds", "peak memory"
+        "{:<14} {:>7} {:>9} {:>24} {:>24} {:>15} {:>12}",
+        "", "threads", "sequences", "tokens/s", "tokens/CPU s", "prompt tokens/s", "peak memory"
     )];
-    for row in rows {
-        let number = |name: &str, digits: usize| row[name].as_f64().map_or_else(String::new, |value| format!("{value:.digits$}"));
+    for (place, row) in rows.iter().enumerate() {
+        let spread = |name: &str| rounds.spread(place, name).map_or_else(String::new, |spread| format!("{spread:.1}"));
         lines.push(format!(
-            "{:<14} {:>7} {:>9} {:>10} {:>14} {:>15} {:>11} {:>12}",
+            "{:<14} {:>7} {:>9} {:>24} {:>24} {:>15} {:>12}",
             row["what"].as_str().unwrap_or(""),
             row["threads"],
             row["sequences"],
-            number("tokens_per_second", 1),
-            number("tokens_per_processor_second", 1),
-            number("prompt_rate", 1),
-            number("processor_seconds", 2),
-            row["peak_memory"].as_u64().map_or_else(String::new, format_bytes),
+            spread("tokens_per_second"),
+            spread("tokens_per_processor_second"),
+            row["prompt_rate"].as_f64().map_or_else(String::new, |rate| format!("{rate:.1}")),
+            row["peak_memory"].as_f64().map_or_else(String::new, |bytes| format_bytes(bytes as u64)),
         ));
     }
-    let own = rows.iter().filter(|row| row["what"] == "cruxscope");
-    for own in own.clone() {
-        let rate = |row: &Value| row["tokens_per_second"].as_f64();
-        let by_processor = |row: &Value| row["tokens_per_processor_second"].as_f64();
-        let same = |row: &&Value| row["threads"] == own["threads"] && row["sequences"] == own["sequences"] && row["what"] != "cruxscope";
-        for other in rows.iter().filter(same) {
-            let (Some(ours), Some(theirs)) = (rate(own), rate(other)) else { continue };
+    lines.push(format!(
+        "medians of {} rounds (lowest to highest)",
+        rows.first().map_or(0, |row| row["runs"].as_u64().unwrap_or(0))
+    ));
+    let is_own = |row: &Value| row["what"] == "cruxscope";
+    for (place, own) in rows.iter().enumerate().filter(|(_, row)| is_own(row)) {
+        let is_same = |row: &Value| row["threads"] == own["threads"] && row["sequences"] == own["sequences"] && !is_own(row);
+        for (other_place, other) in rows.iter().enumerate().filter(|(_, row)| is_same(row)) {
+            let Some(times) = rounds.ratio(place, other_place, "tokens_per_second") else {
+                continue;
+            };
             let tokens = |row: &Value| row["tokens"].as_array().cloned().unwrap_or_default();
             let agreed = tokens(own).iter().zip(&tokens(other)).take_while(|(a, b)| a == b).count();
-            let by_processor = by_processor(own).zip(by_processor(other));
-            let by_processor = by_processor.map_or_else(String::new, |(ours, theirs)| format!(", {:.2} by processor time", ours / theirs));
+            let by_processor = rounds.ratio(place, other_place, "tokens_per_processor_second");
+            let by_processor = by_processor.map_or_else(String::new, |times| format!(", {times:.2} by processor time"));
             lines.push(format!(
-                "{} threads, {} sequences: {:.2} times the speed of {} ({}){by_processor}; the first {agreed} of {} tokens are the same",
+                "{} threads, {} sequences: {times:.2} times the speed of {} ({}){by_processor}; the first {agreed} of {} tokens are the same",
                 own["threads"],
                 own["sequences"],
-                ours / theirs,
                 other["what"].as_str().unwrap_or(""),
                 other["backend"].as_str().unwrap_or(""),
                 tokens(own).len(),
             ));
         }
     }
-    if let Some(first) = own.clone().next() {
+    if let Some(first) = rows.iter().find(|row| is_own(row)) {
         let bytes = first["weight_bytes"].as_u64().map(format_bytes).unwrap_or_default();
         lines.push(format!("weights: {}, {bytes}", first["weights"].as_str().unwrap_or("")));
     }

@@ -1,13 +1,13 @@
 """The same greedy generation by another program, timed: run by `cruxscope bench generate`.
 
 arguments: transformers or llama.cpp, model (a Hugging Face folder, or a GGUF file), prompt tokens as JSON, number of new
-tokens, sequences side by side, threads, runs
+tokens, sequences side by side, threads
 Prints what it measured, or {"missing": why} where the program is not installed.
 """
-import json, resource, statistics, sys, time
+import json, resource, sys, time
 
-which, model_path, prompt, new_tokens, sequences, threads, runs = sys.argv[1:8]
-prompt, new_tokens, sequences, threads, runs = json.loads(prompt), int(new_tokens), int(sequences), int(threads), int(runs)
+which, model_path, prompt, new_tokens, sequences, threads = sys.argv[1:7]
+prompt, new_tokens, sequences, threads = json.loads(prompt), int(new_tokens), int(sequences), int(threads)
 
 
 def missing(why):
@@ -86,24 +86,18 @@ else:
         return made
 
 tokens_of(2)
-best, of_steps = None, []
-for _ in range(runs):
-    # The prompt and the first token alone, so that what is left are the steps.
-    wall, cpu = time.time(), time.process_time()
-    tokens_of(1)
-    first, first_cpu = time.time() - wall, time.process_time() - cpu
-    wall, cpu = time.time(), time.process_time()
-    tokens = tokens_of(new_tokens)
-    wall, cpu = time.time() - wall, time.process_time() - cpu
-    if best is None or wall < best[0]:
-        best = (wall, cpu, first, tokens)
-    of_steps.append(max(cpu - first_cpu, 1e-9))
-wall, cpu, first, tokens = best
+# The prompt and the first token alone, so that what is left are the steps.
+wall, cpu = time.time(), time.process_time()
+tokens_of(1)
+first, first_cpu = time.time() - wall, time.process_time() - cpu
+wall, cpu = time.time(), time.process_time()
+tokens = tokens_of(new_tokens)
+wall, cpu = time.time() - wall, time.process_time() - cpu
 seconds = max(wall - first, 1e-9)
+stepped = sequences * (len(tokens) - 1)
 print(json.dumps({
     "what": name, "threads": threads, "backend": backend, "sequences": sequences, "prompt_tokens": len(prompt),
     "prompt_rate": len(prompt) / first, "new_tokens": sequences * len(tokens), "seconds": seconds, "processor_seconds": cpu,
-    "tokens_per_second": sequences * (len(tokens) - 1) / seconds,
-    "tokens_per_processor_second": sequences * (len(tokens) - 1) / statistics.median(of_steps),
-    "peak_memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, "runs": runs, "tokens": tokens,
+    "tokens_per_second": stepped / seconds, "tokens_per_processor_second": stepped / max(cpu - first_cpu, 1e-9),
+    "peak_memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, "tokens": tokens,
 }))

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use clap::Args;
 use cruxscope_checkpoint::Checkpoint;
-use cruxscope_model::{device, with_kernels};
+use cruxscope_model::device::{self, ChosenDevice};
+use cruxscope_model::with_kernels;
 use cruxscope_run::RunError;
 use cruxscope_run::instances::Instances;
 use cruxscope_run::machine::format_bytes;
@@ -16,6 +17,7 @@ use cruxscope_run::speed::{self, Measurement};
 use serde_json::{Value, json};
 
 use super::process::{output_of, this_command_alone, thread_counts};
+use super::rounds::{ROUNDS, Rounds};
 use crate::failure::Failure;
 use crate::numbers::{MOST_THREADS, whole};
 use crate::output::{print_json, print_text, status};
@@ -30,8 +32,8 @@ pub struct Arguments {
     source: Source,
     #[command(flatten)]
     machine: Machine,
-    /// Runs of each configuration; the fastest counts
-    #[arg(long, default_value_t = 3, value_parser = whole::<usize>(1, 10_000))]
+    /// Rounds in which every configuration is measured once, in a process of its own; medians count
+    #[arg(long, default_value_t = ROUNDS, value_parser = whole::<usize>(1, 10_000))]
     runs: usize,
     /// Folder of PyTorch programs to race against (model.py, fast.py, reference.py)
     #[arg(long, value_name = "DIR")]
@@ -59,18 +61,45 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             threads: Some(threads),
             ..arguments.machine.clone()
         }
-        .set_threads()?;
+        .prepare_process()?;
         return print_json(&measure(arguments)?);
     }
-    let mut rows = Vec::new();
-    for threads in thread_counts(arguments.machine.threads) {
-        status!("measuring with {threads} thread{}", if threads == 1 { "" } else { "s" });
-        rows.push(own_row(&this_command_alone(threads)?));
+    let rounds = Rounds::measure(arguments.runs, |round| {
+        let mut rows = Vec::new();
+        for threads in thread_counts(arguments.machine.threads) {
+            let threads_word = if threads == 1 { "thread" } else { "threads" };
+            status!("round {} of {}: {threads} {threads_word}", round + 1, arguments.runs);
+            rows.push(own_row(&this_command_alone(threads)?));
+        }
+        if let Some(reference) = &arguments.reference {
+            rows.extend(race(arguments, reference)?);
+        }
+        Ok(rows)
+    })?;
+    if arguments.json {
+        print_json(&rounds.rows(FIGURES))
+    } else {
+        print_text(&table(&rounds))
     }
-    if let Some(reference) = &arguments.reference {
-        rows.extend(race(arguments, reference)?);
+}
+
+/// What differs from run to run.
+const FIGURES: &[&str] = &[
+    "seconds",
+    "processor_seconds",
+    "tokens_per_second",
+    "efficiency",
+    "peak_memory",
+    "device_memory",
+];
+
+/// Runs of the same work in one process, of which the fastest counts: a device compiles its kernels in the first.
+fn runs_of(device: &ChosenDevice) -> usize {
+    if matches!(device, ChosenDevice::Cpu | ChosenDevice::Reference) {
+        1
+    } else {
+        2
     }
-    if arguments.json { print_json(&rows) } else { print_text(&table(&rows)) }
 }
 
 /// The model and the instances to interpret, read but not yet computed on.
@@ -87,7 +116,7 @@ fn measure(arguments: &Arguments) -> Result<Measurement, Failure> {
     let machine = &arguments.machine;
     let place = Place::of(Some(&device), &machine.device, &checkpoint, None)?;
     let plan = Plan::new(checkpoint.config(), &instances, definition, machine.weights.into(), &place)?;
-    let works = &instances.items;
+    let (works, runs) = (&instances.items, runs_of(&device));
     let measured = with_kernels!(device, |kernels| speed::interpret(
         checkpoint,
         kernels,
@@ -96,7 +125,7 @@ fn measure(arguments: &Arguments) -> Result<Measurement, Failure> {
         works,
         definition,
         plan.operations,
-        arguments.runs
+        runs
     ));
     Ok(measured?)
 }
@@ -152,39 +181,44 @@ fn race(arguments: &Arguments, reference: &Path) -> Result<Vec<Value>, Failure> 
     Ok(rows)
 }
 
-fn table(rows: &[Value]) -> String {
+fn table(rounds: &Rounds) -> String {
+    let rows = rounds.rows(FIGURES);
     let mut lines = vec![format!(
-        "{:<24} {:>7} {:>9} {:>11} {:>9} {:>12} {:>10}",
+        "{:<24} {:>7} {:>24} {:>24} {:>9} {:>12} {:>20}",
         "", "threads", "seconds", "CPU seconds", "tokens/s", "peak memory", "efficiency"
     )];
-    let first = rows.iter().find(|row| row["threads"] == 1).and_then(|row| row["processor_seconds"].as_f64());
-    for row in rows {
-        let number = |name: &str| row[name].as_f64();
-        let text = |value: Option<f64>, digits: usize| value.map_or_else(String::new, |value| format!("{value:.digits$}"));
+    for (place, row) in rows.iter().enumerate() {
+        let spread = |name: &str| rounds.spread(place, name).map_or_else(String::new, |spread| format!("{spread:.2}"));
         // On a device with memory of its own that is what counts, as in PyTorch's rows.
-        let memory = row["device_memory"]
-            .as_u64()
-            .or_else(|| row["peak_memory"].as_u64())
-            .map_or_else(String::new, format_bytes);
-        let share = number("efficiency").map_or_else(String::new, |value| format!("{:.0} %", 100.0 * value));
+        let memory = row["device_memory"].as_f64().or_else(|| row["peak_memory"].as_f64());
         lines.push(format!(
-            "{:<24} {:>7} {:>9} {:>11} {:>9} {memory:>12} {share:>10}",
+            "{:<24} {:>7} {:>24} {:>24} {:>9} {:>12} {:>20}",
             row["what"].as_str().unwrap_or(""),
             row["threads"],
-            text(number("seconds"), 2),
-            text(number("processor_seconds"), 2),
-            text(number("tokens_per_second"), 0),
+            spread("seconds"),
+            spread("processor_seconds"),
+            row["tokens_per_second"].as_f64().map_or_else(String::new, |rate| format!("{rate:.0}")),
+            memory.map_or_else(String::new, |bytes| format_bytes(bytes as u64)),
+            spread("efficiency"),
         ));
     }
-    for row in rows {
-        let what = row["what"].as_str().unwrap_or("");
-        if let (Some(own), Some(theirs), true) = (first, row["processor_seconds"].as_f64(), what != "cruxscope") {
-            lines.push(format!(
-                "cruxscope on one thread takes {:.2} of the CPU time of {what}: {:.1} times less",
-                own / theirs,
-                theirs / own
-            ));
-        }
+    lines.push(format!(
+        "medians of {} rounds (lowest to highest)",
+        rows.first().map_or(0, |row| row["runs"].as_u64().unwrap_or(0))
+    ));
+    let is_own = |row: &Value| row["what"] == "cruxscope";
+    let Some(one) = rows.iter().position(|row| is_own(row) && row["threads"] == 1) else {
+        return lines.join("\n");
+    };
+    for (place, row) in rows.iter().enumerate().filter(|(place, _)| *place != one) {
+        lines.extend(if is_own(row) {
+            let times = rounds.ratio(one, place, "seconds");
+            times.map(|times| format!("{} threads: {times:.2} times as fast as one", row["threads"]))
+        } else {
+            let what = row["what"].as_str().unwrap_or("");
+            let share = rounds.ratio(one, place, "processor_seconds");
+            share.map(|share| format!("cruxscope on one thread takes {share:.2} of the CPU time of {what}"))
+        });
     }
     lines.join("\n")
 }

@@ -79,5 +79,5 @@ tokens = sum(len(ids) for ids, _ in works)
 print(json.dumps({
     "what": f"PyTorch, {form}", "threads": 1, "backend": f"torch {torch.__version__}, {device}, {precision}", "tokens": tokens,
     "segments": sum(len(segments) for _, segments in works), "seconds": wall, "processor_seconds": cpu,
-    "tokens_per_second": tokens / wall, "peak_memory": peak, "runs": 1,
+    "tokens_per_second": tokens / wall, "peak_memory": peak,
 }))

@@ -6,6 +6,7 @@ mod device_table;
 mod generate;
 mod interpret;
 mod process;
+mod rounds;
 mod sensitivity;
 mod synthetic;
 mod synthetic_study;

@@ -62,7 +62,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: Arguments) -> Result<(), Failure> {
-    crate::settings::set_threads(arguments.threads)?;
+    crate::settings::prepare_process(arguments.threads)?;
     let gguf = arguments.output.gguf()?;
     let recipe = match &arguments.recipe {
         Some(path) => read_recipe(path)?,

@@ -30,7 +30,7 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let settings = arguments.interpretation.settings();
-    arguments.interpretation.machine.set_threads()?;
+    arguments.interpretation.machine.prepare_process()?;
     let file = arguments.plan.clone().unwrap_or_else(|| beside(&settings.out));
     let mut progress = Progress::new();
     let plan = ShardPlan::new(settings, arguments.shards, &mut progress);

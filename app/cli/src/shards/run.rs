@@ -11,7 +11,7 @@ use crate::failure::Failure;
 use crate::numbers::{MOST_THREADS, whole};
 use crate::output::status;
 use crate::progress::Progress;
-use crate::settings::set_threads;
+use crate::settings::prepare_process;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -53,7 +53,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         };
         return local::run(&plan, &arguments.plan, shards, &arguments.devices, arguments.threads, &stop);
     }
-    set_threads(arguments.threads)?;
+    prepare_process(arguments.threads)?;
     let of = plan.shards.len();
     let shards = match arguments.shard {
         Some(shard) => vec![shard],

@@ -146,7 +146,7 @@ impl Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    crate::settings::set_threads(arguments.threads)?;
+    crate::settings::prepare_process(arguments.threads)?;
     if arguments.simulate_activations && arguments.questions.questions().is_some() {
         return Err(Failure::mistake(
             "questions are answered without simulated activations; leave --questions or --simulate-activations out",

@@ -3,6 +3,7 @@
 //! GPTQ and SparseGPT want `U` with `H⁻¹ = UᵀU`, upper triangular. It comes without an explicit inverse: with `J` the reversal of
 //! all indices, `J H J = L Lᵀ` gives `U = J L⁻¹ J`, one factorisation and one triangular inverse.
 
+use cruxscope_model::wide::wide;
 use rayon::prelude::*;
 
 use super::TILE;
@@ -59,13 +60,18 @@ pub fn cholesky_lower(a: &[f64], n: usize) -> Option<Vec<f64>> {
         panel.par_chunks_mut(size * TILE).zip(below.par_chunks_mut(n * TILE)).for_each(|(panel, rows)| {
             for (x, row) in panel.chunks_mut(size).zip(rows.chunks_mut(n)) {
                 x.copy_from_slice(&row[start..end]);
-                for t in 0..size {
-                    let pivot = x[t] / tile[t * size + t];
-                    x[t] = pivot;
-                    for (x, l) in x[t + 1..].iter_mut().zip(&tile_transposed[t * size + t + 1..(t + 1) * size]) {
-                        *x -= pivot * l;
-                    }
-                }
+                wide(
+                    #[inline(always)]
+                    || {
+                        for t in 0..size {
+                            let pivot = x[t] / tile[t * size + t];
+                            x[t] = pivot;
+                            for (x, l) in x[t + 1..].iter_mut().zip(&tile_transposed[t * size + t + 1..(t + 1) * size]) {
+                                *x -= pivot * l;
+                            }
+                        }
+                    },
+                );
                 row[start..end].copy_from_slice(x);
             }
         });
@@ -121,14 +127,19 @@ fn inverse_strip(l: &[f64], n: usize, first: usize) -> Vec<f64> {
             let (above, own) = open.split_at_mut(row * width);
             let own = &mut own[..width];
             let l_row = &l[(start + row) * n + start..];
-            for (t, above) in above.chunks(width).enumerate() {
-                for (own, above) in own.iter_mut().zip(above) {
-                    *own -= l_row[t] * above;
-                }
-            }
-            for own in own {
-                *own /= l_row[row];
-            }
+            wide(
+                #[inline(always)]
+                || {
+                    for (t, above) in above.chunks(width).enumerate() {
+                        for (own, above) in own.iter_mut().zip(above) {
+                            *own -= l_row[t] * above;
+                        }
+                    }
+                    for own in own.iter_mut() {
+                        *own /= l_row[row];
+                    }
+                },
+            );
         }
     }
     strip

@@ -140,11 +140,16 @@ fn accumulate(sum: &mut [f64], left: &[f32], right: &[f32], columns: usize, lowe
             let left = Operand::transposed(&left[start * columns + first..], columns);
             let right = Operand::rows(&right[start * columns..], columns);
             multiply_into([tile_rows, count, width], &mut part, width, false, left, right, 1.0);
-            for (sum, part) in sum.chunks_mut(columns).zip(part.chunks(width)) {
-                for (sum, &part) in sum.iter_mut().zip(part) {
-                    *sum += f64::from(part);
-                }
-            }
+            wide(
+                #[inline(always)]
+                || {
+                    for (sum, part) in sum.chunks_mut(columns).zip(part.chunks(width)) {
+                        for (sum, &part) in sum.iter_mut().zip(part) {
+                            *sum += f64::from(part);
+                        }
+                    }
+                },
+            );
         }
     });
 }

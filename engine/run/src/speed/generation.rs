@@ -34,19 +34,17 @@ pub struct GenerationMeasurement {
     pub prompt_rate: f64,
     /// New tokens of all sequences together.
     pub new_tokens: usize,
-    /// Seconds by the clock for all steps: the fastest run.
+    /// Seconds by the clock for all steps.
     pub seconds: f64,
-    /// Processor seconds of the run with the fewest, prompt included.
+    /// Processor seconds, prompt included.
     pub processor_seconds: Option<f64>,
     /// Tokens a second that steps made, of all sequences together.
     pub tokens_per_second: f64,
-    /// Tokens of all sequences that steps made in a second of all processors' time: the median run. On a machine with other work it says more than
-    /// the clock does.
+    /// Tokens of all sequences that steps made in a second of all processors' time. On a machine with other work it says more than the clock
+    /// does.
     pub tokens_per_processor_second: Option<f64>,
     /// The most memory that the process has held, in bytes.
     pub peak_memory: Option<u64>,
-    /// Number of runs.
-    pub runs: usize,
     /// The new tokens of a sequence; greedy, so they are the same for each.
     pub tokens: Vec<u32>,
 }
@@ -73,7 +71,11 @@ impl TokenSink for Times {
     }
 }
 
-/// Generates greedy tokens after a prompt, for each number of sequences in `counts` as many as stand beside it, `runs` times.
+/// New tokens that warm a device up, which compiles its kernels with the first ones.
+const WARMING: usize = 2;
+
+/// Generates greedy tokens after a prompt, for each number of sequences in `counts` as many as stand beside it, after a few that do not
+/// count.
 ///
 /// # Errors
 /// When the model cannot be run.
@@ -82,7 +84,6 @@ pub fn generation<K: GenerationKernels>(
     kernels: K,
     prompt: &[u32],
     counts: &[(usize, usize)],
-    runs: usize,
 ) -> Result<Vec<GenerationMeasurement>, RunError> {
     let backend = kernels.describe();
     let began = Instant::now();
@@ -93,35 +94,30 @@ pub fn generation<K: GenerationKernels>(
         .collect();
     let mut found = Vec::new();
     for (count, new_tokens) in counts {
-        let request = Request {
-            prompt: prompt.to_vec(),
-            sampling: Sampling::GREEDY,
-            seed: 0,
-            most_tokens: *new_tokens,
-            stop: BTreeSet::new(),
+        let requests = |most_tokens: usize| {
+            let request = Request {
+                prompt: prompt.to_vec(),
+                sampling: Sampling::GREEDY,
+                seed: 0,
+                most_tokens,
+                stop: BTreeSet::new(),
+            };
+            vec![request; *count]
         };
-        let requests = vec![request; *count];
-        let (mut prompt_seconds, mut seconds, mut processor) = (f64::INFINITY, f64::INFINITY, None::<f64>);
-        let (mut tokens, mut of_steps) = (Vec::new(), Vec::new());
-        for _ in 0..runs.max(1) {
-            let (began, began_processor, mut times) = (Instant::now(), processor_time(), Times::default());
-            let completions: Vec<Completion> = catch_panic("tokens", || generate(&generator, &requests, *count, &mut times))?;
-            if let (Some(prompt), Some(last)) = (times.prompt, times.last) {
-                prompt_seconds = prompt_seconds.min((prompt - began).as_secs_f64());
-                seconds = seconds.min((last - prompt).as_secs_f64());
-            }
-            if let (Some(prompt), Some(last)) = (times.prompt_processor, times.last_processor) {
-                of_steps.push(last.saturating_sub(prompt).as_secs_f64());
-            }
-            if let (Some(before), Some(after)) = (began_processor, processor_time()) {
-                let took = after.saturating_sub(before).as_secs_f64();
-                processor = Some(processor.map_or(took, |fewest| fewest.min(took)));
-            }
-            tokens = completions.into_iter().next().map(|completion| completion.tokens).unwrap_or_default();
-        }
+        catch_panic("tokens", || {
+            generate(&generator, &requests(WARMING.min(*new_tokens)), *count, &mut Times::default())
+        })?;
+        let (began, began_processor, mut times) = (Instant::now(), processor_time(), Times::default());
+        let completions: Vec<Completion> = catch_panic("tokens", || generate(&generator, &requests(*new_tokens), *count, &mut times))?;
+        let since = |before: Option<Duration>, after: Option<Duration>| Some(after?.saturating_sub(before?).as_secs_f64());
+        let processor_seconds = since(began_processor, processor_time());
+        let prompt_seconds = times.prompt.map_or(f64::INFINITY, |prompt| (prompt - began).as_secs_f64());
+        let steps = times.prompt.zip(times.last);
+        let seconds = steps.map_or(f64::INFINITY, |(prompt, last)| (last - prompt).as_secs_f64());
+        let of_steps = since(times.prompt_processor, times.last_processor);
+        let tokens = completions.into_iter().next().map(|completion| completion.tokens).unwrap_or_default();
         // The first token of each sequence comes of the prompt, the others of steps.
         let stepped = tokens.len().saturating_sub(1) * count;
-        of_steps.sort_by(f64::total_cmp);
         found.push(GenerationMeasurement {
             threads: rayon::current_num_threads(),
             backend: backend.clone(),
@@ -133,11 +129,10 @@ pub fn generation<K: GenerationKernels>(
             prompt_rate: prompt.len() as f64 / prompt_seconds,
             new_tokens: tokens.len() * count,
             seconds,
-            processor_seconds: processor,
+            processor_seconds,
             tokens_per_second: stepped as f64 / seconds,
-            tokens_per_processor_second: of_steps.get(of_steps.len() / 2).map(|took| stepped as f64 / took.max(1e-9)),
+            tokens_per_processor_second: of_steps.map(|took| stepped as f64 / took.max(1e-9)),
             peak_memory: peak_memory(),
-            runs: runs.max(1),
             tokens,
         });
     }

@@ -164,7 +164,7 @@ impl Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    crate::settings::set_threads(arguments.threads)?;
+    crate::settings::prepare_process(arguments.threads)?;
     let mut progress = Progress::new();
     let found = measure::measure(arguments, &mut progress);
     progress.finish();

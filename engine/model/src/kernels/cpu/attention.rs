@@ -7,7 +7,7 @@ use super::super::{Heads, SequenceSpan};
 use super::elementwise::dot;
 use super::exponential::exp;
 use super::nonlinear::{cap_slope, capped};
-use super::product::{Operand, multiply_into};
+use super::product::{Operand, multiply_into, turn};
 
 /// Query rows of a tile.
 const TILE: usize = 64;
@@ -26,6 +26,38 @@ fn transposed(operand: Operand<'_>) -> Operand<'_> {
         row_stride: operand.column_stride,
         column_stride: operand.row_stride,
         ..operand
+    }
+}
+
+/// Keys or values as the right side of a product with queries' rows, `[width, tokens]` for each of their heads: prepared once, where a
+/// product for each tile of queries would prepare them anew. Few queries take them as they stand.
+struct Sideways<'a> {
+    values: &'a [f32],
+    heads: Heads,
+    tokens: usize,
+    turned: Vec<Vec<f32>>,
+}
+
+impl<'a> Sideways<'a> {
+    /// For so many rows of queries.
+    fn new(heads: Heads, values: &'a [f32], queries: usize) -> Self {
+        let stride = heads.keys * heads.width;
+        let tokens = values.len() / stride.max(1);
+        let turned = if queries < TILE || tokens == 0 {
+            Vec::new()
+        } else {
+            let of_head = |key_head: usize| turn(&transposed(head(values, stride, 0, key_head * heads.width)), heads.width, tokens);
+            (0..heads.keys).into_par_iter().map(of_head).collect()
+        };
+        Self { values, heads, tokens, turned }
+    }
+
+    /// Of a head, from a token on.
+    fn head(&self, key_head: usize, first: usize) -> Operand<'_> {
+        match self.turned.get(key_head) {
+            Some(turned) => Operand::rows(&turned[first..], self.tokens),
+            None => transposed(head(self.values, self.heads.keys * self.heads.width, first, key_head * self.heads.width)),
+        }
     }
 }
 
@@ -98,6 +130,7 @@ pub(super) fn softmax(scores: &mut [f32], seen: usize, visible: usize, first: im
 pub(super) fn forward(heads: Heads, queries: &[f32], keys: &[f32], values: &[f32], sinks: Option<&[f32]>, runs: &[SequenceSpan]) -> Vec<f32> {
     let (q_stride, k_stride) = (heads.queries * heads.width, heads.keys * heads.width);
     let scale = scale_of(heads);
+    let sideways = Sideways::new(heads, keys, queries.len() / q_stride);
     let mut output = vec![0.0; queries.len()];
     let mut tiles = Vec::new();
     let mut rest = output.as_mut_slice();
@@ -123,7 +156,7 @@ pub(super) fn forward(heads: Heads, queries: &[f32], keys: &[f32], values: &[f32
                 seen,
                 false,
                 q,
-                transposed(head(keys, k_stride, lowest, shared)),
+                sideways.head(query_head / heads.group(), lowest),
                 scale,
             );
             cap(heads, &mut scores);
@@ -171,6 +204,7 @@ pub(super) fn backward(
     let tasks: Vec<(usize, SequenceSpan, usize)> = SequenceSpan::placed(runs)
         .flat_map(|(first, run)| (0..heads.keys).map(move |key_head| (first, run, key_head)))
         .collect();
+    let sideways = [keys, values].map(|matrix| Sideways::new(heads, matrix, rows));
     let parts: Vec<HeadGradient> = tasks
         .par_iter()
         .map(|(first, run, key_head)| {
@@ -180,7 +214,7 @@ pub(super) fn backward(
                 *key_head,
                 &queries[own.clone()],
                 keys,
-                values,
+                &sideways,
                 sinks,
                 run.position,
                 &output[own.clone()],
@@ -206,7 +240,7 @@ fn one_key_head(
     key_head: usize,
     queries: &[f32],
     keys: &[f32],
-    values: &[f32],
+    [keys_sideways, values_sideways]: &[Sideways<'_>; 2],
     sinks: Option<&[f32]>,
     position: usize,
     output: &[f32],
@@ -234,8 +268,8 @@ fn one_key_head(
         for in_group in 0..heads.group() {
             let at = (key_head * heads.group() + in_group) * width;
             let (q, g) = (head(queries, q_stride, first, at), head(gradient, q_stride, first, at));
-            let (k, v) = (head(keys, k_stride, lowest, shared), head(values, k_stride, lowest, shared));
-            multiply_into([n, width, seen], &mut p, seen, false, q, transposed(k), scale);
+            let k = head(keys, k_stride, lowest, shared);
+            multiply_into([n, width, seen], &mut p, seen, false, q, keys_sideways.head(key_head, lowest), scale);
             if let Some(cap) = heads.cap.map(|cap| cap as f32) {
                 slopes.clear();
                 slopes.extend(p.iter().map(|score| cap_slope(*score, cap)));
@@ -244,7 +278,7 @@ fn one_key_head(
             let sink = sinks.map(|sinks| sinks[key_head * heads.group() + in_group]);
             let begin = |row: usize| heads.first_seen(position + first + row) - lowest;
             softmax(&mut p, seen, position + first + 1 - lowest, begin, sink);
-            multiply_into([n, width, seen], &mut ds, seen, false, g, transposed(v), 1.0);
+            multiply_into([n, width, seen], &mut ds, seen, false, g, values_sideways.head(key_head, lowest), 1.0);
             for row in 0..n {
                 let place = (first + row) * q_stride + at;
                 let d = dot(&output[place..][..width], &gradient[place..][..width]);

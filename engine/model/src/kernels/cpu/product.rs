@@ -7,6 +7,7 @@
 use rayon::prelude::*;
 
 use crate::product::multiply_raw;
+use crate::wide::wide;
 
 pub(super) use crate::product::multiply_into;
 
@@ -48,7 +49,7 @@ pub(super) fn multiply(shape: [usize; 3], left: Operand<'_>, right: Operand<'_>,
                 ..right
             };
             let turned;
-            let right = if part.rows >= WORTH && meets_itself(&right) {
+            let right = if part.rows >= WORTH && right.row_stride == 1 && right.column_stride > 1 {
                 turned = turn(&right, k, part.columns);
                 Operand::rows(&turned, part.columns)
             } else {
@@ -119,56 +120,41 @@ fn parts([m, k, n]: [usize; 3]) -> Vec<Part> {
         .collect()
 }
 
-/// Whether the columns of a transposed matrix lie so far apart that they share places in a cache, and preparing them for a product
-/// takes one miss a number.
-fn meets_itself(right: &Operand<'_>) -> bool {
-    right.row_stride == 1 && right.column_stride.is_multiple_of(512)
-}
-
-/// A transposed matrix `[k, columns]` as a row-major one.
-fn turn(right: &Operand<'_>, k: usize, columns: usize) -> Vec<f32> {
+/// A transposed matrix `[k, columns]` as a row-major one. The library prepares columns that lie apart one number at a time, which takes three
+/// times as long.
+pub(super) fn turn(right: &Operand<'_>, k: usize, columns: usize) -> Vec<f32> {
     let mut turned = vec![0.0; k * columns];
-    pulp::Arch::new().dispatch(Turning {
-        right,
-        k,
-        columns,
-        turned: &mut turned,
-    });
+    wide(
+        #[inline(always)]
+        || {
+            for first in (0..columns).step_by(SQUARE) {
+                let count = SQUARE.min(columns - first);
+                let mut sources: [&[f32]; SQUARE] = [&[]; SQUARE];
+                for (column, source) in sources.iter_mut().enumerate() {
+                    *source = &right.values[(first + column.min(count - 1)) * right.column_stride..][..k];
+                }
+                let whole = if count == SQUARE { k / SQUARE * SQUARE } else { 0 };
+                for row in (0..whole).step_by(SQUARE) {
+                    let mut square = [[0.0; SQUARE]; SQUARE];
+                    for (line, source) in square.iter_mut().zip(&sources) {
+                        line.copy_from_slice(&source[row..row + SQUARE]);
+                    }
+                    for r in 0..SQUARE {
+                        let line = &mut turned[(row + r) * columns + first..][..SQUARE];
+                        for column in 0..SQUARE {
+                            line[column] = square[column][r];
+                        }
+                    }
+                }
+                for row in whole..k {
+                    for column in 0..count {
+                        turned[row * columns + first + column] = sources[column][row];
+                    }
+                }
+            }
+        },
+    );
     turned
-}
-
-/// Not a closure: one as large as this is not inlined into the function that may use the wide instructions.
-struct Turning<'a> {
-    right: &'a Operand<'a>,
-    k: usize,
-    columns: usize,
-    turned: &'a mut [f32],
-}
-
-impl pulp::NullaryFnOnce for Turning<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn call(self) {
-        let Self { right, k, columns, turned } = self;
-        for first in (0..columns).step_by(SQUARE) {
-            let count = SQUARE.min(columns - first);
-            let sources: [&[f32]; SQUARE] = std::array::from_fn(|column| &right.values[(first + column.min(count - 1)) * right.column_stride..][..k]);
-            let whole = k / SQUARE * SQUARE;
-            for row in (0..whole).step_by(SQUARE) {
-                let square: [[f32; SQUARE]; SQUARE] = std::array::from_fn(|column| *sources[column][row..].first_chunk().unwrap_or(&[0.0; SQUARE]));
-                for r in 0..SQUARE {
-                    let line: [f32; SQUARE] = std::array::from_fn(|column| square[column][r]);
-                    turned[(row + r) * columns + first..][..count].copy_from_slice(&line[..count]);
-                }
-            }
-            for row in whole..k {
-                for column in 0..count {
-                    turned[row * columns + first + column] = sources[column][row];
-                }
-            }
-        }
-    }
 }
 
 /// The same for few rows.

@@ -6,6 +6,7 @@ use cruxscope_compress::linear_algebra::{accumulate_cross_gram, accumulate_gram_
 use cruxscope_model::ModelError;
 use cruxscope_model::kernels::Kernels;
 use cruxscope_model::kernels::calibration::CalibrationKernels;
+use cruxscope_model::wide::wide;
 use rayon::prelude::*;
 
 /// Tokens that a device sums in float32 before the sums go on in float64: bringing them over costs as much as some hundred tokens.
@@ -111,13 +112,19 @@ impl Sums {
             let difference: Vec<f32> = before.iter().zip(x).map(|(before, x)| before - x).collect();
             accumulate_cross_gram(cross, &difference, x, self.width);
         }
-        for token in x.chunks_exact(self.width) {
-            for ((sum, magnitude), x) in self.sum.iter_mut().zip(&mut self.magnitude).zip(token) {
-                *sum += f64::from(*x);
-                *magnitude += f64::from(x.abs());
-            }
-            self.tokens += 1;
-        }
+        let (sum, magnitude, width) = (&mut self.sum, &mut self.magnitude, self.width);
+        wide(
+            #[inline(always)]
+            || {
+                for token in x.chunks_exact(width) {
+                    for ((sum, magnitude), x) in sum.iter_mut().zip(magnitude.iter_mut()).zip(token) {
+                        *sum += f64::from(*x);
+                        *magnitude += f64::from(x.abs());
+                    }
+                }
+            },
+        );
+        self.tokens += x.len() / width.max(1);
     }
 
     /// Adds sums that were taken on a device.

@@ -291,8 +291,7 @@ pub fn generate(checkpoint: &Arc<Checkpoint>, device: &ChosenDevice, sequences: 
         checkpoint.clone(),
         kernels,
         &prompt,
-        sequences,
-        1
+        sequences
     ))
 }
 
