@@ -103,7 +103,8 @@ pub fn attribute<K: Kernels>(
                 let columns = decoder.width(layer.kind, input);
                 capture.observe(kernels, &readings, input, rows, columns, x)
             };
-            let (next, KeysValues { keys, values }) = block::forward_marked(kernels, &shape, &layer, hidden, rotation, &marks, observe)?;
+            let forward = || block::forward_marked(kernels, &shape, &layer, hidden, rotation, &marks, observe);
+            let (next, KeysValues { keys, values }) = kernels.together(forward)?;
             *hidden = next;
             state.chosen.push(capture.chosen_at(&state.packed.positions));
             capture.finish_layer(decoder, &*layer, index, &layout, &mut state.means, &mut state.shares)?;
@@ -147,20 +148,12 @@ pub fn attribute<K: Kernels>(
             let cache = KeysValues { keys, values };
             let weights: Vec<&[f32]> = state.weights.iter().map(Vec::as_slice).collect();
             let (gradients, shares) = (&mut state.gradients, &state.shares);
-            let below = backward::layer(
-                decoder,
-                &*layer,
-                &input,
-                &cache,
-                &state.rotation,
-                &state.packed,
-                state.chosen[index].as_deref(),
-                gradient,
-                |module, rows, gradient| match layout.unit(index, module) {
-                    Some(unit) => backward::record(kernels, unit, rows, gradient, &weights, shares, gradients),
-                    None => Ok(()),
-                },
-            )?;
+            let (rotation, packed, chosen) = (&state.rotation, &state.packed, state.chosen[index].as_deref());
+            let record = |module, rows: TokenRows<'_>, gradient: &K::Matrix| match layout.unit(index, module) {
+                Some(unit) => backward::record(kernels, unit, rows, gradient, &weights, shares, gradients),
+                None => Ok(()),
+            };
+            let below = kernels.together(|| backward::layer(decoder, &*layer, &input, &cache, rotation, packed, chosen, gradient, record))?;
             state.gradient = Some(below);
             if !on_step(state.packed.positions.len()) {
                 return Err(InterpretError::Cancelled);

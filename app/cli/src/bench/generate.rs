@@ -179,8 +179,8 @@ fn table(rounds: &Rounds) -> String {
         lines.push(format!(
             "{:<14} {:>7} {:>9} {:>24} {:>24} {:>15} {:>12}",
             row["what"].as_str().unwrap_or(""),
-            row["threads"],
-            row["sequences"],
+            row["threads"].to_string(),
+            row["sequences"].to_string(),
             spread("tokens_per_second"),
             spread("tokens_per_processor_second"),
             row["prompt_rate"].as_f64().map_or_else(String::new, |rate| format!("{rate:.1}")),

@@ -194,7 +194,7 @@ fn table(rounds: &Rounds) -> String {
         lines.push(format!(
             "{:<24} {:>7} {:>24} {:>24} {:>9} {:>12} {:>20}",
             row["what"].as_str().unwrap_or(""),
-            row["threads"],
+            row["threads"].to_string(),
             spread("seconds"),
             spread("processor_seconds"),
             row["tokens_per_second"].as_f64().map_or_else(String::new, |rate| format!("{rate:.0}")),

@@ -30,12 +30,6 @@ pub trait GenerationKernels: Kernels {
     /// Whether a row of a step gives the same bits whatever other rows there are.
     fn rows_are_independent(&self) -> bool;
 
-    /// Runs the work of one step, most of it calls of these kernels. Where threads share the kernels' work, it runs on one of
-    /// them, so that small kernels need not wake another.
-    fn together<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
-        work()
-    }
-
     /// y = x W^T + b for the many rows of a prompt.
     ///
     /// # Shapes

@@ -135,6 +135,12 @@ pub trait Kernels: Send + Sync {
     /// A few words for manifests: backend and precision.
     fn describe(&self) -> String;
 
+    /// Runs work that is made of calls of these kernels. Where threads share the kernels' work it runs on one of them, so that no kernel
+    /// need wake another thread first. The work waits for nobody: it holds no lock that other work of the same threads may want.
+    fn together<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
+        work()
+    }
+
     /// Brings a matrix to the device.
     fn upload(&self, rows: usize, columns: usize, values: Vec<f32>) -> Self::Matrix;
 

@@ -261,9 +261,9 @@ impl<'a> Compression<'a> {
                         writer.write_unchanged(layer, &unchanged, &to_json(&note)?)?;
                         note.components
                     } else {
-                        let treated = catch_panic("a layer", || {
-                            treat(&decoder, checkpoint.layer(layer)?, planned, &streams, settings.basis, storage)
-                        })?;
+                        let original = checkpoint.layer(layer)?;
+                        let treat = || treat(&decoder, original, planned, &streams, settings.basis, storage);
+                        let treated = catch_panic("a layer", || decoder.kernels().together(treat))?;
                         let note = note(treated.reports);
                         writer.write_layer(layer, &treated.weights, &treated.packed, &to_json(&note)?)?;
                         note.components
@@ -272,16 +272,16 @@ impl<'a> Compression<'a> {
             };
             components.extend(reports);
             if needs.last_original.is_some_and(|last| layer < last) {
-                catch_panic("the calibration text", || {
-                    statistics::advance(&decoder, checkpoint.layer(layer)?, &mut streams.original)
-                })?;
+                let weights = checkpoint.layer(layer)?;
+                let advance = || statistics::advance(&decoder, weights, &mut streams.original);
+                catch_panic("the calibration text", || decoder.kernels().together(advance))?;
             }
             // Compressed layers go on as they were written, so that a run which goes on sees the same numbers as one that was
             // never stopped.
             if needs.last_compressed.is_some_and(|last| layer < last) {
-                catch_panic("the calibration text", || {
-                    statistics::advance(&decoder, writer.finished_layer(layer)?, &mut streams.compressed)
-                })?;
+                let weights = writer.finished_layer(layer)?;
+                let advance = || statistics::advance(&decoder, weights, &mut streams.compressed);
+                catch_panic("the calibration text", || decoder.kernels().together(advance))?;
             }
             checkpoint.release();
             progress.report(observer, layer);

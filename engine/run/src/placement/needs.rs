@@ -32,9 +32,11 @@ impl Needs {
             .sum();
         let attending = config.layers - recurrent.count();
         let floats = |count: usize| 4 * count as u64;
+        // Keys and values, their gradients, and on the processors both once more, transposed.
+        let around_attention = 6 * key_value;
         Self {
             carried: floats((tokens + rows) * config.hidden),
-            passing: floats(tokens * (3 * config.hidden + 4 * key_value) + rows * (5 * config.hidden + 5 * config.intermediate)),
+            passing: floats(tokens * (3 * config.hidden + around_attention) + rows * (5 * config.hidden + 5 * config.intermediate)),
             inputs: floats(config.layers * rows * config.hidden),
             keys_values: floats(attending * 2 * tokens * key_value + segments * states),
             vectors: floats((5 + gradients) * layout.length()),

@@ -33,10 +33,6 @@ impl GenerationKernels for CpuKernels {
         true
     }
 
-    fn together<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
-        rayon::scope(|_| work())
-    }
-
     fn project_prompt(&self, x: &CpuMatrix, (weight, bias): Projection<'_, Self>) -> CpuMatrix {
         if x.rows <= FEW_ROWS && weight.rows * weight.columns <= FEW_WEIGHTS {
             let values = step::products(&x.values, x.rows, &[weight]).pop().unwrap_or_default();

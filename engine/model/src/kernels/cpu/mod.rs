@@ -99,6 +99,10 @@ impl Kernels for CpuKernels {
         "cpu, float32".into()
     }
 
+    fn together<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
+        rayon::scope(|_| work())
+    }
+
     fn upload(&self, rows: usize, columns: usize, values: Vec<f32>) -> CpuMatrix {
         CpuMatrix::new(rows, columns, values)
     }
