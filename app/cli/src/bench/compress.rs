@@ -181,11 +181,11 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         status!("{} of {}: {job}", done + 1, wanted.len());
         let (mut first, mut own, mut others) = (None, Vec::new(), Vec::new());
         for run in 0..arguments.runs {
-            let row = one_run(arguments, &program, job, run > 0)?;
+            let row = one_run(arguments, &program, job, (run == 0).then_some(arguments.draws))?;
             own.push(row.took());
             first.get_or_insert(row);
             if let Some(other) = &arguments.beside {
-                others.push(one_run(arguments, other, job, false)?.took());
+                others.push(one_run(arguments, other, job, Some(1))?.took());
             }
         }
         let Some(mut row) = first else { continue };
@@ -208,8 +208,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A row in a process of its own, by this program or another build of it, which measures perplexity whether it is asked to or not.
-fn one_run(arguments: &Arguments, program: &Path, job: &str, timed: bool) -> Result<Row, Failure> {
+/// A row in a process of its own, by this program or another build of it: with the perplexity of so many draws, or the time alone, which
+/// an earlier build may not know.
+fn one_run(arguments: &Arguments, program: &Path, job: &str, draws: Option<usize>) -> Result<Row, Failure> {
     let mut command = Command::new(program);
     command
         .args(["--quiet", "bench", "compress", "--json", "--alone", job, "--model"])
@@ -218,10 +219,11 @@ fn one_run(arguments: &Arguments, program: &Path, job: &str, timed: bool) -> Res
         .arg("--tokens")
         .arg(&arguments.tokens)
         .args(["--calibration-array", &arguments.calibration_array]);
-    command.args(["--threads", &arguments.threads.to_string(), "--repeats", &arguments.draws.to_string()]);
-    if timed {
-        command.arg("--timed");
-    }
+    command.args(["--threads", &arguments.threads.to_string()]);
+    match draws {
+        Some(draws) => command.args(["--repeats", &draws.to_string()]),
+        None => command.arg("--timed"),
+    };
     serde_json::from_value(output_of(command, "")?).map_err(Failure::failed)
 }
 

@@ -4,6 +4,7 @@
 
 mod activations;
 mod bad_input;
+mod benches;
 mod compression;
 mod doctor;
 mod evidence;
