@@ -23,11 +23,15 @@ def bench(program, *arguments):
 
 
 def processor():
+    """Its name, family and model: processors of several generations have one name on rented machines."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return "unknown"
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
+    known = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    if "model name" not in known:
+        return "unknown"
+    return f"{known['model name']}, family {known.get('cpu family', '?')}, model {known.get('model', '?')}"
 
 
 def main():
