@@ -9,7 +9,7 @@ beginning, such as reading the weights.
 
     serial_share.py --skip 0.5 cruxscope bench interpret --model DIR --traces FILE --annotations FILE --threads 2 --runs 1
 """
-import collections, subprocess, sys, tempfile
+import collections, shutil, subprocess, sys, tempfile
 from pathlib import Path
 
 WINDOW = 0.002
@@ -37,6 +37,8 @@ def main():
         skip, arguments = float(arguments[1]), arguments[2:]
     if not arguments:
         sys.exit(__doc__)
+    if not shutil.which("perf"):
+        sys.exit("perf is not installed (Debian: linux-perf)")
     taken = sorted(samples(arguments))
     if not taken:
         sys.exit("perf took no samples")

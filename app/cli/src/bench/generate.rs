@@ -12,11 +12,11 @@ use cruxscope_run::machine::format_bytes;
 use cruxscope_run::speed::generation;
 use serde_json::Value;
 
-use super::process::{output_of, this_command_alone, thread_counts};
+use super::process::{output_of, this_command_alone};
 use super::rounds::{ROUNDS, Rounds};
 use crate::failure::Failure;
 use crate::numbers::{MOST_THREADS, MOST_TOKENS, whole};
-use crate::output::{print_json, print_text, status};
+use crate::output::{print_json, status};
 use crate::settings::prepare_process;
 
 /// The race against other programs, given to Python on standard input.
@@ -73,28 +73,21 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         return measure(arguments, threads);
     }
     let mut missing = Vec::new();
-    let rounds = Rounds::measure(arguments.runs, |round| {
+    let of_threads = |threads: usize| {
+        let Value::Array(measured) = this_command_alone(threads)? else {
+            return Err(Failure::failed(anyhow::Error::msg("a measurement printed no rows")));
+        };
+        let own: Vec<Value> = measured.into_iter().map(named).collect();
         let mut rows = Vec::new();
-        for threads in thread_counts(arguments.threads) {
-            let threads_word = if threads == 1 { "thread" } else { "threads" };
-            status!("round {} of {}: {threads} {threads_word}", round + 1, arguments.runs);
-            let Value::Array(measured) = this_command_alone(threads)? else {
-                return Err(Failure::failed(anyhow::Error::msg("a measurement printed no rows")));
-            };
-            let own: Vec<Value> = measured.into_iter().map(named).collect();
-            race(arguments, threads, &own, &mut rows, &mut missing)?;
-            rows.extend(own);
-        }
+        race(arguments, threads, &own, &mut rows, &mut missing)?;
+        rows.extend(own);
         Ok(rows)
-    })?;
+    };
+    let rounds = Rounds::measure(arguments.runs, arguments.threads, of_threads, || Ok(Vec::new()))?;
     missing.sort();
     missing.dedup();
     missing.iter().for_each(|why| status!("left out: {why}"));
-    if arguments.json {
-        print_json(&rounds.rows(FIGURES))
-    } else {
-        print_text(&table(&rounds))
-    }
+    rounds.print(FIGURES, arguments.json, |rows| table(&rounds, rows))
 }
 
 /// What differs from run to run.
@@ -168,8 +161,8 @@ fn race(arguments: &Arguments, threads: usize, own: &[Value], rows: &mut Vec<Val
     Ok(())
 }
 
-fn table(rounds: &Rounds) -> String {
-    let rows = rounds.rows(FIGURES);
+/// The table, and what stands below it.
+fn table(rounds: &Rounds, rows: &[Value]) -> (Vec<String>, Vec<String>) {
     let mut lines = vec![format!(
         "{:<14} {:>7} {:>9} {:>24} {:>24} {:>15} {:>12}",
         "", "threads", "sequences", "tokens/s", "tokens/CPU s", "prompt tokens/s", "peak memory"
@@ -187,10 +180,7 @@ fn table(rounds: &Rounds) -> String {
             row["peak_memory"].as_f64().map_or_else(String::new, |bytes| format_bytes(bytes as u64)),
         ));
     }
-    lines.push(format!(
-        "medians of {} rounds (lowest to highest)",
-        rows.first().map_or(0, |row| row["runs"].as_u64().unwrap_or(0))
-    ));
+    let mut below = Vec::new();
     let is_own = |row: &Value| row["what"] == "cruxscope";
     for (place, own) in rows.iter().enumerate().filter(|(_, row)| is_own(row)) {
         let is_same = |row: &Value| row["threads"] == own["threads"] && row["sequences"] == own["sequences"] && !is_own(row);
@@ -202,7 +192,7 @@ fn table(rounds: &Rounds) -> String {
             let agreed = tokens(own).iter().zip(&tokens(other)).take_while(|(a, b)| a == b).count();
             let by_processor = rounds.ratio(place, other_place, "tokens_per_processor_second");
             let by_processor = by_processor.map_or_else(String::new, |times| format!(", {times:.2} by processor time"));
-            lines.push(format!(
+            below.push(format!(
                 "{} threads, {} sequences: {times:.2} times the speed of {} ({}){by_processor}; the first {agreed} of {} tokens are the same",
                 own["threads"],
                 own["sequences"],
@@ -214,7 +204,7 @@ fn table(rounds: &Rounds) -> String {
     }
     if let Some(first) = rows.iter().find(|row| is_own(row)) {
         let bytes = first["weight_bytes"].as_u64().map(format_bytes).unwrap_or_default();
-        lines.push(format!("weights: {}, {bytes}", first["weights"].as_str().unwrap_or("")));
+        below.push(format!("weights: {}, {bytes}", first["weights"].as_str().unwrap_or("")));
     }
-    lines.join("\n")
+    (lines, below)
 }

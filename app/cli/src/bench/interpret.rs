@@ -16,11 +16,11 @@ use cruxscope_run::plan::Plan;
 use cruxscope_run::speed::{self, Measurement};
 use serde_json::{Value, json};
 
-use super::process::{output_of, this_command_alone, thread_counts};
+use super::process::{output_of, this_command_alone};
 use super::rounds::{ROUNDS, Rounds};
 use crate::failure::Failure;
 use crate::numbers::{MOST_THREADS, whole};
-use crate::output::{print_json, print_text, status};
+use crate::output::{print_json, status};
 use crate::settings::{Machine, Source};
 
 /// The race against PyTorch, given to Python on standard input.
@@ -64,23 +64,15 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         .prepare_process()?;
         return print_json(&measure(arguments)?);
     }
-    let rounds = Rounds::measure(arguments.runs, |round| {
-        let mut rows = Vec::new();
-        for threads in thread_counts(arguments.machine.threads) {
-            let threads_word = if threads == 1 { "thread" } else { "threads" };
-            status!("round {} of {}: {threads} {threads_word}", round + 1, arguments.runs);
-            rows.push(own_row(&this_command_alone(threads)?));
-        }
-        if let Some(reference) = &arguments.reference {
-            rows.extend(race(arguments, reference)?);
-        }
-        Ok(rows)
-    })?;
-    if arguments.json {
-        print_json(&rounds.rows(FIGURES))
-    } else {
-        print_text(&table(&rounds))
-    }
+    let of_threads = |threads: usize| Ok(vec![own_row(&this_command_alone(threads)?)]);
+    let beside = || {
+        arguments
+            .reference
+            .as_ref()
+            .map_or_else(|| Ok(Vec::new()), |reference| race(arguments, reference))
+    };
+    let rounds = Rounds::measure(arguments.runs, arguments.machine.threads, of_threads, beside)?;
+    rounds.print(FIGURES, arguments.json, |rows| table(&rounds, rows))
 }
 
 /// What differs from run to run.
@@ -181,8 +173,8 @@ fn race(arguments: &Arguments, reference: &Path) -> Result<Vec<Value>, Failure> 
     Ok(rows)
 }
 
-fn table(rounds: &Rounds) -> String {
-    let rows = rounds.rows(FIGURES);
+/// The table, and what stands below it.
+fn table(rounds: &Rounds, rows: &[Value]) -> (Vec<String>, Vec<String>) {
     let mut lines = vec![format!(
         "{:<24} {:>7} {:>24} {:>24} {:>9} {:>12} {:>20}",
         "", "threads", "seconds", "CPU seconds", "tokens/s", "peak memory", "efficiency"
@@ -202,16 +194,13 @@ fn table(rounds: &Rounds) -> String {
             spread("efficiency"),
         ));
     }
-    lines.push(format!(
-        "medians of {} rounds (lowest to highest)",
-        rows.first().map_or(0, |row| row["runs"].as_u64().unwrap_or(0))
-    ));
     let is_own = |row: &Value| row["what"] == "cruxscope";
     let Some(one) = rows.iter().position(|row| is_own(row) && row["threads"] == 1) else {
-        return lines.join("\n");
+        return (lines, Vec::new());
     };
+    let mut below = Vec::new();
     for (place, row) in rows.iter().enumerate().filter(|(place, _)| *place != one) {
-        lines.extend(if is_own(row) {
+        below.extend(if is_own(row) {
             let times = rounds.ratio(one, place, "seconds");
             times.map(|times| format!("{} threads: {times:.2} times as fast as one", row["threads"]))
         } else {
@@ -220,5 +209,5 @@ fn table(rounds: &Rounds) -> String {
             share.map(|share| format!("cruxscope on one thread takes {share:.2} of the CPU time of {what}"))
         });
     }
-    lines.join("\n")
+    (lines, below)
 }

@@ -6,7 +6,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use super::process::thread_counts;
 use crate::failure::Failure;
+use crate::output::{print_json, print_text, status};
 
 /// Rounds where nothing else is asked for.
 pub const ROUNDS: usize = 5;
@@ -54,17 +56,48 @@ impl fmt::Display for Spread {
 pub struct Rounds(Vec<Vec<Value>>);
 
 impl Rounds {
-    /// Measures so many rounds, each of which gives the same rows.
+    /// Measures so many rounds, each of which gives the same rows: those `of_threads` for every number of threads, and those that are
+    /// measured `once` a round.
     ///
     /// # Errors
     /// The first of a round.
-    pub fn measure(runs: usize, mut round: impl FnMut(usize) -> Result<Vec<Value>, Failure>) -> Result<Self, Failure> {
-        (0..runs).map(&mut round).collect::<Result<_, _>>().map(Self)
+    pub fn measure(
+        runs: usize,
+        threads: Option<usize>,
+        mut of_threads: impl FnMut(usize) -> Result<Vec<Value>, Failure>,
+        mut once: impl FnMut() -> Result<Vec<Value>, Failure>,
+    ) -> Result<Self, Failure> {
+        let mut rounds = Vec::new();
+        for round in 1..=runs {
+            let mut rows = Vec::new();
+            for threads in thread_counts(threads) {
+                status!("round {round} of {runs}: {threads} thread{}", if threads == 1 { "" } else { "s" });
+                rows.extend(of_threads(threads)?);
+            }
+            rows.extend(once()?);
+            rounds.push(rows);
+        }
+        Ok(Self(rounds))
+    }
+
+    /// Prints the rows as JSON, or what `table` makes of them and what its numbers are.
+    ///
+    /// # Errors
+    /// When standard output is closed.
+    pub fn print(&self, figures: &[&str], json: bool, table: impl FnOnce(&[Value]) -> (Vec<String>, Vec<String>)) -> Result<(), Failure> {
+        let rows = self.rows(figures);
+        if json {
+            return print_json(&rows);
+        }
+        let (mut lines, below) = table(&rows);
+        lines.push(format!("medians of {} rounds (lowest to highest)", self.0.len()));
+        lines.extend(below);
+        print_text(&lines.join("\n"))
     }
 
     /// The rows with the medians of these figures, their lowest and highest under `range`, and the number of `runs`; all else as the
     /// first round says it.
-    pub fn rows(&self, figures: &[&str]) -> Vec<Value> {
+    fn rows(&self, figures: &[&str]) -> Vec<Value> {
         let first = self.0.first().map_or(&[][..], Vec::as_slice);
         let merged = |(place, row): (usize, &Value)| {
             let mut row = row.clone();
@@ -102,13 +135,16 @@ mod tests {
     fn figures_are_medians_and_ratios_are_taken_inside_a_round() {
         let own = [4.0, 2.0, 9.0];
         let other = [8.0, 8.0, 9.0];
-        let rounds = Rounds::measure(3, |round| {
-            Ok(vec![
-                json!({"what": "own", "seconds": own[round], "threads": 1}),
-                json!({"what": "other", "seconds": other[round], "threads": 2, "memory": null}),
-            ])
-        });
-        let rounds = rounds.unwrap_or_else(|_| unreachable!("no round fails"));
+        let rounds = Rounds(
+            (0..3)
+                .map(|round| {
+                    vec![
+                        json!({"what": "own", "seconds": own[round], "threads": 1}),
+                        json!({"what": "other", "seconds": other[round], "threads": 2, "memory": null}),
+                    ]
+                })
+                .collect(),
+        );
         let rows = rounds.rows(&["seconds", "memory"]);
         let wanted = json!([
             {"what": "own", "seconds": 4.0, "threads": 1, "range": {"seconds": [2.0, 9.0]}, "runs": 3},
