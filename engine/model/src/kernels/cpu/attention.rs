@@ -34,28 +34,38 @@ fn transposed(operand: Operand<'_>) -> Operand<'_> {
 struct Sideways<'a> {
     values: &'a [f32],
     heads: Heads,
+    /// The tokens that any query sees.
+    first: usize,
     tokens: usize,
     turned: Vec<Vec<f32>>,
 }
 
 impl<'a> Sideways<'a> {
-    /// For so many rows of queries.
-    fn new(heads: Heads, values: &'a [f32], queries: usize) -> Self {
+    /// For the queries of these runs.
+    fn new(heads: Heads, values: &'a [f32], runs: &[SequenceSpan]) -> Self {
         let stride = heads.keys * heads.width;
-        let tokens = values.len() / stride.max(1);
-        let turned = if queries < TILE || tokens == 0 {
+        let first = runs.iter().map(|run| heads.first_seen(run.position)).min().unwrap_or(0);
+        let end = runs.iter().map(|run| run.position + run.rows).max().unwrap_or(0);
+        let tokens = end.saturating_sub(first);
+        let turned = if runs.iter().map(|run| run.rows).sum::<usize>() < TILE {
             Vec::new()
         } else {
-            let of_head = |key_head: usize| turn(&transposed(head(values, stride, 0, key_head * heads.width)), heads.width, tokens);
+            let of_head = |key_head: usize| turn(&transposed(head(values, stride, first, key_head * heads.width)), heads.width, tokens);
             (0..heads.keys).into_par_iter().map(of_head).collect()
         };
-        Self { values, heads, tokens, turned }
+        Self {
+            values,
+            heads,
+            first,
+            tokens,
+            turned,
+        }
     }
 
     /// Of a head, from a token on.
     fn head(&self, key_head: usize, first: usize) -> Operand<'_> {
         match self.turned.get(key_head) {
-            Some(turned) => Operand::rows(&turned[first..], self.tokens),
+            Some(turned) => Operand::rows(&turned[first - self.first..], self.tokens),
             None => transposed(head(self.values, self.heads.keys * self.heads.width, first, key_head * self.heads.width)),
         }
     }
@@ -130,7 +140,7 @@ pub(super) fn softmax(scores: &mut [f32], seen: usize, visible: usize, first: im
 pub(super) fn forward(heads: Heads, queries: &[f32], keys: &[f32], values: &[f32], sinks: Option<&[f32]>, runs: &[SequenceSpan]) -> Vec<f32> {
     let (q_stride, k_stride) = (heads.queries * heads.width, heads.keys * heads.width);
     let scale = scale_of(heads);
-    let sideways = Sideways::new(heads, keys, queries.len() / q_stride);
+    let sideways = Sideways::new(heads, keys, runs);
     let mut output = vec![0.0; queries.len()];
     let mut tiles = Vec::new();
     let mut rest = output.as_mut_slice();
@@ -204,7 +214,7 @@ pub(super) fn backward(
     let tasks: Vec<(usize, SequenceSpan, usize)> = SequenceSpan::placed(runs)
         .flat_map(|(first, run)| (0..heads.keys).map(move |key_head| (first, run, key_head)))
         .collect();
-    let sideways = [keys, values].map(|matrix| Sideways::new(heads, matrix, rows));
+    let sideways = [keys, values].map(|matrix| Sideways::new(heads, matrix, runs));
     let parts: Vec<HeadGradient> = tasks
         .par_iter()
         .map(|(first, run, key_head)| {
